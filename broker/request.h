@@ -48,6 +48,7 @@ struct request {
     void *out;       /* the response, in the arena */
     void *state;     /* the handler's own, in the arena */
     request_resume resume;
+    uint32_t appends_pending; /* the appender's */
     struct request_link *links; /* core only, request.c */
 };
 
