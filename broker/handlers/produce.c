@@ -152,7 +152,7 @@ static void resolve_part(struct request *rq, struct part *part, const struct pro
     if (rq->api_version >= 13)
         part->error_code = rq_topic_by_id(rq, in->topic_id, OP_WRITE, &part->topic);
     else
-        part->error_code = rq_topic(rq, in->topic, OP_WRITE, &part->topic);
+        part->error_code = rq_topic(rq, in->name, OP_WRITE, &part->topic);
     if (part->error_code != ERR_NONE)
         return;
     part->topic_id = part->topic->id;
@@ -204,7 +204,7 @@ static bool prepare_response(struct request *rq, const struct produce_request *i
         struct produce_response_topic *to = &out->topics[t];
         bool ok = true;
         produce_response_topic_init(to);
-        to->topic = arena_copy(&rq->arena, from->topic, &ok);
+        to->name = arena_copy(&rq->arena, from->name, &ok);
         to->topic_id = from->topic_id;
         to->partitions = arena_alloc_array(&rq->arena, (size_t)from->partitions_count, sizeof *to->partitions);
         to->partitions_count = from->partitions_count;
@@ -280,12 +280,13 @@ static void fill_record_errors(struct request *rq, const struct part *part,
                                struct produce_response_partition *out)
 {
     int32_t count = part->verdict.record_error_count;
-    out->error_records = arena_alloc_array(&rq->arena, (size_t)count, sizeof *out->error_records);
-    out->error_records_count = out->error_records ? count : 0;
-    for (int32_t i = 0; i < out->error_records_count; i++) {
-        produce_response_error_record_init(&out->error_records[i]);
-        out->error_records[i].relative_offset = part->verdict.record_errors[i].index;
-        out->error_records[i].error_message = slice_of_string(part->verdict.record_errors[i].message);
+    out->record_errors = arena_alloc_array(&rq->arena, (size_t)count, sizeof *out->record_errors);
+    out->record_errors_count = out->record_errors ? count : 0;
+    for (int32_t i = 0; i < out->record_errors_count; i++) {
+        const struct batch_record_error *error = &part->verdict.record_errors[i];
+        produce_response_record_error_init(&out->record_errors[i]);
+        out->record_errors[i].batch_index = error->index;
+        out->record_errors[i].batch_index_error_message = slice_of_string(error->message);
     }
 }
 
@@ -297,7 +298,7 @@ static void fill_partition(struct request *rq, const struct part *part, struct p
     out->error_message = slice_of_string(part->message);
     if (part->is_appended) {
         out->base_offset = part->append.result.base_offset;
-        out->log_append_time = part->rules.log_append_time ? part->rules.now_ms : -1;
+        out->log_append_time_ms = part->rules.log_append_time ? part->rules.now_ms : -1;
         out->log_start_offset = log_offsets(part->append.partition->log).start;
     } else {
         out->base_offset = -1;

@@ -49,7 +49,7 @@ void load_make_topic(const char *address, const char *topic)
         struct metadata_response response;
         metadata_request_init(&request);
         metadata_request_topic_init(&name);
-        name.topic = slice_of_string(topic);
+        name.name = slice_of_string(topic);
         request.topics = &name;
         request.topics_count = 1;
         request.allow_auto_topic_creation = true;
@@ -57,7 +57,7 @@ void load_make_topic(const char *address, const char *topic)
         ready = response.topics_count == 1 && response.topics[0].error_code == ERR_NONE &&
                 response.topics[0].partitions_count > 0;
         for (int32_t i = 0; ready && i < response.topics[0].partitions_count; i++)
-            ready = response.topics[0].partitions[i].leader >= 0;
+            ready = response.topics[0].partitions[i].leader_id >= 0;
     }
     wire_close(&client);
 }
@@ -90,7 +90,7 @@ static slice make_produce_frame(struct arena *arena, const struct worker *worker
     produce_request_partition_init(&partition);
     partition.partition = worker->index;
     partition.records.bytes = slice_of(batch.data, batch.size);
-    topic.topic = slice_of_string(worker->options->topic);
+    topic.name = slice_of_string(worker->options->topic);
     topic.partitions = &partition;
     topic.partitions_count = 1;
     request.acks = worker->options->acks;
@@ -157,7 +157,7 @@ static void *run_fetcher(void *context)
         partition.partition = worker->index;
         partition.fetch_offset = offset;
         partition.partition_max_bytes = (int32_t)worker->options->fetch_size;
-        topic.topic = slice_of_string(worker->options->topic);
+        topic.name = slice_of_string(worker->options->topic);
         topic.partitions = &partition;
         topic.partitions_count = 1;
         request.max_wait_ms = 1000;
