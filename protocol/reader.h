@@ -48,6 +48,14 @@ static inline const uint8_t *reader_take(struct reader *reader, size_t size)
     return taken;
 }
 
+static inline double load_double(const uint8_t *p)
+{
+    uint64_t bits = load_be64(p);
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 bool reader_int8(struct reader *reader, int8_t *out);
 bool reader_int16(struct reader *reader, int16_t *out);
 bool reader_int32(struct reader *reader, int32_t *out);
@@ -79,7 +87,8 @@ bool reader_array(struct reader *reader, bool flexible, bool nullable, size_t el
 /* Uninitialised memory for count elements from the arena; NULL and CODEC_NO_MEMORY when it refuses. */
 void *reader_array_memory(struct reader *reader, int32_t count, size_t element_size);
 
-/* Is a nullable struct there? One int8: below 0 it is null. */
+/* Is a nullable struct there? One int8: below 0 it is null. Nothing is read in versions where it may not be
+ * null. */
 bool reader_present(struct reader *reader, bool nullable, bool *present);
 
 /* The number of tagged fields, bounded by the bytes that are left. */
