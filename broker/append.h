@@ -1,0 +1,34 @@
+/* Appends of one loop turn, grouped by log: one pwritev per log and turn. */
+#ifndef RUNNEL_BROKER_APPEND_H
+#define RUNNEL_BROKER_APPEND_H
+
+#include "broker/mail.h"
+#include "broker/request.h"
+
+/* One validated batch on its way into a log; in its request's arena. */
+struct append {
+    struct partition *partition; /* borrowed; the appender keeps it alive */
+    struct batch_view batch;     /* bytes borrowed until the end of this turn */
+    int32_t leader_epoch;
+    struct log_append_result result; /* out, before WAKE_APPENDED */
+    struct request *rq;
+    struct append *next;   /* the appender's, as is mail */
+    struct loop_mail mail;
+};
+
+/* Per loop; made and destroyed by the loop. */
+struct appender;
+struct appender *appender_create(struct loop *loop);
+void appender_destroy(struct appender *appender);
+
+/* Queues one append behind all earlier ones of the same partition, from any connection. Once every
+ * append of its request has a result, the request is resumed with WAKE_APPENDED. */
+void appender_add(struct appender *appender, struct append *append);
+/* Runs what was queued: called by the loop when its turn ends, or before the bytes in the receive
+ * buffer are reused. Logs that say BUSY (no directory, no spare segment, slow device) get their
+ * bytes copied and a worker, which keeps the order of the log. */
+void appender_run(struct appender *appender);
+/* Whether anything is queued that still points into the receive buffer. */
+bool appender_holds_bytes(const struct appender *appender);
+
+#endif

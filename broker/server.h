@@ -1,0 +1,61 @@
+/* The server: owns the store, the controller, loops, workers and the flusher; main and the
+ * simulations are its hosts. */
+#ifndef RUNNEL_BROKER_SERVER_H
+#define RUNNEL_BROKER_SERVER_H
+
+#include "broker/config.h"
+#include "broker/controller.h"
+#include "broker/exit_codes.h"
+#include "broker/loop.h"
+#include "broker/transport.h"
+#include "broker/work.h"
+
+/* What a host decides. */
+struct server_options {
+    const struct config *config; /* borrowed, outlives the server */
+    struct file_system *files;   /* borrowed */
+    const struct clock *clock;   /* borrowed */
+    uint64_t seed;               /* of simulations; 0: from the kernel */
+    bool threaded;               /* false: no threads, no listeners; driven by server_step() */
+};
+
+struct server {
+    const struct config *config;
+    const struct clock *clock;
+    struct storage_env env;
+    struct store *store;
+    struct controller *controller;
+    struct retire *retire;
+    struct workers *workers;
+    struct budget budget;
+    struct loop **loops;
+    unsigned loop_count;
+    authorizer authorize; /* never NULL */
+    void *authorize_context;
+    _Atomic int64_t slow_device_until_ms; /* monotonic; until then appends run on workers */
+    struct server_private *own;           /* server.c */
+};
+
+/* Opens the store, replays metadata, recovers, binds the listeners; serving starts with
+ * server_run(). On failure the exit code for main, and *error for the operator. */
+enum exit_code server_open(const struct server_options *options, struct server **out, const char **error);
+/* Serves until server_stop(); then answers what waits, closes. Returns the exit code: EXIT_OK, or
+ * the storage failure's own. */
+enum exit_code server_run(struct server *server);
+/* Async-signal-safe. */
+void server_stop(struct server *server);
+/* Frees; writes the clean-stop marker when serving ended well. */
+void server_close(struct server *server);
+
+/* "HOST:PORT" of the first listener as bound; lives as long as the server. */
+const char *server_address(const struct server *server, size_t listener);
+
+/* Simulation: hands one end of a memory pair to a loop as a new connection. */
+bool server_connect(struct server *server, struct transport *end);
+/* One step: a loop turn, a worker's job or a flush, whichever has something to do. False: idle. */
+bool server_step(struct server *server);
+
+/* Somebody raised or changed these partitions' offsets: wakes the loops that watch. Any thread. */
+void server_partition_progress(struct server *server, struct partition *const *partitions, size_t count);
+
+#endif

@@ -1,0 +1,83 @@
+/* The store: the log directories of this broker and every log in them. */
+#ifndef RUNNEL_STORAGE_STORE_H
+#define RUNNEL_STORAGE_STORE_H
+
+#include "storage/env.h"
+#include "storage/log.h"
+
+struct store;
+
+enum store_status {
+    STORE_OK,
+    STORE_LOCKED,       /* another process (runnel or Kafka) uses the directory */
+    STORE_FOREIGN,      /* not ours to open: other cluster or node id, several brokers, unknown files */
+    STORE_DENIED,       /* permissions, read-only file system */
+    STORE_FULL,         /* no space */
+    STORE_LIMIT,        /* descriptors or memory */
+    STORE_IO,           /* the device failed */
+    STORE_DAMAGED,      /* a file that cannot be repaired safely; the message names it */
+};
+
+struct store_options {
+    const char *const *directories; /* log.dirs; made when absent; the first holds the metadata log */
+    size_t directory_count;         /* >= 1 */
+    int32_t node_id;
+    const char *cluster_id;         /* for a new directory; NULL: a random one */
+    unsigned open_files_max;        /* descriptors that logs may keep open; 0: from RLIMIT_NOFILE */
+    unsigned maps_max;              /* mappings; 0: half of vm.max_map_count */
+    uint64_t dirty_bytes_max;       /* appended, not yet written back, per device; 0: DESIGN 5 */
+};
+
+/* Locks the directories, reads meta.properties, makes what a new directory needs (nothing is
+ * flushed before the first append), notes whether the last stop was clean, removes the clean-stop
+ * marker lazily: before the first change, not before ready. On failure *error is a sentence for the
+ * operator (static or malloc'ed once per process: not freed). */
+enum store_status store_open(struct storage_env *env, const struct store_options *options,
+                             struct store **out, const char **error);
+
+/* After a clean stop: flushes and closes every log, writes producer snapshots, checkpoints, the
+ * table of logs and last the marker, as Kafka's shutdown does (facts: disk-format 4.4). Without
+ * `clean` it only closes: what a kill would leave. No other call may run. */
+enum store_status store_close(struct store *store, bool clean);
+
+/* Identity, from meta.properties. */
+const char *store_cluster_id(const struct store *store);
+uuid store_directory_id(const struct store *store, size_t directory);
+size_t store_directory_count(const struct store *store);
+const char *store_directory(const struct store *store, size_t directory);
+/* Whether all directories were stopped cleanly by us; else logs recover before they serve. */
+bool store_was_clean(const struct store *store);
+
+/* The log of a partition, made or found. Without a directory on disk the log is empty and gets one
+ * at its first append. After a clean stop it is opened lazily; after an unclean one it must be
+ * recovered: store_recover(). owner goes to storage_env.progress. The log is the store's and lives
+ * until store_delete_log() or store_close(). NULL: no memory. */
+struct log *store_log(struct store *store, uuid topic_id, const char *topic, int32_t partition,
+                      const struct log_config *config, void *owner);
+
+/* Recovers every log that may hold unflushed data, with up to `threads` threads; call it after
+ * store_log() was called for all partitions of the metadata image and before serving. Truncates
+ * torn tails, quarantines damage before the durable position, flushes what it kept. Directories of
+ * partitions that the image does not know are left alone and reported. */
+enum store_status store_recover(struct store *store, unsigned threads, const char **error);
+
+/* The log is gone for new callers; its directory gets Kafka's -delete name and is unlinked by a
+ * worker once nobody holds a pin. May block. */
+enum log_status store_delete_log(struct store *store, struct log *log);
+
+/* __cluster_metadata-0 in the first directory: a log like the others, never lazily opened, always
+ * recovered from its start. Not listed in checkpoints. May block. */
+enum log_status store_metadata_log(struct store *store, const struct log_config *config,
+                                   struct log **out);
+
+/* Flushes one group: takes the whole dirty set, flushes files and directory entries, raises the
+ * durable ends and tells progress. Returns whether there is more to do now. May block; one thread
+ * at a time (the flusher's, or a simulation's). After a failure the directory is fenced and its
+ * logs get LOG_IO; a failed flush is never repeated (fsyncgate). */
+bool store_flush(struct store *store);
+/* When store_flush() is due next for flush.ms: ms of the monotonic clock, INT64_MAX: never. */
+int64_t store_flush_due_ms(struct store *store);
+/* Whether a device has more unwritten bytes than allowed: produce is held back (BUSY). */
+bool store_is_saturated(struct store *store);
+
+#endif
