@@ -220,7 +220,8 @@ bool reader_records(struct reader *reader, bool flexible, bool nullable, struct 
     return reader_bytes(reader, flexible, nullable, &out->bytes);
 }
 
-bool reader_array(struct reader *reader, bool flexible, bool nullable, size_t element_size_min, int32_t *count)
+bool reader_array(struct reader *reader, bool flexible, bool nullable, size_t element_size_min,
+                  int32_t *count)
 {
     int64_t wanted;
     if (!read_length(reader, flexible, &wanted))
