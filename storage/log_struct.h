@@ -74,6 +74,8 @@ struct log {
     uint32_t spares_wanted;        /* rolls that the last refused append needs */
     int32_t epoch_wanted;          /* leader epoch of the append that found no directory */
     bool job_pending;
+    bool may_change;               /* before_change() was answered with LOG_OK */
+    bool changed;                  /* written to since it was opened: indexes and snapshot are due at close */
     bool epochs_dirty;             /* the file is older than the cache */
     bool is_data_dirty;            /* the host knows that the end is beyond the durable end */
     bool is_names_dirty;           /* ... that sealed segments or names wait for a flush */
