@@ -2,6 +2,7 @@
 #ifndef RUNNEL_BROKER_APPEND_H
 #define RUNNEL_BROKER_APPEND_H
 
+#include "broker/mail.h"
 #include "broker/request.h"
 
 /* One validated batch on its way into a log; in its request's arena. */
@@ -11,7 +12,8 @@ struct append {
     int32_t leader_epoch;
     struct log_append_result result; /* out, before WAKE_APPENDED */
     struct request *rq;
-    struct append *next; /* the appender's */
+    struct append *next;   /* the appender's, as is mail */
+    struct loop_mail mail;
 };
 
 /* Per loop; made and destroyed by the loop. */

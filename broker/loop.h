@@ -3,18 +3,13 @@
 #define RUNNEL_BROKER_LOOP_H
 
 #include "broker/append.h"
+#include "broker/mail.h"
 #include "protocol/base/budget.h"
 
 enum { LOOPS_MAX = 64, RECEIVE_BUFFER_SIZE = 256 * 1024 };
 
 struct server;
 struct loop;
-
-/* What other threads post to a loop; run there once, in order of posting per thread. */
-struct loop_mail {
-    void (*deliver)(struct loop_mail *mail, struct loop *loop);
-    struct loop_mail *next;
-};
 
 /* index < LOOPS_MAX; the loop joins the server's retire domain on its own thread. */
 struct loop *loop_create(struct server *server, unsigned index);

@@ -48,6 +48,7 @@ struct request {
     void *out;       /* the response, in the arena */
     void *state;     /* the handler's own, in the arena */
     request_resume resume;
+    uint32_t appends_pending; /* the appender's */
     struct request_link *links; /* core only, request.c */
 };
 
@@ -80,11 +81,19 @@ typedef bool (*authorizer)(void *context, const struct conn *conn, enum acl_oper
  *                 watch first, then look, so that nothing is missed. Holds until the request ends.
  * rq_deadline     WAKE_DEADLINE at this monotonic ms; a second call moves it.
  * rq_work         runs fn(rq) on a worker, then WAKE_WORKED. fn may block; it touches the request's
- *                 arena, state, in and out only, never rq->conn or rq->image. Return BUSY. The frame
- *                 and with it the slices of `in` stay valid. */
+ *                 arena, state, in and out only, never rq->conn or rq->image. Return BUSY.
+ * Whichever it is: slices of `in` point into the receive buffer and die with this turn, so what is
+ * needed later is copied to the arena first. */
 bool rq_watch(struct request *rq, struct partition *partition);
 void rq_deadline(struct request *rq, int64_t mono_ms);
 void rq_work(struct request *rq, void (*fn)(struct request *rq));
+/* For whoever keeps a pointer to a request beyond the turn (the appender, the workers): a held
+ * request stays in memory even when its connection is gone. All three on the request's loop. rq_wake
+ * resumes it, unless its connection is gone. */
+void rq_hold(struct request *rq);
+void rq_release(struct request *rq);
+void rq_wake(struct request *rq, enum wake why);
+
 /* Monotonic ms of this turn. */
 int64_t rq_mono_ms(const struct request *rq);
 

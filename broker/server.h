@@ -32,7 +32,8 @@ struct server {
     unsigned loop_count;
     authorizer authorize; /* never NULL */
     void *authorize_context;
-    struct server_private *own; /* server.c */
+    _Atomic int64_t slow_device_until_ms; /* monotonic; until then appends run on workers */
+    struct server_private *own;           /* server.c */
 };
 
 /* Opens the store, replays metadata, recovers, binds the listeners; serving starts with

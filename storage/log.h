@@ -78,6 +78,9 @@ enum log_status log_append(struct log *log, struct batch_view *batches, size_t c
  * that was left closed by a clean stop, makes the spare segment. May block. LOG_OK: try again. */
 enum log_status log_prepare(struct log *log);
 
+/* LOG_OK, or why the log serves no more appends: LOG_IO, LOG_CLOSED. For those who wait for it. */
+enum log_status log_health(const struct log *log);
+
 /* A consistent picture of the offsets, without a lock. */
 struct log_offsets log_offsets(const struct log *log);
 

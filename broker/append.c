@@ -1,0 +1,316 @@
+/* Groups the appends of a loop turn by log, runs them, and hands what must block to a worker. */
+#include "broker/append.h"
+
+#include <stdlib.h>
+
+#include "broker/loop.h"
+#include "broker/server.h"
+#include "protocol/base/check.h"
+
+/* An append slower than this says that the device is slow; for a while its logs go to workers. */
+enum { SLOW_APPEND_NS = 20 * 1000 * 1000, SLOW_DEVICE_MS = 1000 };
+
+/* The appends of one partition in this turn, in order. */
+struct group {
+    struct partition *partition;
+    struct append *first;
+    struct append *last;
+    size_t count;
+};
+
+struct appender {
+    struct loop *loop;
+    struct group *groups; /* in order of first use; kept between turns */
+    size_t group_count;
+    size_t group_capacity;
+    uint32_t *slots; /* hash of partition -> index of group + 1; 0: free */
+    size_t slot_count; /* a power of two, at least twice group_capacity */
+    struct batch_view *batches; /* scratch of one log_append() */
+    struct log_append_result *results;
+    size_t scratch_capacity;
+    bool running;
+};
+
+enum { GROUPS_AT_FIRST = 16 };
+
+struct appender *appender_create(struct loop *loop)
+{
+    struct appender *appender = check_memory(calloc(1, sizeof *appender));
+    appender->loop = loop;
+    return appender;
+}
+
+void appender_destroy(struct appender *appender)
+{
+    check(appender->group_count == 0);
+    free(appender->groups);
+    free(appender->slots);
+    free(appender->batches);
+    free(appender->results);
+    free(appender);
+}
+
+bool appender_holds_bytes(const struct appender *appender)
+{
+    return appender->group_count > 0;
+}
+
+static size_t slot_of(const struct appender *appender, const struct partition *partition)
+{
+    uint64_t hash = (uint64_t)(uintptr_t)partition * UINT64_C(0x9e3779b97f4a7c15);
+    size_t slot = (size_t)(hash >> 32) & (appender->slot_count - 1);
+    while (appender->slots[slot] != 0 && appender->groups[appender->slots[slot] - 1].partition != partition)
+        slot = (slot + 1) & (appender->slot_count - 1);
+    return slot;
+}
+
+static void grow_groups(struct appender *appender)
+{
+    size_t capacity = appender->group_capacity ? 2 * appender->group_capacity : GROUPS_AT_FIRST;
+    appender->groups = check_memory(realloc(appender->groups, capacity * sizeof *appender->groups));
+    appender->group_capacity = capacity;
+    free(appender->slots);
+    appender->slot_count = 2 * capacity;
+    appender->slots = check_memory(calloc(appender->slot_count, sizeof *appender->slots));
+    for (size_t i = 0; i < appender->group_count; i++)
+        appender->slots[slot_of(appender, appender->groups[i].partition)] = (uint32_t)i + 1;
+}
+
+void appender_add(struct appender *appender, struct append *append)
+{
+    rq_hold(append->rq);
+    append->rq->appends_pending++;
+    append->next = NULL;
+    append->result = (struct log_append_result){ .status = LOG_OK, .base_offset = -1, .last_offset = -1,
+                                                 .append_time_ms = -1 };
+    if (appender->group_count == appender->group_capacity)
+        grow_groups(appender);
+    size_t slot = slot_of(appender, append->partition);
+    if (appender->slots[slot] == 0) {
+        appender->groups[appender->group_count++] = (struct group){ .partition = append->partition };
+        appender->slots[slot] = (uint32_t)appender->group_count;
+    }
+    struct group *group = &appender->groups[appender->slots[slot] - 1];
+    if (group->last)
+        group->last->next = append;
+    else
+        group->first = append;
+    group->last = append;
+    group->count++;
+}
+
+/* Tells the request; it resumes when this was its last append. */
+static void deliver(struct append *append)
+{
+    struct request *rq = append->rq;
+    check(rq->appends_pending > 0);
+    if (--rq->appends_pending == 0)
+        rq_wake(rq, WAKE_APPENDED);
+    rq_release(rq);
+}
+
+static void deliver_mail(struct loop_mail *mail, struct loop *loop)
+{
+    (void)loop;
+    deliver((struct append *)((char *)mail - offsetof(struct append, mail)));
+}
+
+static bool log_status_is_final(enum log_status status)
+{
+    return status != LOG_BUSY;
+}
+
+/* One log_append() of count appends from first on, all of one leader epoch. */
+static enum log_status append_run(struct log *log, struct append *first, size_t count, int64_t now_ms,
+                                  struct batch_view *batches, struct log_append_result *results)
+{
+    size_t i = 0;
+    for (struct append *a = first; i < count; a = a->next, i++) {
+        batches[i] = a->batch;
+        results[i] = a->result;
+    }
+    enum log_status status = log_append(log, batches, count, first->leader_epoch, now_ms, results);
+    i = 0;
+    for (struct append *a = first; i < count; a = a->next, i++) {
+        a->result = results[i];
+        if (status != LOG_OK) {
+            a->result.status = status;
+            a->result.base_offset = -1;
+        }
+    }
+    return status;
+}
+
+static void reserve_scratch(struct appender *appender, size_t count)
+{
+    if (count <= appender->scratch_capacity)
+        return;
+    size_t capacity = appender->scratch_capacity ? appender->scratch_capacity : 64;
+    while (capacity < count)
+        capacity *= 2;
+    appender->batches = check_memory(realloc(appender->batches, capacity * sizeof *appender->batches));
+    appender->results = check_memory(realloc(appender->results, capacity * sizeof *appender->results));
+    appender->scratch_capacity = capacity;
+}
+
+/* -- the way through a worker ------------------------------------------------------------------- */
+
+/* Pops the whole queue; ends the worker's turn when it is empty. */
+static struct append *queue_take(struct append_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    struct append *first = queue->first;
+    queue->first = NULL;
+    queue->last = NULL;
+    if (!first)
+        atomic_store_explicit(&queue->is_active, false, memory_order_release);
+    pthread_mutex_unlock(&queue->mutex);
+    return first;
+}
+
+/* Prepares the log and appends one batch; what needs preparing again (the next roll) is prepared. */
+static void append_blocking(struct log *log, struct append *append, int64_t now_ms)
+{
+    struct batch_view batch;
+    struct log_append_result result;
+    while (!log_status_is_final(append_run(log, append, 1, now_ms, &batch, &result)) ||
+           !log_status_is_final(append->result.status)) {
+        enum log_status status = log_prepare(log);
+        if (status != LOG_OK) {
+            append->result.status = status;
+            append->result.base_offset = -1;
+            return;
+        }
+    }
+}
+
+static void run_queue(struct work *work)
+{
+    struct append_queue *queue = (struct append_queue *)((char *)work - offsetof(struct append_queue, work));
+    struct partition *partition =
+        (struct partition *)((char *)queue - offsetof(struct partition, append_queue));
+    struct append *next;
+    for (struct append *append = queue_take(queue); append; append = next ? next : queue_take(queue)) {
+        /* Once posted the append is its loop's: nothing of it is read afterwards. */
+        struct request *rq = append->rq;
+        next = append->next;
+        append_blocking(partition->log, append, clock_wall_ms(rq->server->clock));
+        struct partition *moved = partition;
+        server_partition_progress(rq->server, &moved, 1);
+        loop_post(rq->loop, &append->mail);
+    }
+}
+
+/* The bytes leave the receive buffer: they are copied to the request's arena. */
+static void queue_push(struct append_queue *queue, struct append *append, struct workers *workers)
+{
+    bool ok = true;
+    slice copy = arena_copy(&append->rq->arena, slice_of(append->batch.data, append->batch.size), &ok);
+    if (!ok) {
+        append->result.status = LOG_LIMIT;
+        deliver(append);
+        return;
+    }
+    append->batch.data = (uint8_t *)copy.data;
+    append->next = NULL;
+    append->mail.deliver = deliver_mail;
+    pthread_mutex_lock(&queue->mutex);
+    if (queue->last)
+        queue->last->next = append;
+    else
+        queue->first = append;
+    queue->last = append;
+    bool was_active = atomic_exchange_explicit(&queue->is_active, true, memory_order_acq_rel);
+    pthread_mutex_unlock(&queue->mutex);
+    if (!was_active) {
+        queue->work.run = run_queue;
+        workers_submit(workers, &queue->work);
+    }
+}
+
+/* -- the way on the loop ------------------------------------------------------------------------ */
+
+static bool must_queue(struct appender *appender, const struct partition *partition)
+{
+    struct server *server = loop_server(appender->loop);
+    if (atomic_load_explicit(&partition->append_queue.is_active, memory_order_acquire))
+        return true;
+    int64_t until_ms = atomic_load_explicit(&server->slow_device_until_ms, memory_order_relaxed);
+    return until_ms > 0 && until_ms > clock_mono_ms(server->clock);
+}
+
+static void note_slow_device(struct server *server, int64_t since_ns)
+{
+    int64_t now_ns = clock_mono_ns(server->clock);
+    if (now_ns - since_ns > SLOW_APPEND_NS)
+        atomic_store_explicit(&server->slow_device_until_ms, now_ns / 1000000 + SLOW_DEVICE_MS,
+                              memory_order_relaxed);
+}
+
+static void deliver_or_queue(struct append *first, size_t count, struct workers *workers)
+{
+    struct append *next;
+    for (struct append *append = first; count > 0; append = next, count--) {
+        next = append->next;
+        if (append->result.status == LOG_BUSY)
+            queue_push(&append->partition->append_queue, append, workers);
+        else
+            deliver(append);
+    }
+}
+
+static void run_group(struct appender *appender, struct group *group)
+{
+    struct server *server = loop_server(appender->loop);
+    int64_t now_ms = clock_wall_ms(server->clock);
+    struct append *append = group->first;
+    while (append) {
+        size_t count = 0;
+        struct append *end = append;
+        while (end && end->leader_epoch == append->leader_epoch) {
+            end = end->next;
+            count++;
+        }
+        if (must_queue(appender, group->partition)) {
+            size_t i = 0;
+            for (struct append *a = append; i < count; a = a->next, i++)
+                a->result.status = LOG_BUSY;
+        } else {
+            reserve_scratch(appender, count);
+            int64_t since_ns = clock_mono_ns(server->clock);
+            append_run(group->partition->log, append, count, now_ms, appender->batches, appender->results);
+            note_slow_device(server, since_ns);
+        }
+        deliver_or_queue(append, count, server->workers);
+        append = end;
+    }
+}
+
+/* Delivering may resume a request whose successors on the connection are then executed; what these
+ * add belongs to the next round, so the groups are taken first. */
+void appender_run(struct appender *appender)
+{
+    if (appender->running)
+        return;
+    appender->running = true;
+    while (appender->group_count > 0) {
+        struct group *groups = appender->groups;
+        size_t group_count = appender->group_count;
+        appender->groups = NULL;
+        appender->group_count = 0;
+        appender->group_capacity = 0;
+        for (size_t i = 0; i < group_count; i++) {
+            struct partition *moved = groups[i].partition;
+            run_group(appender, &groups[i]);
+            server_partition_progress(loop_server(appender->loop), &moved, 1);
+        }
+        if (!appender->groups) {
+            appender->groups = groups;
+            appender->group_capacity = appender->slot_count / 2;
+            memset(appender->slots, 0, appender->slot_count * sizeof *appender->slots);
+        } else {
+            free(groups);
+        }
+    }
+    appender->running = false;
+}
