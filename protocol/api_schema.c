@@ -23,7 +23,7 @@ bool request_header_decode(struct reader *reader, struct request_header *out)
     if (api == NULL)
         return reader_fail(reader, CODEC_UNKNOWN_KEY);
     bool known = out->api_version >= api->min_version && out->api_version <= api->max_version;
-    if (!known && api->key != API_API_VERSIONS)
+    if (!known && api->key != API_KEY_API_VERSIONS)
         return reader_fail(reader, CODEC_UNKNOWN_VERSION);
     if (!decode_rest(reader, out->api_version >= api->flexible_from, out))
         return false;

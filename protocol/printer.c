@@ -246,8 +246,8 @@ static void print_struct(struct printer *printer, const struct struct_schema *sc
     printer_text(printer, "}");
 }
 
-void message_print(struct printer *printer, const struct message_schema *schema, int16_t version, const void *in)
+void message_print(struct printer *printer, const struct struct_schema *schema, int16_t version, const void *in)
 {
     put_format(printer, "%s v%d ", schema->name, version);
-    print_struct(printer, schema->fields, version, in);
+    print_struct(printer, schema, version, in);
 }

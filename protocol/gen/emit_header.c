@@ -64,7 +64,6 @@ static void emit_message(FILE *out, const struct message *message)
     fprintf(out, "bool %s_encode(struct writer *writer, int16_t version, const struct %s *in);\n", name, name);
     fprintf(out, "bool %s_size(int16_t version, const struct %s *in, size_t *size);\n", name, name);
     fprintf(out, "void %s_print(struct printer *printer, int16_t version, const struct %s *in);\n", name, name);
-    fprintf(out, "extern const struct message_schema %s_schema;\n", name);
 }
 
 static void emit_record_types(FILE *out, const struct file *file)

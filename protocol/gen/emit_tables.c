@@ -95,24 +95,11 @@ static void emit_struct_schema(FILE *out, const struct structure *structure)
             count ? text_format("%s_field_list", s) : "NULL", count, s);
 }
 
-static void emit_message_schema(FILE *out, const struct message *message)
+static void emit_print(FILE *out, const struct message *message)
 {
-    const char *m = message->name;
-    fprintf(out,
-            "\nstatic bool %s_decode_any(struct reader *reader, int16_t version, void *out)\n{\n"
-            "    return %s_decode(reader, version, out);\n}\n", m, m);
-    fprintf(out,
-            "\nstatic bool %s_encode_any(struct writer *writer, int16_t version, const void *in)\n{\n"
-            "    return %s_encode(writer, version, in);\n}\n", m, m);
-    fprintf(out,
-            "\nstatic bool %s_size_any(int16_t version, const void *in, size_t *size)\n{\n"
-            "    return %s_size(version, in, size);\n}\n", m, m);
-    fprintf(out,
-            "\nconst struct message_schema %s_schema = { \"%s\", sizeof(struct %s), &%s_fields, %s_init_any,\n"
-            "    %s_decode_any, %s_encode_any, %s_size_any };\n", m, m, m, m, m, m, m, m);
     fprintf(out,
             "\nvoid %s_print(struct printer *printer, int16_t version, const struct %s *in)\n{\n"
-            "    message_print(printer, &%s_schema, version, in);\n}\n", m, m, m);
+            "    message_print(printer, &%s_fields, version, in);\n}\n", message->name, message->name, message->name);
 }
 
 static void emit_frames(FILE *out, const struct file *file)
@@ -158,7 +145,7 @@ void emit_source(FILE *out, const struct file *file)
         emit_decoders(out, message);
         emit_sizers(out, message);
         emit_encoders(out, message);
-        emit_message_schema(out, message);
+        emit_print(out, message);
     }
     emit_frames(out, file);
 }
@@ -188,7 +175,7 @@ void emit_apis_header(FILE *out, const struct file *files)
                  "#ifndef RUNNEL_CODEC_APIS_H\n#define RUNNEL_CODEC_APIS_H\n\n#include \"protocol/api_schema.h\"\n\n"
                  "enum api_key {\n");
     for (const struct api *api = next_api(files, -1); api; api = next_api(files, api->key))
-        fprintf(out, "    API_%s = %d,\n", upper(api->name), api->key);
+        fprintf(out, "    API_KEY_%s = %d,\n", upper(api->name), api->key);
     fprintf(out, "};\n\n/* Ascending by key. */\nextern const struct api_schema api_schemas[];\n"
                  "extern const size_t api_schema_count;\n\n/* NULL: no such API. */\n"
                  "const struct api_schema *api_schema_find(int16_t key);\n\n"
@@ -201,6 +188,32 @@ static int effective_flexible(struct range flexible)
     return range_empty(flexible) ? VERSION_LAST : flexible.first;
 }
 
+/* The typed functions behind void pointers. */
+static void emit_wrappers(FILE *out, const struct message *message)
+{
+    const char *m = message->name;
+    fprintf(out, "\nstatic void %s_init_any(void *out)\n{\n    %s_init(out);\n}\n", m, m);
+    fprintf(out,
+            "\nstatic bool %s_decode_any(struct reader *reader, int16_t version, void *out)\n{\n"
+            "    return %s_decode(reader, version, out);\n}\n", m, m);
+    fprintf(out,
+            "\nstatic bool %s_encode_any(struct writer *writer, int16_t version, const void *in)\n{\n"
+            "    return %s_encode(writer, version, in);\n}\n", m, m);
+    fprintf(out,
+            "\nstatic bool %s_size_any(int16_t version, const void *in, size_t *size)\n{\n"
+            "    return %s_size(version, in, size);\n}\n", m, m);
+    fprintf(out,
+            "\nstatic void %s_print_any(struct printer *printer, int16_t version, const void *in)\n{\n"
+            "    %s_print(printer, version, in);\n}\n", m, m);
+}
+
+static void emit_message_schema(FILE *out, const struct message *message)
+{
+    const char *m = message->name;
+    fprintf(out, "{ \"%s\", sizeof(struct %s), &%s_fields, %s_init_any,\n"
+                 "                   %s_decode_any, %s_encode_any, %s_size_any, %s_print_any }", m, m, m, m, m, m, m, m);
+}
+
 static void emit_api(FILE *out, const struct api *api)
 {
     int flexible = effective_flexible(api->flexible);
@@ -211,13 +224,19 @@ static void emit_api(FILE *out, const struct api *api)
             range_empty(api->unserved) ? api->versions.last : api->unserved.first - 1);
     fprintf(out, "      .flexible_from = %d, .response_header_from = %d,\n", flexible,
             api->response_header_plain ? VERSION_LAST : flexible);
-    fprintf(out, "      .request = &%s_request_schema, .response = &%s_response_schema },\n", api->name, api->name);
+    fprintf(out, "      .request = ");
+    emit_message_schema(out, api->request);
+    fprintf(out, ",\n      .response = ");
+    emit_message_schema(out, api->response);
+    fprintf(out, " },\n");
 }
 
 static void emit_record(FILE *out, const struct file *file, const struct record *record, const struct message *message)
 {
-    fprintf(out, "    { .set = \"%s\", .type = %d, .min_version = %d, .max_version = %d, .message = &%s_schema },\n",
-            file->record_set, record->number, message->versions.first, message->versions.last, message->name);
+    fprintf(out, "    { .set = \"%s\", .type = %d, .min_version = %d, .max_version = %d,\n      .message = ",
+            file->record_set, record->number, message->versions.first, message->versions.last);
+    emit_message_schema(out, message);
+    fprintf(out, " },\n");
 }
 
 static void emit_records(FILE *out, const struct file *files)
@@ -239,6 +258,9 @@ void emit_apis_source(FILE *out, const struct file *files)
     int count = 0, max = -1;
     fprintf(out, "/* Generated by runnel-gen. */\n#include <stddef.h>\n\n#include \"apis.h\"\n");
     emit_includes(out, files);
+    for (const struct file *file = files; file; file = file->next)
+        for (const struct message *message = file->messages; message; message = message->next)
+            emit_wrappers(out, message);
     fprintf(out, "\nconst struct api_schema api_schemas[] = {\n");
     for (const struct api *api = next_api(files, -1); api; api = next_api(files, api->key)) {
         emit_api(out, api);
