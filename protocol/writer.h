@@ -66,22 +66,31 @@ bool writer_bytes(struct writer *writer, bool flexible, bool nullable, slice val
 bool writer_records(struct writer *writer, bool flexible, bool nullable, struct records value);
 /* count -1 is null. */
 bool writer_array(struct writer *writer, bool flexible, bool nullable, int32_t count);
-/* A nullable struct's int8: 1, or -1 for null. */
+/* A nullable struct's int8: 1, or -1 for null; nothing is written in versions where it may not be null. */
 bool writer_present(struct writer *writer, bool nullable, bool present);
 bool writer_tag(struct writer *writer, uint32_t tag, size_t size);
 
 /* Bytes that are there as they are. */
 bool writer_raw(struct writer *writer, slice bytes);
 
-/* What the functions above write, in bytes; false where they fail whatever the memory. */
+/* Add what the functions above write, in bytes; else the status that they fail with. */
+enum codec_status size_add_string(size_t *size, bool flexible, bool nullable, slice value);
+enum codec_status size_add_bytes(size_t *size, bool flexible, bool nullable, slice value);
+enum codec_status size_add_array(size_t *size, bool flexible, bool nullable, int32_t count);
+enum codec_status size_add_present(size_t *size, bool nullable, bool present);
+
 static inline size_t size_of_uvarint(uint32_t value)
 {
     return 1u + (value >= 1u << 7) + (value >= 1u << 14) + (value >= 1u << 21) + (value >= 1u << 28);
 }
 size_t size_of_uvarlong(uint64_t value);
-bool size_add_string(size_t *size, bool flexible, bool nullable, slice value);
-bool size_add_bytes(size_t *size, bool flexible, bool nullable, slice value);
-bool size_add_array(size_t *size, bool flexible, bool nullable, int32_t count);
+
+static inline void store_double(uint8_t *p, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    store_be64(p, bits);
+}
 
 /* Zig-zag: small numbers of either sign become small unsigned ones. */
 static inline uint32_t zigzag32(int32_t value)

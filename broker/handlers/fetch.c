@@ -73,7 +73,7 @@ static int16_t resolve(struct request *rq, const struct fetch_state *state, stru
 {
     const struct topic *topic;
     int16_t error_code = rq->api_version >= 13 ? rq_topic_by_id(rq, part->topic->topic_id, OP_READ, &topic)
-                                               : rq_topic(rq, part->topic->topic, OP_READ, &topic);
+                                               : rq_topic(rq, part->topic->name, OP_READ, &topic);
     if (error_code == ERR_NONE && state->from_replica)
         return ERR_TOPIC_AUTHORIZATION_FAILED; /* no replicas here: reliability row 79 */
     if (error_code == ERR_NONE)
@@ -227,7 +227,7 @@ static bool keep_topics(struct request *rq, struct fetch_request *in)
 {
     bool ok = true;
     for (int32_t t = 0; t < in->topics_count; t++)
-        in->topics[t].topic = arena_copy(&rq->arena, in->topics[t].topic, &ok);
+        in->topics[t].name = arena_copy(&rq->arena, in->topics[t].name, &ok);
     return ok;
 }
 
@@ -268,7 +268,7 @@ static bool prepare_response(struct request *rq, const struct fetch_request *in,
     for (int32_t t = 0; t < in->topics_count; t++) {
         struct fetch_response_topic *to = &out->topics[t];
         fetch_response_topic_init(to);
-        to->topic = in->topics[t].topic;
+        to->name = in->topics[t].name;
         to->topic_id = in->topics[t].topic_id;
         to->partitions_count = in->topics[t].partitions_count;
         to->partitions =
@@ -301,7 +301,7 @@ static void set_limits(struct request *rq, const struct fetch_request *in, struc
     state->deadline_ms = rq_mono_ms(rq) + (in->max_wait_ms > 0 ? in->max_wait_ms : 0);
     state->is_committed = in->isolation_level == READ_COMMITTED;
     /* -1: a consumer; -2: a debugging one, which may read followers; brokers are >= 0. */
-    state->from_replica = in->replica_id >= 0 || in->replica_state.id >= 0;
+    state->from_replica = in->replica_id >= 0 || in->replica_state.replica_id >= 0;
 }
 
 enum handled handle_fetch(struct request *rq, const struct fetch_request *in, struct fetch_response *out)

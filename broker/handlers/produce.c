@@ -129,6 +129,22 @@ static size_t decoded_max(const struct topic_config *config)
     return max < DECODED_MAX ? max : DECODED_MAX;
 }
 
+/* compression.type=producer keeps what was sent; so does a codec that is already the topic's. */
+static void set_codec(struct part *part, const struct topic_config *config)
+{
+    part->recompress = CODEC_COUNT;
+    if (config->compression_type == TOPIC_COMPRESSION_PRODUCER ||
+        (enum codec)config->compression_type == batch_codec(&part->append.batch))
+        return;
+    part->recompress = (enum codec)config->compression_type;
+    if (part->recompress == CODEC_GZIP)
+        part->recompress_level = config->compression_gzip_level;
+    else if (part->recompress == CODEC_LZ4)
+        part->recompress_level = config->compression_lz4_level;
+    else if (part->recompress == CODEC_ZSTD)
+        part->recompress_level = config->compression_zstd_level;
+}
+
 static void set_rules(struct request *rq, struct part *part)
 {
     const struct topic_config *config = &part->topic->config;
@@ -136,13 +152,11 @@ static void set_rules(struct request *rq, struct part *part)
         .now_ms = rq->now_ms,
         .timestamp_before_max_ms = config->message_timestamp_before_max_ms,
         .timestamp_after_max_ms = config->message_timestamp_after_max_ms,
-        .log_append_time = config->log_append_time,
-        .key_required = config->cleanup_compact,
+        .log_append_time = config->message_timestamp_is_append_time,
+        .key_required = (config->cleanup_policy & CLEANUP_COMPACT) != 0,
         .output_max = decoded_max(config),
     };
-    part->recompress = topic_config_codec(config, &part->recompress_level);
-    if (part->recompress == batch_codec(&part->append.batch))
-        part->recompress = CODEC_COUNT;
+    set_codec(part, config);
     part->needs_validation = true;
 }
 
@@ -152,7 +166,7 @@ static void resolve_part(struct request *rq, struct part *part, const struct pro
     if (rq->api_version >= 13)
         part->error_code = rq_topic_by_id(rq, in->topic_id, OP_WRITE, &part->topic);
     else
-        part->error_code = rq_topic(rq, in->topic, OP_WRITE, &part->topic);
+        part->error_code = rq_topic(rq, in->name, OP_WRITE, &part->topic);
     if (part->error_code != ERR_NONE)
         return;
     part->topic_id = part->topic->id;
@@ -204,7 +218,7 @@ static bool prepare_response(struct request *rq, const struct produce_request *i
         struct produce_response_topic *to = &out->topics[t];
         bool ok = true;
         produce_response_topic_init(to);
-        to->topic = arena_copy(&rq->arena, from->topic, &ok);
+        to->name = arena_copy(&rq->arena, from->name, &ok);
         to->topic_id = from->topic_id;
         to->partitions = arena_alloc_array(&rq->arena, (size_t)from->partitions_count, sizeof *to->partitions);
         to->partitions_count = from->partitions_count;
@@ -280,12 +294,13 @@ static void fill_record_errors(struct request *rq, const struct part *part,
                                struct produce_response_partition *out)
 {
     int32_t count = part->verdict.record_error_count;
-    out->error_records = arena_alloc_array(&rq->arena, (size_t)count, sizeof *out->error_records);
-    out->error_records_count = out->error_records ? count : 0;
-    for (int32_t i = 0; i < out->error_records_count; i++) {
-        produce_response_error_record_init(&out->error_records[i]);
-        out->error_records[i].relative_offset = part->verdict.record_errors[i].index;
-        out->error_records[i].error_message = slice_of_string(part->verdict.record_errors[i].message);
+    out->record_errors = arena_alloc_array(&rq->arena, (size_t)count, sizeof *out->record_errors);
+    out->record_errors_count = out->record_errors ? count : 0;
+    for (int32_t i = 0; i < out->record_errors_count; i++) {
+        const struct batch_record_error *error = &part->verdict.record_errors[i];
+        produce_response_record_error_init(&out->record_errors[i]);
+        out->record_errors[i].batch_index = error->index;
+        out->record_errors[i].batch_index_error_message = slice_of_string(error->message);
     }
 }
 
@@ -297,7 +312,7 @@ static void fill_partition(struct request *rq, const struct part *part, struct p
     out->error_message = slice_of_string(part->message);
     if (part->is_appended) {
         out->base_offset = part->append.result.base_offset;
-        out->log_append_time = part->rules.log_append_time ? part->rules.now_ms : -1;
+        out->log_append_time_ms = part->rules.log_append_time ? part->rules.now_ms : -1;
         out->log_start_offset = log_offsets(part->append.partition->log).start;
     } else {
         out->base_offset = -1;

@@ -1,0 +1,912 @@
+/* The test double of file.h: what programs see, kept in memory; its device is file_double_device. */
+#include "storage/file_double.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "protocol/base/check.h"
+#include "storage/file_double_device.h"
+
+enum { NODE_NONE = UINT32_MAX };
+
+struct cache_entry {
+    char *name;
+    uint32_t node;
+};
+
+struct double_file;
+
+/* What programs see of a file or directory; numbered like the device's nodes. */
+struct cache_node {
+    bool is_directory;
+    bool is_linked;
+    int memfd; /* -1 until the file is first opened */
+    uint64_t size;
+    unsigned open_count;
+    struct double_file *locker;
+    struct cache_entry *entries;
+    size_t entry_count;
+    size_t entry_capacity;
+};
+
+struct fault {
+    uint64_t countdown; /* fires when it comes down to 0; 0: off */
+    enum file_status status;
+    size_t size; /* bytes written before it fails */
+};
+
+struct file_double {
+    struct file_system system; /* first: a file_double is a file_system */
+    pthread_mutex_t lock;      /* guards all that follows */
+    struct device device;
+    struct device_op **ops; /* the recording; the first preamble_count only build the beginning */
+    size_t op_count;
+    size_t op_capacity;
+    size_t preamble_count;
+    struct cache_node *nodes;
+    size_t node_count;
+    size_t node_capacity;
+    uint64_t flush_count;
+    unsigned open_count;
+    unsigned open_limit;
+    uint64_t free_space;
+    struct fault write_fault;
+    struct fault flush_fault;
+    bool ignores_flushes;
+};
+
+struct double_file {
+    struct file file; /* first: a double_file is a file */
+    uint32_t node;
+};
+
+static struct file_double *double_of(struct file_system *system)
+{
+    return (struct file_double *)system;
+}
+
+static struct file_double *lock_system(struct file_system *system)
+{
+    struct file_double *disk = double_of(system);
+
+    pthread_mutex_lock(&disk->lock);
+    return disk;
+}
+
+static struct file_double *lock_of(struct file *file)
+{
+    return lock_system(file->system);
+}
+
+static void unlock(struct file_double *disk)
+{
+    pthread_mutex_unlock(&disk->lock);
+}
+
+static struct cache_node *node_of(struct file_double *disk, struct file *file)
+{
+    return &disk->nodes[((struct double_file *)file)->node];
+}
+
+/* --- the recording ----------------------------------------------------------------------------- */
+
+static char *copied_name(const char *name)
+{
+    return name ? check_memory(strdup(name)) : NULL;
+}
+
+/* Copies what op borrows, records it and lets the device have it. */
+static void record(struct file_double *disk, struct device_op op)
+{
+    struct device_op *kept = check_memory(malloc(sizeof *kept));
+
+    *kept = op;
+    kept->name = copied_name(op.name);
+    kept->name_to = copied_name(op.name_to);
+    if (op.size) {
+        kept->bytes = check_memory(malloc(op.size));
+        memcpy(kept->bytes, op.bytes, op.size);
+    }
+    if (disk->op_count == disk->op_capacity) {
+        disk->op_capacity = disk->op_capacity ? disk->op_capacity * 2 : 64;
+        disk->ops = check_memory(realloc(disk->ops, disk->op_capacity * sizeof(struct device_op *)));
+    }
+    disk->ops[disk->op_count++] = kept;
+    device_apply(&disk->device, kept);
+}
+
+static void record_write(struct file_double *disk, uint32_t node, uint64_t position, const uint8_t *bytes,
+                         size_t size)
+{
+    if (size)
+        record(disk, (struct device_op){ .kind = DEVICE_WRITE,
+                                         .node = node,
+                                         .position = position,
+                                         .bytes = (uint8_t *)(uintptr_t)bytes,
+                                         .size = size });
+}
+
+static enum file_status flush_node(struct file_double *disk, uint32_t node)
+{
+    enum device_op_kind kind = disk->ignores_flushes ? DEVICE_FLUSH_LIE : DEVICE_FLUSH;
+    enum file_status status = FILE_OK;
+
+    disk->flush_count++;
+    if (disk->flush_fault.countdown && --disk->flush_fault.countdown == 0) {
+        kind = DEVICE_FLUSH_LOST;
+        status = FILE_IO;
+    }
+    record(disk, (struct device_op){ .kind = kind, .node = node });
+    return status;
+}
+
+/* --- names ------------------------------------------------------------------------------------- */
+
+static uint32_t find_entry(const struct cache_node *node, const char *name, size_t size)
+{
+    for (size_t i = 0; i < node->entry_count; i++) {
+        if (strlen(node->entries[i].name) == size && memcmp(node->entries[i].name, name, size) == 0)
+            return node->entries[i].node;
+    }
+    return NODE_NONE;
+}
+
+static void add_entry(struct cache_node *node, const char *name, uint32_t target)
+{
+    if (node->entry_count == node->entry_capacity) {
+        node->entry_capacity = node->entry_capacity ? node->entry_capacity * 2 : 8;
+        node->entries = check_memory(realloc(node->entries, node->entry_capacity * sizeof *node->entries));
+    }
+    node->entries[node->entry_count++] = (struct cache_entry){ copied_name(name), target };
+}
+
+static void drop_entry(struct cache_node *node, const char *name)
+{
+    for (size_t i = 0; i < node->entry_count; i++) {
+        if (strcmp(node->entries[i].name, name) == 0) {
+            free(node->entries[i].name);
+            node->entries[i] = node->entries[--node->entry_count];
+            return;
+        }
+    }
+}
+
+static uint32_t add_node(struct file_double *disk, bool is_directory)
+{
+    if (disk->node_count == disk->node_capacity) {
+        disk->node_capacity = disk->node_capacity ? disk->node_capacity * 2 : 16;
+        disk->nodes = check_memory(realloc(disk->nodes, disk->node_capacity * sizeof *disk->nodes));
+    }
+    disk->nodes[disk->node_count] =
+        (struct cache_node){ .is_directory = is_directory, .is_linked = true, .memfd = -1 };
+    return (uint32_t)disk->node_count++;
+}
+
+static void forget_if_unused(struct cache_node *node)
+{
+    if (node->is_linked || node->open_count || node->memfd < 0)
+        return;
+    close(node->memfd);
+    node->memfd = -1;
+}
+
+/* The next component from *path on; false at the end. */
+static bool next_component(const char **path, const char **name, size_t *size)
+{
+    for (;;) {
+        while (**path == '/')
+            ++*path;
+        *name = *path;
+        *size = strcspn(*path, "/");
+        *path += *size;
+        if (*size == 1 && **name == '.')
+            continue;
+        return *size > 0;
+    }
+}
+
+/* The directory of path's last component, that component (a copy of at most 255 bytes), and its
+ * node or NODE_NONE. False when the directory does not exist. The root has the name "". */
+static bool resolve(const struct file_double *disk, const char *path, uint32_t *parent, char name_out[256],
+                    uint32_t *node)
+{
+    const char *name;
+    size_t size;
+
+    *parent = DEVICE_ROOT;
+    *node = DEVICE_ROOT;
+    name_out[0] = '\0';
+    while (next_component(&path, &name, &size)) {
+        if (*node == NODE_NONE || !disk->nodes[*node].is_directory || size > 255)
+            return false;
+        *parent = *node;
+        memcpy(name_out, name, size);
+        name_out[size] = '\0';
+        *node = find_entry(&disk->nodes[*parent], name, size);
+    }
+    return true;
+}
+
+static uint32_t node_at(const struct file_double *disk, const char *path)
+{
+    uint32_t parent;
+    uint32_t node;
+    char name[256];
+
+    return resolve(disk, path, &parent, name, &node) ? node : NODE_NONE;
+}
+
+static uint32_t make_node(struct file_double *disk, uint32_t parent, const char *name, bool is_directory)
+{
+    uint32_t node = add_node(disk, is_directory);
+
+    add_entry(&disk->nodes[parent], name, node);
+    record(disk, (struct device_op){ .kind = DEVICE_MAKE,
+                                     .node = parent,
+                                     .target = node,
+                                     .is_directory = is_directory,
+                                     .name = (char *)(uintptr_t)name });
+    return node;
+}
+
+static void give_space(struct file_double *disk, uint64_t size)
+{
+    if (disk->free_space != UINT64_MAX)
+        disk->free_space += size;
+}
+
+static void unlink_node(struct file_double *disk, uint32_t node)
+{
+    disk->nodes[node].is_linked = false;
+    give_space(disk, disk->nodes[node].size);
+    forget_if_unused(&disk->nodes[node]);
+}
+
+/* --- open files -------------------------------------------------------------------------------- */
+
+static void write_cache(int memfd, const uint8_t *bytes, size_t size, uint64_t position)
+{
+    while (size) {
+        ssize_t n = pwrite(memfd, bytes, size, (off_t)position);
+        check(n > 0);
+        bytes += n;
+        size -= (size_t)n;
+        position += (uint64_t)n;
+    }
+}
+
+static void fill_from_device(struct file_double *disk, uint32_t index)
+{
+    struct cache_node *node = &disk->nodes[index];
+    uint8_t *bytes;
+    size_t size;
+
+    device_read_back(&disk->device, index, &bytes, &size);
+    check(ftruncate(node->memfd, (off_t)size) == 0);
+    write_cache(node->memfd, bytes, size, 0);
+    node->size = size;
+    free(bytes);
+}
+
+static void truncate_node(struct file_double *disk, uint32_t index, uint64_t size)
+{
+    struct cache_node *node = &disk->nodes[index];
+
+    if (size < node->size)
+        give_space(disk, node->size - size);
+    check(ftruncate(node->memfd, (off_t)size) == 0);
+    node->size = size;
+    record(disk, (struct device_op){ .kind = DEVICE_TRUNCATE, .node = index, .position = size });
+}
+
+static enum file_status open_locked(struct file_double *disk, const char *path, int flags, uint32_t *node)
+{
+    uint32_t parent;
+    char name[256];
+
+    if (!resolve(disk, path, &parent, name, node))
+        return FILE_NOT_FOUND;
+    if (*node == NODE_NONE && !(flags & FILE_CREATE))
+        return FILE_NOT_FOUND;
+    if (*node != NODE_NONE && disk->nodes[*node].is_directory)
+        return FILE_IO;
+    if (*node != NODE_NONE && (flags & FILE_EXCLUSIVE))
+        return FILE_EXISTS;
+    if (disk->open_limit && disk->open_count >= disk->open_limit)
+        return FILE_LIMIT;
+    if (*node == NODE_NONE) {
+        if (disk->free_space == 0)
+            return FILE_FULL;
+        *node = make_node(disk, parent, name, false);
+    }
+    struct cache_node *found = &disk->nodes[*node];
+    if (found->memfd < 0) {
+        found->memfd = memfd_create("file", MFD_CLOEXEC);
+        check(found->memfd >= 0);
+        fill_from_device(disk, *node);
+    }
+    if ((flags & FILE_TRUNCATE) && found->size)
+        truncate_node(disk, *node, 0);
+    return FILE_OK;
+}
+
+static enum file_status double_open(struct file_system *system, const char *path, int flags,
+                                    struct file **out)
+{
+    struct file_double *disk = lock_system(system);
+    uint32_t node;
+
+    *out = NULL;
+    enum file_status status = open_locked(disk, path, flags, &node);
+    if (status == FILE_OK) {
+        struct double_file *file = check_memory(malloc(sizeof *file));
+        *file = (struct double_file){ .file = { .system = system }, .node = node };
+        disk->nodes[node].open_count++;
+        disk->open_count++;
+        *out = &file->file;
+    }
+    unlock(disk);
+    return status;
+}
+
+static void double_close(struct file *file)
+{
+    struct file_double *disk = lock_of(file);
+    struct cache_node *node = node_of(disk, file);
+
+    if (node->locker == (struct double_file *)file)
+        node->locker = NULL;
+    node->open_count--;
+    disk->open_count--;
+    forget_if_unused(node);
+    free(file);
+    unlock(disk);
+}
+
+static enum file_status double_info(struct file_system *system, const char *path, struct file_info *out)
+{
+    struct file_double *disk = lock_system(system);
+    uint32_t node = node_at(disk, path);
+
+    if (node != NODE_NONE) {
+        bool is_directory = disk->nodes[node].is_directory;
+        *out = (struct file_info){ .size = disk->nodes[node].size,
+                                   .is_directory = is_directory,
+                                   .is_regular = !is_directory };
+    }
+    unlock(disk);
+    return node == NODE_NONE ? FILE_NOT_FOUND : FILE_OK;
+}
+
+static enum file_status double_size(struct file *file, uint64_t *out)
+{
+    struct file_double *disk = lock_of(file);
+
+    *out = node_of(disk, file)->size;
+    unlock(disk);
+    return FILE_OK;
+}
+
+static enum file_status double_pread(struct file *file, void *out, size_t size, uint64_t position,
+                                     size_t *got)
+{
+    struct file_double *disk = lock_of(file);
+    int memfd = node_of(disk, file)->memfd;
+
+    *got = 0;
+    while (*got < size) {
+        ssize_t n = pread(memfd, (uint8_t *)out + *got, size - *got, (off_t)(position + *got));
+        check(n >= 0);
+        if (n == 0)
+            break;
+        *got += (size_t)n;
+    }
+    unlock(disk);
+    return FILE_OK;
+}
+
+/* How much of `size` bytes at position may be written, and what is said about the rest. */
+static size_t admitted(struct file_double *disk, const struct cache_node *node, size_t size, uint64_t position,
+                       enum file_status *status)
+{
+    uint64_t room = position < node->size ? node->size - position : 0;
+
+    *status = FILE_OK;
+    if (disk->write_fault.countdown && --disk->write_fault.countdown == 0) {
+        *status = disk->write_fault.status;
+        return disk->write_fault.size < size ? disk->write_fault.size : size;
+    }
+    if (disk->free_space == UINT64_MAX || size <= room)
+        return size;
+    if (size - room <= disk->free_space) {
+        disk->free_space -= size - room;
+        return size;
+    }
+    room += disk->free_space;
+    disk->free_space = 0;
+    *status = FILE_FULL;
+    return (size_t)room;
+}
+
+static enum file_status double_pwritev(struct file *file, const struct iovec *iov, int count,
+                                       uint64_t position, size_t *written)
+{
+    struct file_double *disk = lock_of(file);
+    uint32_t index = ((struct double_file *)file)->node;
+    struct cache_node *node = &disk->nodes[index];
+    enum file_status status;
+    size_t size = 0;
+
+    for (int i = 0; i < count; i++)
+        size += iov[i].iov_len;
+    uint8_t *bytes = check_memory(malloc(size + 1));
+    for (size_t i = 0, at = 0; i < (size_t)count; at += iov[i++].iov_len) {
+        if (iov[i].iov_len)
+            memcpy(bytes + at, iov[i].iov_base, iov[i].iov_len);
+    }
+    *written = admitted(disk, node, size, position, &status);
+    if (*written) {
+        write_cache(node->memfd, bytes, *written, position);
+        if (position + *written > node->size)
+            node->size = position + *written;
+        record_write(disk, index, position, bytes, *written);
+    }
+    free(bytes);
+    unlock(disk);
+    return status;
+}
+
+static enum file_status double_truncate(struct file *file, uint64_t size)
+{
+    struct file_double *disk = lock_of(file);
+
+    truncate_node(disk, ((struct double_file *)file)->node, size);
+    unlock(disk);
+    return FILE_OK;
+}
+
+static enum file_status double_flush(struct file *file)
+{
+    struct file_double *disk = lock_of(file);
+    enum file_status status = flush_node(disk, ((struct double_file *)file)->node);
+
+    unlock(disk);
+    return status;
+}
+
+static enum file_status double_flush_directory(struct file_system *system, const char *path)
+{
+    struct file_double *disk = lock_system(system);
+    uint32_t node = node_at(disk, path);
+    enum file_status status = FILE_NOT_FOUND;
+
+    if (node != NODE_NONE && disk->nodes[node].is_directory)
+        status = flush_node(disk, node);
+    unlock(disk);
+    return status;
+}
+
+static void double_flush_group(struct file_system *system, struct file *const *files, size_t file_count,
+                               const char *const *directories, size_t directory_count,
+                               enum file_status *statuses)
+{
+    for (size_t i = 0; i < file_count; i++)
+        *statuses++ = double_flush(files[i]);
+    for (size_t i = 0; i < directory_count; i++)
+        *statuses++ = double_flush_directory(system, directories[i]);
+}
+
+/* --- mappings ---------------------------------------------------------------------------------- */
+
+static uint64_t page_mask(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE) - 1;
+}
+
+static enum file_status double_map(struct file *file, uint64_t position, size_t size, struct file_map *out)
+{
+    size_t lead = (size_t)(position & page_mask());
+
+    *out = (struct file_map){ NULL, 0 };
+    if (size == 0)
+        return FILE_OK;
+    struct file_double *disk = lock_of(file);
+    uint8_t *base = mmap(NULL, size + lead, PROT_READ, MAP_SHARED, node_of(disk, file)->memfd,
+                         (off_t)(position - lead));
+    unlock(disk);
+    if (base == MAP_FAILED)
+        return FILE_LIMIT;
+    *out = (struct file_map){ base + lead, size };
+    return FILE_OK;
+}
+
+static void double_unmap(struct file_system *system, struct file_map *map)
+{
+    (void)system;
+    if (map->address) {
+        size_t lead = (size_t)((uintptr_t)map->address & page_mask());
+        check(munmap((uint8_t *)(uintptr_t)map->address - lead, map->size + lead) == 0);
+    }
+    *map = (struct file_map){ NULL, 0 };
+}
+
+static bool double_is_resident(struct file_system *system, const uint8_t *address, size_t size)
+{
+    (void)system;
+    (void)address;
+    (void)size;
+    return true;
+}
+
+static enum file_status double_populate(struct file_system *system, const uint8_t *address, size_t size)
+{
+    (void)system;
+    (void)address;
+    (void)size;
+    return FILE_OK;
+}
+
+static void double_drop_cache(struct file *file)
+{
+    struct file_double *disk = lock_of(file);
+
+    fill_from_device(disk, ((struct double_file *)file)->node);
+    unlock(disk);
+}
+
+static void double_write_behind(struct file *file, uint64_t position, uint64_t size)
+{
+    (void)file;
+    (void)position;
+    (void)size;
+}
+
+/* --- directories ------------------------------------------------------------------------------- */
+
+static enum file_status rename_locked(struct file_double *disk, const char *from, const char *to)
+{
+    uint32_t parent;
+    uint32_t node;
+    uint32_t parent_to;
+    uint32_t replaced;
+    char name[256];
+    char name_to[256];
+
+    if (!resolve(disk, from, &parent, name, &node) || node == NODE_NONE ||
+        !resolve(disk, to, &parent_to, name_to, &replaced))
+        return FILE_NOT_FOUND;
+    check(parent == parent_to); /* storage never moves anything elsewhere */
+    if (replaced == node)
+        return FILE_OK;
+    if (replaced != NODE_NONE) {
+        if (disk->nodes[replaced].is_directory != disk->nodes[node].is_directory)
+            return FILE_IO;
+        if (disk->nodes[replaced].entry_count)
+            return FILE_EXISTS;
+        drop_entry(&disk->nodes[parent], name_to);
+        unlink_node(disk, replaced);
+    }
+    drop_entry(&disk->nodes[parent], name);
+    add_entry(&disk->nodes[parent], name_to, node);
+    record(disk, (struct device_op){ .kind = DEVICE_RENAME,
+                                     .node = parent,
+                                     .target = node,
+                                     .name = name,
+                                     .name_to = name_to });
+    return FILE_OK;
+}
+
+static enum file_status double_rename(struct file_system *system, const char *from, const char *to)
+{
+    struct file_double *disk = lock_system(system);
+    enum file_status status = rename_locked(disk, from, to);
+
+    unlock(disk);
+    return status;
+}
+
+static enum file_status remove_locked(struct file_double *disk, const char *path, bool is_directory)
+{
+    uint32_t parent;
+    uint32_t node;
+    char name[256];
+
+    if (!resolve(disk, path, &parent, name, &node) || node == NODE_NONE || node == DEVICE_ROOT)
+        return FILE_NOT_FOUND;
+    if (disk->nodes[node].is_directory != is_directory)
+        return is_directory ? FILE_NOT_FOUND : FILE_IO;
+    if (disk->nodes[node].entry_count)
+        return FILE_EXISTS;
+    drop_entry(&disk->nodes[parent], name);
+    record(disk,
+           (struct device_op){ .kind = DEVICE_UNLINK, .node = parent, .target = node, .name = name });
+    unlink_node(disk, node);
+    return FILE_OK;
+}
+
+static enum file_status double_unlink(struct file_system *system, const char *path)
+{
+    struct file_double *disk = lock_system(system);
+    enum file_status status = remove_locked(disk, path, false);
+
+    unlock(disk);
+    return status;
+}
+
+static enum file_status double_remove_directory(struct file_system *system, const char *path)
+{
+    struct file_double *disk = lock_system(system);
+    enum file_status status = remove_locked(disk, path, true);
+
+    unlock(disk);
+    return status;
+}
+
+static enum file_status double_make_directory(struct file_system *system, const char *path)
+{
+    struct file_double *disk = lock_system(system);
+    enum file_status status = FILE_OK;
+    uint32_t parent;
+    uint32_t node;
+    char name[256];
+
+    if (!resolve(disk, path, &parent, name, &node))
+        status = FILE_NOT_FOUND;
+    else if (node != NODE_NONE)
+        status = FILE_EXISTS;
+    else if (disk->free_space == 0)
+        status = FILE_FULL;
+    else
+        make_node(disk, parent, name, true);
+    unlock(disk);
+    return status;
+}
+
+static enum file_status double_list(struct file_system *system, const char *path,
+                                    bool (*visit)(void *context, const char *name), void *context)
+{
+    struct file_double *disk = lock_system(system);
+    uint32_t node = node_at(disk, path);
+
+    if (node == NODE_NONE || !disk->nodes[node].is_directory) {
+        unlock(disk);
+        return FILE_NOT_FOUND;
+    }
+    /* visit may change the directory. */
+    size_t count = disk->nodes[node].entry_count;
+    char **names = check_memory(malloc((count + 1) * sizeof(char *)));
+    for (size_t i = 0; i < count; i++)
+        names[i] = copied_name(disk->nodes[node].entries[i].name);
+    unlock(disk);
+    bool goes_on = true;
+    for (size_t i = 0; i < count; i++) {
+        goes_on = goes_on && visit(context, names[i]);
+        free(names[i]);
+    }
+    free(names);
+    return FILE_OK;
+}
+
+static enum file_status double_lock(struct file *file)
+{
+    struct file_double *disk = lock_of(file);
+    struct cache_node *node = node_of(disk, file);
+    enum file_status status = FILE_LOCKED;
+
+    if (!node->locker || node->locker == (struct double_file *)file) {
+        node->locker = (struct double_file *)file;
+        status = FILE_OK;
+    }
+    unlock(disk);
+    return status;
+}
+
+static uint64_t double_free_space(struct file_system *system, const char *path)
+{
+    struct file_double *disk = lock_system(system);
+    uint64_t space = disk->free_space;
+
+    (void)path;
+    unlock(disk);
+    return space;
+}
+
+static const struct file_system_ops double_ops = {
+    .open = double_open,
+    .close = double_close,
+    .info = double_info,
+    .size = double_size,
+    .pread = double_pread,
+    .pwritev = double_pwritev,
+    .truncate = double_truncate,
+    .flush = double_flush,
+    .flush_directory = double_flush_directory,
+    .flush_group = double_flush_group,
+    .map = double_map,
+    .unmap = double_unmap,
+    .is_resident = double_is_resident,
+    .populate = double_populate,
+    .drop_cache = double_drop_cache,
+    .write_behind = double_write_behind,
+    .rename = double_rename,
+    .unlink = double_unlink,
+    .make_directory = double_make_directory,
+    .remove_directory = double_remove_directory,
+    .list = double_list,
+    .lock = double_lock,
+    .free_space = double_free_space,
+};
+
+/* --- the double itself ------------------------------------------------------------------------- */
+
+/* Every file of the double is a descriptor of ours. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+struct file_double *file_double_create(void)
+{
+    struct file_double *disk = check_memory(calloc(1, sizeof *disk));
+
+    raise_descriptor_limit();
+    disk->system.ops = &double_ops;
+    disk->free_space = UINT64_MAX;
+    check(pthread_mutex_init(&disk->lock, NULL) == 0);
+    device_init(&disk->device);
+    check(add_node(disk, true) == DEVICE_ROOT);
+    return disk;
+}
+
+void file_double_destroy(struct file_double *disk)
+{
+    for (size_t i = 0; i < disk->op_count; i++) {
+        free(disk->ops[i]->name);
+        free(disk->ops[i]->name_to);
+        free(disk->ops[i]->bytes);
+        free(disk->ops[i]);
+    }
+    free(disk->ops);
+    for (size_t i = 0; i < disk->node_count; i++) {
+        struct cache_node *node = &disk->nodes[i];
+        for (size_t j = 0; j < node->entry_count; j++)
+            free(node->entries[j].name);
+        free(node->entries);
+        if (node->memfd >= 0)
+            close(node->memfd);
+    }
+    free(disk->nodes);
+    device_destroy(&disk->device);
+    pthread_mutex_destroy(&disk->lock);
+    free(disk);
+}
+
+struct file_system *file_double_system(struct file_double *disk)
+{
+    return &disk->system;
+}
+
+/* Reading a double is locked like changing it. */
+static struct file_double *lock_const(const struct file_double *disk)
+{
+    struct file_double *same = (struct file_double *)(uintptr_t)disk;
+
+    pthread_mutex_lock(&same->lock);
+    return same;
+}
+
+uint64_t file_double_operation_count(const struct file_double *disk)
+{
+    struct file_double *same = lock_const(disk);
+    uint64_t count = same->op_count - same->preamble_count;
+
+    unlock(same);
+    return count;
+}
+
+uint64_t file_double_flush_count(const struct file_double *disk)
+{
+    struct file_double *same = lock_const(disk);
+    uint64_t count = same->flush_count;
+
+    unlock(same);
+    return count;
+}
+
+/* Gives a fresh double, all of it flushed, what lies under one directory of another's device. */
+static void copy_directory(struct file_double *disk, uint32_t to, const struct device *device, uint32_t from)
+{
+    const struct device_node *directory = &device->nodes[from];
+
+    for (size_t i = 0; i < directory->entry_count; i++) {
+        uint32_t source = directory->entries[i].node;
+        const struct device_node *child = &device->nodes[source];
+        uint32_t node = make_node(disk, to, directory->entries[i].name, child->is_directory);
+        if (child->is_directory) {
+            copy_directory(disk, node, device, source);
+        } else {
+            record_write(disk, node, 0, child->image, child->image_size);
+            record(disk, (struct device_op){ .kind = DEVICE_FLUSH, .node = node });
+            disk->nodes[node].size = child->image_size;
+        }
+    }
+    record(disk, (struct device_op){ .kind = DEVICE_FLUSH, .node = to });
+}
+
+struct file_double *file_double_after_cut(const struct file_double *disk, uint64_t operation,
+                                          enum file_double_cut cut, struct random *random)
+{
+    struct file_double *same = lock_const(disk);
+    struct file_double *after = file_double_create();
+    struct device device;
+
+    check(operation <= same->op_count - same->preamble_count);
+    device_init(&device);
+    for (size_t i = 0; i < same->preamble_count + operation; i++)
+        device_apply(&device, same->ops[i]);
+    device_cut(&device, cut, random);
+    copy_directory(after, DEVICE_ROOT, &device, DEVICE_ROOT);
+    after->preamble_count = after->op_count;
+    device_destroy(&device);
+    unlock(same);
+    return after;
+}
+
+void file_double_fail_write(struct file_double *disk, uint64_t nth, enum file_status status)
+{
+    disk->write_fault = (struct fault){ .countdown = nth, .status = status };
+}
+
+void file_double_short_write(struct file_double *disk, uint64_t nth, size_t size)
+{
+    disk->write_fault = (struct fault){ .countdown = nth, .status = FILE_FULL, .size = size };
+}
+
+void file_double_fail_flush(struct file_double *disk, uint64_t nth)
+{
+    disk->flush_fault = (struct fault){ .countdown = nth };
+}
+
+void file_double_set_free_space(struct file_double *disk, uint64_t size)
+{
+    disk->free_space = size;
+}
+
+void file_double_set_open_limit(struct file_double *disk, unsigned count)
+{
+    disk->open_limit = count;
+}
+
+void file_double_ignore_flushes(struct file_double *disk, bool ignore)
+{
+    disk->ignores_flushes = ignore;
+}
+
+bool file_double_flip_bit(struct file_double *disk, const char *path, uint64_t position, unsigned bit)
+{
+    struct file_double *same = lock_const(disk);
+    uint32_t node = node_at(disk, path);
+    bool found = node != NODE_NONE && !disk->nodes[node].is_directory && position < disk->nodes[node].size;
+
+    if (found) {
+        record(disk, (struct device_op){
+                         .kind = DEVICE_FLIP, .node = node, .position = position, .bit = (uint8_t)(bit & 7) });
+        if (disk->nodes[node].memfd >= 0) {
+            uint8_t byte;
+            check(pread(disk->nodes[node].memfd, &byte, 1, (off_t)position) == 1);
+            byte ^= (uint8_t)(1u << (bit & 7));
+            write_cache(disk->nodes[node].memfd, &byte, 1, position);
+        }
+    }
+    unlock(same);
+    return found;
+}

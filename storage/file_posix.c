@@ -1,0 +1,406 @@
+/* The machine's files behind file.h; group flushes are in file_posix_flush.c. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "protocol/base/check.h"
+#include "storage/file_posix.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+enum file_status file_posix__status(int error)
+{
+    switch (error) {
+    case 0:
+        return FILE_OK;
+    case ENOENT:
+    case ENOTDIR:
+        return FILE_NOT_FOUND;
+    case EEXIST:
+    case ENOTEMPTY:
+        return FILE_EXISTS;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return FILE_FULL;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+        return FILE_LIMIT;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return FILE_DENIED;
+    default:
+        return FILE_IO;
+    }
+}
+
+static int fd_of(const struct file *file)
+{
+    return file_posix__of(file)->fd;
+}
+
+static enum file_status posix_open(struct file_system *system, const char *path, int flags,
+                                   struct file **out)
+{
+    /* NONBLOCK: a pipe that somebody left in the directory must not hang us; regular files do not
+     * care. */
+    int mode = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    struct stat stat;
+
+    *out = NULL;
+    mode |= !(flags & FILE_WRITE) ? O_RDONLY : (flags & FILE_READ) ? O_RDWR : O_WRONLY;
+    mode |= (flags & FILE_CREATE ? O_CREAT : 0) | (flags & FILE_EXCLUSIVE ? O_EXCL : 0);
+    mode |= flags & FILE_TRUNCATE ? O_TRUNC : 0;
+
+    struct posix_file *file = malloc(sizeof *file);
+    if (!file)
+        return FILE_LIMIT;
+    file->file.system = system;
+    file->device = POSIX_NO_DEVICE;
+    do {
+        file->fd = open(path, mode, 0666);
+    } while (file->fd < 0 && errno == EINTR);
+    enum file_status status = file->fd < 0 ? file_posix__status(errno) : FILE_OK;
+    if (status != FILE_OK)
+        goto release;
+    if (fstat(file->fd, &stat) != 0 || !S_ISREG(stat.st_mode)) {
+        status = FILE_IO;
+        goto close;
+    }
+    if (flags & FILE_WRITE)
+        file->device = file_posix__device(file_posix__system(system), stat.st_dev, path);
+    *out = &file->file;
+    return FILE_OK;
+close:
+    close(file->fd);
+release:
+    free(file);
+    return status;
+}
+
+static void posix_close(struct file *file)
+{
+    close(fd_of(file));
+    free(file_posix__of(file));
+}
+
+static enum file_status posix_info(struct file_system *system, const char *path, struct file_info *out)
+{
+    struct stat stat;
+
+    (void)system;
+    if (lstat(path, &stat) != 0)
+        return file_posix__status(errno);
+    *out = (struct file_info){
+        .size = (uint64_t)stat.st_size,
+        .mtime_ms = (int64_t)stat.st_mtim.tv_sec * 1000 + stat.st_mtim.tv_nsec / 1000000,
+        .is_directory = S_ISDIR(stat.st_mode),
+        .is_regular = S_ISREG(stat.st_mode),
+    };
+    return FILE_OK;
+}
+
+static enum file_status posix_size(struct file *file, uint64_t *out)
+{
+    struct stat stat;
+
+    if (fstat(fd_of(file), &stat) != 0)
+        return file_posix__status(errno);
+    *out = (uint64_t)stat.st_size;
+    return FILE_OK;
+}
+
+static enum file_status posix_pread(struct file *file, void *out, size_t size, uint64_t position,
+                                    size_t *got)
+{
+    *got = 0;
+    while (*got < size) {
+        ssize_t n = pread(fd_of(file), (uint8_t *)out + *got, size - *got, (off_t)(position + *got));
+        if (n == 0)
+            break;
+        if (n > 0)
+            *got += (size_t)n;
+        else if (errno != EINTR)
+            return file_posix__status(errno);
+    }
+    return FILE_OK;
+}
+
+enum { WINDOW_COUNT = 64 };
+
+/* The iovecs from byte `skip` on, as many as fit. */
+static int iov_window(const struct iovec *iov, int count, size_t skip, struct iovec window[WINDOW_COUNT])
+{
+    int used = 0;
+
+    for (int i = 0; i < count && used < WINDOW_COUNT; i++) {
+        if (skip >= iov[i].iov_len) {
+            skip -= iov[i].iov_len;
+            continue;
+        }
+        window[used].iov_base = (uint8_t *)iov[i].iov_base + skip;
+        window[used++].iov_len = iov[i].iov_len - skip;
+        skip = 0;
+    }
+    return used;
+}
+
+static enum file_status posix_pwritev(struct file *file, const struct iovec *iov, int count,
+                                      uint64_t position, size_t *written)
+{
+    size_t size = 0;
+    struct iovec window[WINDOW_COUNT];
+
+    for (int i = 0; i < count; i++)
+        size += iov[i].iov_len;
+    *written = 0;
+    while (*written < size) {
+        const struct iovec *from = iov;
+        int from_count = count;
+        if (*written) {
+            from_count = iov_window(iov, count, *written, window);
+            from = window;
+        }
+        ssize_t n = pwritev(fd_of(file), from, from_count, (off_t)(position + *written));
+        if (n > 0)
+            *written += (size_t)n;
+        else if (n == 0)
+            return FILE_IO;
+        else if (errno != EINTR)
+            return file_posix__status(errno);
+    }
+    return FILE_OK;
+}
+
+static enum file_status posix_truncate(struct file *file, uint64_t size)
+{
+    int rc;
+
+    do {
+        rc = ftruncate(fd_of(file), (off_t)size);
+    } while (rc != 0 && errno == EINTR);
+    return rc == 0 ? FILE_OK : file_posix__status(errno);
+}
+
+static size_t page_size(void)
+{
+    static _Atomic size_t size;
+
+    if (!size)
+        size = (size_t)sysconf(_SC_PAGESIZE);
+    return size;
+}
+
+static uint8_t *page_of(const uint8_t *address)
+{
+    return (uint8_t *)((uintptr_t)address & ~(uintptr_t)(page_size() - 1));
+}
+
+static enum file_status posix_map(struct file *file, uint64_t position, size_t size, struct file_map *out)
+{
+    size_t lead = (size_t)(position & (page_size() - 1));
+
+    *out = (struct file_map){ NULL, 0 };
+    if (size == 0)
+        return FILE_OK;
+    uint8_t *base = mmap(NULL, size + lead, PROT_READ, MAP_SHARED, fd_of(file), (off_t)(position - lead));
+    if (base == MAP_FAILED)
+        return file_posix__status(errno);
+    *out = (struct file_map){ base + lead, size };
+    return FILE_OK;
+}
+
+static void posix_unmap(struct file_system *system, struct file_map *map)
+{
+    (void)system;
+    if (map->address) {
+        uint8_t *base = page_of(map->address);
+        check(munmap(base, map->size + (size_t)(map->address - base)) == 0);
+    }
+    *map = (struct file_map){ NULL, 0 };
+}
+
+static bool posix_is_resident(struct file_system *system, const uint8_t *address, size_t size)
+{
+    unsigned char pages[256];
+    size_t page = page_size();
+    uint8_t *base = page_of(address);
+    size_t left = size + (size_t)(address - base);
+
+    (void)system;
+    if (size == 0)
+        return true;
+    while (left) {
+        size_t chunk = left < sizeof pages * page ? left : sizeof pages * page;
+        if (mincore(base, chunk, pages) != 0)
+            return true; /* cannot tell: the reader's guard has the last word */
+        for (size_t i = 0; i < (chunk + page - 1) / page; i++) {
+            if (!(pages[i] & 1))
+                return false;
+        }
+        base += chunk;
+        left -= chunk;
+    }
+    return true;
+}
+
+static void touch_pages(void *context)
+{
+    const struct file_map *map = context;
+    const uint8_t *end = map->address + map->size;
+
+    for (const volatile uint8_t *p = map->address; p < end; p = page_of((const uint8_t *)(uintptr_t)p) + page_size())
+        (void)*p;
+}
+
+static enum file_status posix_populate(struct file_system *system, const uint8_t *address, size_t size)
+{
+    struct file_map range = { address, size };
+    uint8_t *base = page_of(address);
+
+    (void)system;
+    if (size == 0)
+        return FILE_OK;
+    if (madvise(base, size + (size_t)(address - base), MADV_POPULATE_READ) == 0)
+        return FILE_OK;
+    if (errno == EFAULT || errno == EHWPOISON)
+        return FILE_IO;
+    return file_guarded(touch_pages, &range) ? FILE_OK : FILE_IO; /* a kernel before 5.14 */
+}
+
+static void posix_drop_cache(struct file *file)
+{
+    (void)posix_fadvise(fd_of(file), 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static void posix_write_behind(struct file *file, uint64_t position, uint64_t size)
+{
+    (void)sync_file_range(fd_of(file), (off64_t)position, (off64_t)size, SYNC_FILE_RANGE_WRITE);
+}
+
+static enum file_status posix_rename(struct file_system *system, const char *from, const char *to)
+{
+    (void)system;
+    return rename(from, to) == 0 ? FILE_OK : file_posix__status(errno);
+}
+
+static enum file_status posix_unlink(struct file_system *system, const char *path)
+{
+    (void)system;
+    return unlink(path) == 0 ? FILE_OK : file_posix__status(errno);
+}
+
+static enum file_status posix_make_directory(struct file_system *system, const char *path)
+{
+    (void)system;
+    return mkdir(path, 0777) == 0 ? FILE_OK : file_posix__status(errno);
+}
+
+static enum file_status posix_remove_directory(struct file_system *system, const char *path)
+{
+    (void)system;
+    return rmdir(path) == 0 ? FILE_OK : file_posix__status(errno);
+}
+
+static enum file_status posix_list(struct file_system *system, const char *path,
+                                   bool (*visit)(void *context, const char *name), void *context)
+{
+    enum file_status status = FILE_OK;
+
+    (void)system;
+    DIR *directory = opendir(path);
+    if (!directory)
+        return file_posix__status(errno);
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(directory);
+        if (!entry) {
+            status = file_posix__status(errno);
+            break;
+        }
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (!visit(context, entry->d_name))
+            break;
+    }
+    closedir(directory);
+    return status;
+}
+
+static enum file_status posix_lock(struct file *file)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    /* A lock of the open file conflicts with the JVM's record locks as well, but does not vanish
+     * when some other descriptor of the same file is closed in this process. */
+    int rc = fcntl(fd_of(file), F_OFD_SETLK, &lock);
+    if (rc != 0 && errno == EINVAL)
+        rc = fcntl(fd_of(file), F_SETLK, &lock);
+    if (rc == 0)
+        return FILE_OK;
+    return errno == EAGAIN || errno == EACCES ? FILE_LOCKED : file_posix__status(errno);
+}
+
+static uint64_t posix_free_space(struct file_system *system, const char *path)
+{
+    struct statvfs stat;
+
+    (void)system;
+    if (statvfs(path, &stat) != 0)
+        return UINT64_MAX;
+    return (uint64_t)stat.f_bavail * stat.f_frsize;
+}
+
+static const struct file_system_ops posix_ops = {
+    .open = posix_open,
+    .close = posix_close,
+    .info = posix_info,
+    .size = posix_size,
+    .pread = posix_pread,
+    .pwritev = posix_pwritev,
+    .truncate = posix_truncate,
+    .flush = file_posix__flush,
+    .flush_directory = file_posix__flush_directory,
+    .flush_group = file_posix__flush_group,
+    .map = posix_map,
+    .unmap = posix_unmap,
+    .is_resident = posix_is_resident,
+    .populate = posix_populate,
+    .drop_cache = posix_drop_cache,
+    .write_behind = posix_write_behind,
+    .rename = posix_rename,
+    .unlink = posix_unlink,
+    .make_directory = posix_make_directory,
+    .remove_directory = posix_remove_directory,
+    .list = posix_list,
+    .lock = posix_lock,
+    .free_space = posix_free_space,
+};
+
+struct file_system *file_posix_create(unsigned pool_size)
+{
+    struct posix_system *posix = check_memory(calloc(1, sizeof *posix));
+
+    posix->system.ops = &posix_ops;
+    file_posix__pool_init(posix, pool_size);
+    return &posix->system;
+}
+
+void file_posix_destroy(struct file_system *system)
+{
+    struct posix_system *posix = file_posix__system(system);
+
+    file_posix__pool_destroy(posix);
+    free(posix);
+}

@@ -1,0 +1,336 @@
+/* Flushes: one file, one directory, or a group in the way that measured fastest. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "protocol/base/check.h"
+#include "storage/file_posix.h"
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+#ifndef F2FS_SUPER_MAGIC
+#define F2FS_SUPER_MAGIC 0xF2F52010
+#endif
+
+/* One call's files and directories; the caller waits on its stack until all are done. */
+struct posix_group {
+    struct posix_group *next;
+    struct posix_system *posix;
+    struct file *const *files;
+    size_t file_count;
+    const char *const *directories;
+    size_t count; /* files and directories */
+    size_t taken;
+    size_t done;
+    enum file_status *statuses;
+    pthread_cond_t finished;
+};
+
+enum file_status file_posix__flush(struct file *file)
+{
+    /* No loop on EINTR either: after any error the kernel may count the pages as clean. */
+    return fdatasync(file_posix__of(file)->fd) == 0 ? FILE_OK : FILE_IO;
+}
+
+static enum file_status open_and_flush(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return file_posix__status(errno);
+    int rc = fsync(fd);
+    close(fd);
+    return rc == 0 ? FILE_OK : FILE_IO;
+}
+
+enum file_status file_posix__flush_directory(struct file_system *system, const char *path)
+{
+    struct posix_system *posix = file_posix__system(system);
+    enum file_status status = open_and_flush(path);
+
+    if (status != FILE_LIMIT)
+        return status;
+    /* Clients that use up all descriptors must not be able to fail a flush, which is final. */
+    pthread_mutex_lock(&posix->spare_lock);
+    if (posix->spare_fd >= 0)
+        close(posix->spare_fd);
+    status = open_and_flush(path);
+    posix->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    pthread_mutex_unlock(&posix->spare_lock);
+    return status;
+}
+
+static double now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+/* syncfs() reports write errors from Linux 5.8 on, and only where the file system itself owns the
+ * pages: on overlays the errors of the layer below stay hidden. */
+static bool syncfs_tells_errors(int fd)
+{
+    struct utsname name;
+    struct statfs stat;
+    unsigned major, minor;
+
+    if (uname(&name) != 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+        return false;
+    if (major < 5 || (major == 5 && minor < 8) || fstatfs(fd, &stat) != 0)
+        return false;
+    switch ((unsigned long)stat.f_type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int open_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+
+    if (!parent)
+        return -1;
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(parent);
+    return fd;
+}
+
+static int device_index(const struct posix_system *posix, dev_t id)
+{
+    for (int i = 0; i < posix->device_count; i++) {
+        if (posix->devices[i].id == id)
+            return i;
+    }
+    return POSIX_NO_DEVICE;
+}
+
+int file_posix__device(struct posix_system *posix, dev_t id, const char *path)
+{
+    pthread_mutex_lock(&posix->lock);
+    int index = device_index(posix, id);
+    if (index == POSIX_NO_DEVICE && posix->device_count < POSIX_DEVICES_MAX) {
+        index = posix->device_count++;
+        struct posix_device *device = &posix->devices[index];
+        *device = (struct posix_device){ .id = id, .fd = open_parent(path) };
+        if (device->fd >= 0 && !syncfs_tells_errors(device->fd)) {
+            close(device->fd);
+            device->fd = -1;
+        }
+    }
+    pthread_mutex_unlock(&posix->lock);
+    return index;
+}
+
+static enum file_status flush_item(struct posix_group *group, size_t index)
+{
+    if (index < group->file_count)
+        return file_posix__flush(group->files[index]);
+    return file_posix__flush_directory(&group->posix->system, group->directories[index - group->file_count]);
+}
+
+/* Does one item of the group with the lock dropped meanwhile. */
+static void do_one(struct posix_group *group)
+{
+    struct posix_system *posix = group->posix;
+    size_t index = group->taken++;
+
+    if (group->taken == group->count) {
+        struct posix_group **link = &posix->groups;
+        while (*link != group)
+            link = &(*link)->next;
+        *link = group->next;
+    }
+    pthread_mutex_unlock(&posix->lock);
+    enum file_status status = flush_item(group, index);
+    pthread_mutex_lock(&posix->lock);
+    group->statuses[index] = status;
+    if (++group->done == group->count)
+        pthread_cond_signal(&group->finished);
+}
+
+static void *pool_main(void *argument)
+{
+    struct posix_system *posix = argument;
+
+    pthread_mutex_lock(&posix->lock);
+    while (!posix->stopping) {
+        if (posix->groups)
+            do_one(posix->groups);
+        else
+            pthread_cond_wait(&posix->work, &posix->lock);
+    }
+    pthread_mutex_unlock(&posix->lock);
+    return NULL;
+}
+
+/* Fewer threads than wished are no failure: the caller works too. */
+static void start_threads(struct posix_system *posix, size_t wished)
+{
+    pthread_attr_t attributes;
+
+    if (wished > posix->pool_size)
+        wished = posix->pool_size;
+    if (posix->thread_count >= wished)
+        return;
+    check(pthread_attr_init(&attributes) == 0);
+    (void)pthread_attr_setstacksize(&attributes, 128 << 10);
+    while (posix->thread_count < wished &&
+           pthread_create(&posix->threads[posix->thread_count], &attributes, pool_main, posix) == 0)
+        posix->thread_count++;
+    pthread_attr_destroy(&attributes);
+}
+
+static void flush_by_pool(struct posix_group *group)
+{
+    struct posix_system *posix = group->posix;
+
+    check(pthread_cond_init(&group->finished, NULL) == 0);
+    pthread_mutex_lock(&posix->lock);
+    start_threads(posix, group->count - 1);
+    struct posix_group **link = &posix->groups;
+    while (*link)
+        link = &(*link)->next;
+    *link = group;
+    pthread_cond_broadcast(&posix->work);
+    while (group->taken < group->count)
+        do_one(group);
+    while (group->done < group->count)
+        pthread_cond_wait(&group->finished, &posix->lock);
+    pthread_mutex_unlock(&posix->lock);
+    pthread_cond_destroy(&group->finished);
+}
+
+/* The device that holds all of the group, or POSIX_NO_DEVICE. */
+static int common_device(const struct posix_group *group)
+{
+    int device = group->file_count ? file_posix__of(group->files[0])->device : POSIX_NO_DEVICE;
+
+    for (size_t i = 1; i < group->file_count; i++) {
+        if (file_posix__of(group->files[i])->device != device)
+            return POSIX_NO_DEVICE;
+    }
+    for (size_t i = 0; i < group->count - group->file_count && device != POSIX_NO_DEVICE; i++) {
+        struct stat stat;
+        if (lstat(group->directories[i], &stat) != 0 || stat.st_dev != group->posix->devices[device].id)
+            return POSIX_NO_DEVICE;
+    }
+    return device;
+}
+
+static bool syncfs_is_faster(const struct posix_device *device, size_t count)
+{
+    if (device->fd < 0 || device->pool_ns_per_file == 0)
+        return false; /* the pool is measured first */
+    return device->syncfs_ns < device->pool_ns_per_file * (double)count;
+}
+
+static double averaged(double average, double sample)
+{
+    return average == 0 ? sample : average * 0.75 + sample * 0.25;
+}
+
+/* What was not used seems a little cheaper each time, so that it is measured again one day: a
+ * foreign writer that made syncfs() slow may be gone. */
+enum { FADING_PERCENT = 98 };
+
+static void flush_by_syncfs(struct posix_system *posix, struct posix_device *device,
+                            struct posix_group *group)
+{
+    double begin = now_ns();
+    enum file_status status = syncfs(device->fd) == 0 ? FILE_OK : FILE_IO;
+
+    for (size_t i = 0; i < group->count; i++)
+        group->statuses[i] = status;
+    pthread_mutex_lock(&posix->lock);
+    device->syncfs_ns = averaged(device->syncfs_ns, now_ns() - begin);
+    device->pool_ns_per_file = device->pool_ns_per_file * FADING_PERCENT / 100;
+    pthread_mutex_unlock(&posix->lock);
+}
+
+void file_posix__flush_group(struct file_system *system, struct file *const *files, size_t file_count,
+                             const char *const *directories, size_t directory_count,
+                             enum file_status *statuses)
+{
+    struct posix_system *posix = file_posix__system(system);
+    struct posix_group group = {
+        .posix = posix,
+        .files = files,
+        .file_count = file_count,
+        .directories = directories,
+        .count = file_count + directory_count,
+        .statuses = statuses,
+    };
+
+    if (group.count == 0)
+        return;
+    if (group.count == 1) {
+        statuses[0] = flush_item(&group, 0);
+        return;
+    }
+    int index = common_device(&group);
+    struct posix_device *device = index == POSIX_NO_DEVICE ? NULL : &posix->devices[index];
+    bool by_syncfs = false;
+    if (device) {
+        pthread_mutex_lock(&posix->lock);
+        by_syncfs = syncfs_is_faster(device, group.count);
+        pthread_mutex_unlock(&posix->lock);
+    }
+    if (by_syncfs) {
+        flush_by_syncfs(posix, device, &group);
+        return;
+    }
+    double begin = now_ns();
+    flush_by_pool(&group);
+    if (device) {
+        pthread_mutex_lock(&posix->lock);
+        device->pool_ns_per_file = averaged(device->pool_ns_per_file, (now_ns() - begin) / (double)group.count);
+        device->syncfs_ns = device->syncfs_ns * FADING_PERCENT / 100;
+        pthread_mutex_unlock(&posix->lock);
+    }
+}
+
+void file_posix__pool_init(struct posix_system *posix, unsigned pool_size)
+{
+    posix->pool_size = pool_size < POSIX_POOL_MAX ? pool_size : POSIX_POOL_MAX;
+    check(pthread_mutex_init(&posix->lock, NULL) == 0);
+    check(pthread_cond_init(&posix->work, NULL) == 0);
+    check(pthread_mutex_init(&posix->spare_lock, NULL) == 0);
+    posix->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+void file_posix__pool_destroy(struct posix_system *posix)
+{
+    pthread_mutex_lock(&posix->lock);
+    check(!posix->groups);
+    posix->stopping = true;
+    pthread_cond_broadcast(&posix->work);
+    pthread_mutex_unlock(&posix->lock);
+    for (unsigned i = 0; i < posix->thread_count; i++)
+        pthread_join(posix->threads[i], NULL);
+    for (int i = 0; i < posix->device_count; i++) {
+        if (posix->devices[i].fd >= 0)
+            close(posix->devices[i].fd);
+    }
+    if (posix->spare_fd >= 0)
+        close(posix->spare_fd);
+    pthread_mutex_destroy(&posix->spare_lock);
+    pthread_cond_destroy(&posix->work);
+    pthread_mutex_destroy(&posix->lock);
+}

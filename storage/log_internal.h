@@ -1,0 +1,174 @@
+/* What the files of a partition log share with each other and with the store that owns the log. */
+#ifndef RUNNEL_STORAGE_LOG_INTERNAL_H
+#define RUNNEL_STORAGE_LOG_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "storage/env.h"
+#include "storage/log.h"
+
+struct segment;
+struct segment_list;
+struct segment_spare;
+struct leader_epochs;
+struct producer_state;
+struct open_file;
+
+/* A place in a log: the record number and where its batch begins. */
+struct log_position {
+    int64_t offset;
+    int64_t segment_base; /* base offset of the segment; -1: the place in the files is not known */
+    uint32_t position;    /* bytes into that segment's .log */
+};
+
+/* Offset known, place not (Kafka's recovery point), or nothing known (offset 0). */
+#define LOG_POSITION_OF_OFFSET(number) ((struct log_position){ .offset = (number), .segment_base = -1 })
+
+/* What the store is told. One per log directory or one per store, as the store likes; it finds its own
+ * struct around it. No callback may call back into the log. All but the first two are cheap and take only
+ * the host's own lock, as the log's mutex may be held (lock order: log, then host). */
+struct log_host {
+    /* Before the first change of a log's files by this process: log_prepare() calls it on its worker, with no lock
+     * held, before it makes a directory or lets appends begin in one that is there. May block. Anything but
+     * LOG_OK is log_prepare()'s answer, and nothing was changed. */
+    enum log_status (*before_change)(struct log_host *host, struct log *log);
+    /* Before log_flush() flushes (the store's own flushes do not ask); no lock held; may block. */
+    enum log_status (*before_flush)(struct log_host *host, struct log *log);
+    /* The log met an I/O error while it wrote, or log_flush() failed: it takes no more appends, and the store fences
+     * the directory (later, on the flusher). */
+    void (*failed)(struct log_host *host, struct log *log);
+    /* There are unflushed bytes or names: log__flush_begin() by due_ms (ms of the monotonic clock; 0: now,
+     * INT64_MAX: whenever it suits). Called again when the due time becomes earlier, and after a flush that left
+     * something. The log counts as dirty until the next log__flush_begin(). Any thread. */
+    void (*became_dirty)(struct log_host *host, struct log *log, int64_t due_ms);
+    /* size bytes went to the page cache; a later flush_end() of them is told by wrote_back(). */
+    void (*wrote)(struct log_host *host, uint64_t size);
+    void (*wrote_back)(struct log_host *host, uint64_t size);
+    /* Descriptors and mappings that the log took (positive) or gave back (negative), for the LRU.
+     * May come from the thread that reclaims (retire), for a log that is closed. */
+    void (*files_changed)(struct log_host *host, int open_files, int maps);
+    /* Whether so many more may be taken now. A refusal is LOG_LIMIT for descriptors, and pread for
+     * mappings. Called without a lock of the log on workers only, or on a loop for mappings. */
+    bool (*may_open)(struct log_host *host, int open_files, int maps);
+    /* The log was used (append, read, open): the LRU's hint. Any thread, often: must be a store to
+     * the log's own node or less. */
+    void (*used)(struct log_host *host, struct log *log);
+};
+
+/* Links of the store inside a log: the log itself never touches them. */
+struct log_host_node {
+    struct log *hash_next;
+    struct log *all_previous, *all_next;
+    struct log *dirty_next;
+    int64_t due_ms;
+    _Atomic int64_t used_ms;
+    uint32_t directory; /* index into the store's log directories */
+    bool is_dirty;      /* in the dirty list */
+    bool needs_recovery;
+};
+
+/* What a clean stop keeps of a log, for its lazy opening: a row of the store's table. */
+struct log_row {
+    int64_t start_offset;
+    int64_t end_offset;
+    int64_t active_base;  /* base offset of the last segment */
+    uint32_t active_size; /* bytes of its .log */
+    int32_t leader_epoch; /* of the newest batch; -1 in an empty log */
+    uint64_t size;        /* bytes of all segments */
+    uint32_t segment_count;
+};
+
+/* A log without any file access: as if it had no directory yet. All strings are copied.
+ *
+ * directory     path of the log directory (log.dirs entry); its partition directory is
+ *               <directory>/<topic>-<partition>.
+ * host          borrowed for the life of the log.
+ * NULL: no memory. */
+struct log *log__create(struct storage_env *env, struct log_host *host, const char *directory, uuid topic_id,
+                        const char *topic, int32_t partition, const struct log_config *config, void *owner);
+
+/* Frees a log that log__close() or log__delete() was called for, or that was never opened. Only when
+ * no thread can reach it any more: hand it to retire(env->retire, log, log__free). */
+void log__free(void *log);
+
+/* After a clean stop: the directory is there and as the row says. No file is touched; the log is opened
+ * by log_prepare() or log_warm(). When the files then differ from the row, it recovers instead. */
+void log__set_closed_row(struct log *log, const struct log_row *row);
+
+/* Opens a directory that Kafka (or we, without a table) stopped cleanly. start_offset is the
+ * checkpointed log start offset, or -1. May block; before the log is in use. LOG_NOT_FOUND: there is no
+ * directory; the log stays as created. */
+enum log_status log__open_clean(struct log *log, int64_t start_offset);
+
+struct log_recovery {
+    uint64_t scanned_size;      /* bytes whose CRC was checked */
+    uint64_t cut_size;          /* bytes that were cut from the tail */
+    uint32_t quarantined_count; /* damaged ranges before the durable position */
+    bool epoch_must_rise;       /* bytes beyond the durable position were lost or kept unproven: page-cache mode */
+};
+
+/* Opens a directory after an unclean stop: scans from durable (a lower bound of what is on the device), cuts
+ * a torn tail behind it, quarantines damage before it, rebuilds what is derived, flushes what it
+ * kept. durable is LOG_POSITION_OF_OFFSET(0) when nothing is known. May block; before the log is in use; each
+ * log on any one thread. Idempotent: a second power cut in the middle changes nothing.
+ * LOG_NOT_FOUND as above. out may be NULL. */
+enum log_status log__recover(struct log *log, struct log_position durable, int64_t start_offset,
+                             struct log_recovery *out);
+
+enum { LOG_FLUSH_FILES_MAX = 24, LOG_FLUSH_DIRECTORIES_MAX = 2 };
+
+/* One log's part of a flush group, on the flusher's stack or in its array; not to be moved between begin
+ * and end. */
+struct log_flush {
+    struct log *log;
+    struct file *files[LOG_FLUSH_FILES_MAX]; /* open until log__flush_end() */
+    size_t file_count;
+    const char *directories[LOG_FLUSH_DIRECTORIES_MAX]; /* borrowed from the log */
+    size_t directory_count;
+    struct log_position end;  /* what is durable once all of it is flushed; for the side file */
+    uint64_t size;            /* bytes of .log files among it, since the last flush */
+    /* the rest is the log's own */
+    struct open_file *held[LOG_FLUSH_FILES_MAX];
+    int64_t sealed_below;
+    bool with_active;
+    bool with_directory, with_parent;
+};
+
+/* Begins a flush of what is appended so far; the log is no longer dirty, appends go on meanwhile. Takes the log's
+ * flush lock: the same thread must call log__flush_end() next for this log, whatever happens. May
+ * block for another flush of the same log. False: nothing to flush (no end call then). */
+bool log__flush_begin(struct log *log, struct log_flush *out);
+
+/* ok: every file and directory was flushed. Then the durable end rises (and in durable mode the high
+ * watermark: env->progress is called, with no lock held). Not ok: the log fails with LOG_IO. */
+void log__flush_end(struct log *log, struct log_flush *flush, bool ok);
+
+/* Ends the log's use: appends and reads answer LOG_CLOSED from now on. clean: final time index entry, producer
+ * snapshot, indexes written and flushed, .log flushed; leaves what Kafka expects of a clean stop,
+ * with *row for the table. Else: what a kill would leave. *row is filled in both cases; row->segment_count is 0
+ * when there is no directory (then no row is needed). No other call on the log may run. May block. */
+enum log_status log__close(struct log *log, bool clean, struct log_row *row);
+
+/* The LRU's turn: closes descriptors and mappings of an open log; it opens again by itself. Refuses (false) when
+ * the log is dirty, being flushed, pinned or not open. May block; a worker. */
+bool log__close_files(struct log *log);
+
+/* The log takes no more appends: they answer status (LOG_IO). Reads go on. env->progress is not called. */
+void log__fail(struct log *log, enum log_status status);
+
+/* The log is gone for new callers (LOG_CLOSED), spare files and pending jobs are dropped; files are not touched.
+ * The store renames and unlinks the directory, then retires the log with log__free. Waits for a running
+ * job or flush of this log. May block. */
+void log__delete(struct log *log);
+
+/* <directory>/<topic>-<partition>; borrowed. */
+const char *log__path(const struct log *log);
+uuid log__topic_id(const struct log *log);
+struct log_host_node *log__node(struct log *log);
+/* What is durable, with its place in the files: for the side file and Kafka's recovery point. */
+struct log_position log__durable_position(const struct log *log);
+/* Whether there is a directory on disk (then checkpoints list the log). */
+bool log__has_directory(const struct log *log);
+
+#endif

@@ -1,0 +1,289 @@
+/* Produces and fetches over many connections with ready-made batches; pumps raw bytes beside it. */
+#include "tests/support/load.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "codec/fetch.h"
+#include "codec/metadata.h"
+#include "codec/produce.h"
+#include "protocol/base/check.h"
+#include "protocol/errors.h"
+#include "protocol/record_batch.h"
+#include "tests/support/wire_client.h"
+
+enum {
+    API_KEY_PRODUCE = 0,
+    API_KEY_FETCH = 1,
+    API_KEY_METADATA = 3,
+    PRODUCE_VERSION = 9,
+    FETCH_VERSION = 12,
+    METADATA_VERSION = 9,
+    TIMEOUT_MS = 60000,
+    PUMP_SIZE = 256 * 1024,
+    CORRELATION_POSITION = 8, /* in a request frame with its length */
+};
+
+struct worker {
+    const struct load_options *options;
+    int index;
+    uint64_t size_wanted;
+    uint64_t size;
+    uint64_t requests;
+    pthread_t thread;
+};
+
+void load_make_topic(const char *address, const char *topic)
+{
+    double until = monotonic_seconds() + 30;
+    struct wire_client client;
+    check(wire_connect(&client, address, TIMEOUT_MS));
+    for (bool ready = false; !ready;) {
+        check(monotonic_seconds() < until);
+        struct metadata_request request;
+        struct metadata_request_topic name;
+        struct metadata_response response;
+        metadata_request_init(&request);
+        metadata_request_topic_init(&name);
+        name.name = slice_of_string(topic);
+        request.topics = &name;
+        request.topics_count = 1;
+        request.allow_auto_topic_creation = true;
+        check(wire_call(&client, API_KEY_METADATA, METADATA_VERSION, &request, &response));
+        ready = response.topics_count == 1 && response.topics[0].error_code == ERR_NONE &&
+                response.topics[0].partitions_count > 0;
+        for (int32_t i = 0; ready && i < response.topics[0].partitions_count; i++)
+            ready = response.topics[0].partitions[i].leader_id >= 0;
+    }
+    wire_close(&client);
+}
+
+/* Records of record_size until the batch has about batch_size bytes. */
+static struct batch_view make_batch(struct arena *arena, const struct load_options *options)
+{
+    struct batch_builder_options header = { .producer_id = -1, .producer_epoch = -1, .base_sequence = -1,
+                                            .leader_epoch = -1 };
+    struct batch_builder *builder = batch_builder_open(arena, &header);
+    uint8_t *value = check_memory(arena_alloc(arena, options->record_size));
+    for (size_t i = 0; i < options->record_size; i++)
+        value[i] = (uint8_t)('a' + i % 26);
+    do
+        check(batch_builder_add(builder, 1700000000000, SLICE_NULL, slice_of(value, options->record_size), NULL, 0));
+    while (batch_builder_size(builder) + options->record_size + 16 <= options->batch_size);
+    struct batch_view batch;
+    check(batch_builder_finish(builder, &batch) == BATCH_OK);
+    return batch;
+}
+
+static slice make_produce_frame(struct arena *arena, const struct worker *worker, size_t *batch_size)
+{
+    struct batch_view batch = make_batch(arena, worker->options);
+    struct produce_request request;
+    struct produce_request_topic topic;
+    struct produce_request_partition partition;
+    produce_request_init(&request);
+    produce_request_topic_init(&topic);
+    produce_request_partition_init(&partition);
+    partition.partition = worker->index;
+    partition.records.bytes = slice_of(batch.data, batch.size);
+    topic.name = slice_of_string(worker->options->topic);
+    topic.partitions = &partition;
+    topic.partitions_count = 1;
+    request.acks = worker->options->acks;
+    request.timeout_ms = TIMEOUT_MS;
+    request.topics = &topic;
+    request.topics_count = 1;
+    *batch_size = batch.size;
+    return wire_encode(arena, API_KEY_PRODUCE, PRODUCE_VERSION, 0, SLICE_LITERAL("load"), &request);
+}
+
+static void *run_producer(void *context)
+{
+    struct worker *worker = context;
+    struct arena arena;
+    struct wire_client client;
+    size_t batch_size;
+    arena_init(&arena, NULL);
+    slice frame = make_produce_frame(&arena, worker, &batch_size);
+    check(!slice_is_null(frame) && wire_connect(&client, worker->options->address, TIMEOUT_MS));
+    uint64_t count = (worker->size_wanted + batch_size - 1) / batch_size;
+    uint64_t sent = 0, answered = 0;
+    while (answered < count) {
+        while (sent < count && sent - answered < (uint64_t)worker->options->depth) {
+            store_be32((uint8_t *)frame.data + CORRELATION_POSITION, (uint32_t)++sent);
+            check(wire_send_bytes(&client, frame.data, frame.size));
+        }
+        struct produce_response response;
+        check(wire_receive(&client, API_KEY_PRODUCE, PRODUCE_VERSION, (int32_t)++answered, &response));
+        check(response.topics[0].partitions[0].error_code == ERR_NONE);
+    }
+    worker->size = count * batch_size;
+    worker->requests = count;
+    wire_close(&client);
+    arena_destroy(&arena);
+    return NULL;
+}
+
+/* Offset behind the last whole batch; *size is what whole batches take. */
+static int64_t behind_last_batch(slice records, int64_t offset, size_t *size)
+{
+    struct batch_view batch;
+    *size = 0;
+    while (batch_view(slice_of(records.data + *size, records.size - *size), &batch) == BATCH_OK) {
+        offset = batch_last_offset(&batch) + 1;
+        *size += batch.size;
+    }
+    return offset;
+}
+
+static void *run_fetcher(void *context)
+{
+    struct worker *worker = context;
+    struct wire_client client;
+    check(wire_connect(&client, worker->options->address, TIMEOUT_MS));
+    int64_t offset = 0;
+    while (worker->size < worker->size_wanted) {
+        struct fetch_request request;
+        struct fetch_request_topic topic;
+        struct fetch_request_partition partition;
+        struct fetch_response response;
+        fetch_request_init(&request);
+        fetch_request_topic_init(&topic);
+        fetch_request_partition_init(&partition);
+        partition.partition = worker->index;
+        partition.fetch_offset = offset;
+        partition.partition_max_bytes = (int32_t)worker->options->fetch_size;
+        topic.name = slice_of_string(worker->options->topic);
+        topic.partitions = &partition;
+        topic.partitions_count = 1;
+        request.max_wait_ms = 1000;
+        request.min_bytes = 1;
+        request.session_epoch = -1;
+        request.topics = &topic;
+        request.topics_count = 1;
+        check(wire_call(&client, API_KEY_FETCH, FETCH_VERSION, &request, &response));
+        check(response.topics[0].partitions[0].error_code == ERR_NONE);
+        size_t size;
+        offset = behind_last_batch(response.topics[0].partitions[0].records.bytes, offset, &size);
+        check(size > 0);
+        worker->size += size;
+        worker->requests++;
+    }
+    wire_close(&client);
+    return NULL;
+}
+
+static struct load_result run(const struct load_options *options, void *(*body)(void *))
+{
+    struct worker *workers = check_memory(calloc((size_t)options->connections, sizeof *workers));
+    struct load_result result = { 0 };
+    double cpu = options->broker ? process_cpu_seconds(options->broker) : 0;
+    double begin = monotonic_seconds();
+    for (int i = 0; i < options->connections; i++) {
+        workers[i] = (struct worker){ .options = options, .index = i,
+                                      .size_wanted = options->total_size / (uint64_t)options->connections };
+        check(pthread_create(&workers[i].thread, NULL, body, &workers[i]) == 0);
+    }
+    for (int i = 0; i < options->connections; i++) {
+        pthread_join(workers[i].thread, NULL);
+        result.size += workers[i].size;
+        result.requests += workers[i].requests;
+    }
+    result.seconds = monotonic_seconds() - begin;
+    result.broker_cpu_seconds = options->broker ? process_cpu_seconds(options->broker) - cpu : 0;
+    free(workers);
+    return result;
+}
+
+struct load_result load_produce(const struct load_options *options)
+{
+    return run(options, run_producer);
+}
+
+struct load_result load_fetch(const struct load_options *options)
+{
+    return run(options, run_fetcher);
+}
+
+/* -- the pump ----------------------------------------------------------------------------------- */
+
+struct pump {
+    int descriptor;
+    uint64_t size;
+    pthread_t thread;
+};
+
+static void *run_sender(void *context)
+{
+    struct pump *pump = context;
+    char *bytes = check_memory(calloc(1, PUMP_SIZE));
+    for (uint64_t left = pump->size; left > 0;) {
+        ssize_t sent = send(pump->descriptor, bytes, left < PUMP_SIZE ? left : PUMP_SIZE, MSG_NOSIGNAL);
+        check(sent > 0);
+        left -= (uint64_t)sent;
+    }
+    free(bytes);
+    return NULL;
+}
+
+static void *run_receiver(void *context)
+{
+    struct pump *pump = context;
+    char *bytes = check_memory(malloc(PUMP_SIZE));
+    for (uint64_t left = pump->size; left > 0;) {
+        ssize_t got = recv(pump->descriptor, bytes, PUMP_SIZE, 0);
+        check(got > 0);
+        left -= (uint64_t)got;
+    }
+    free(bytes);
+    return NULL;
+}
+
+static void connect_pair(int *sender, int *receiver)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0);
+    check(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+    *sender = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(connect(*sender, (struct sockaddr *)&address, sizeof address) == 0);
+    *receiver = accept(listener, NULL, NULL);
+    check(*receiver >= 0);
+    close(listener);
+}
+
+static double own_cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+struct load_result load_pump(uint64_t total_size, int connections)
+{
+    struct pump *pumps = check_memory(calloc(2 * (size_t)connections, sizeof *pumps));
+    struct load_result result = { .size = total_size };
+    double cpu = own_cpu_seconds();
+    double begin = monotonic_seconds();
+    for (int i = 0; i < connections; i++) {
+        struct pump *sender = &pumps[2 * i], *receiver = &pumps[2 * i + 1];
+        connect_pair(&sender->descriptor, &receiver->descriptor);
+        sender->size = receiver->size = total_size / (uint64_t)connections;
+        check(pthread_create(&receiver->thread, NULL, run_receiver, receiver) == 0);
+        check(pthread_create(&sender->thread, NULL, run_sender, sender) == 0);
+    }
+    for (int i = 0; i < 2 * connections; i++) {
+        pthread_join(pumps[i].thread, NULL);
+        close(pumps[i].descriptor);
+    }
+    result.seconds = monotonic_seconds() - begin;
+    result.broker_cpu_seconds = own_cpu_seconds() - cpu;
+    free(pumps);
+    return result;
+}
