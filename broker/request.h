@@ -82,8 +82,8 @@ typedef bool (*authorizer)(void *context, const struct conn *conn, enum acl_oper
  * rq_deadline     WAKE_DEADLINE at this monotonic ms; a second call moves it.
  * rq_work         runs fn(rq) on a worker, then WAKE_WORKED. fn may block; it touches the request's
  *                 arena, state, in and out only, never rq->conn or rq->image. Return BUSY.
- * Whichever it is: slices of `in` point into the receive buffer and die with this turn, so what is
- * needed later is copied to the arena first. */
+ * Slices of `in` stay valid as long as the request, but for an API that is IN_PLACE (apis.def): its
+ * slices die with this turn, so what is needed later is copied to the arena first. */
 bool rq_watch(struct request *rq, struct partition *partition);
 void rq_deadline(struct request *rq, int64_t mono_ms);
 void rq_work(struct request *rq, void (*fn)(struct request *rq));

@@ -64,12 +64,13 @@ struct message_schema {
 size_t field_element_size(const struct field_schema *field);
 
 /* Prints any message whose version is known. */
-void message_print(struct printer *printer, const struct struct_schema *schema, int16_t version, const void *in);
+void message_print(struct printer *printer, const struct struct_schema *schema, int16_t version,
+                   const void *in);
 
 struct api_schema {
     int16_t key;
-    const char *name;             /* "Produce" */
-    int16_t min_version;          /* known: the codec has them */
+    const char *name;    /* "Produce" */
+    int16_t min_version; /* known: the codec has them */
     int16_t max_version;
     int16_t advertised_min;       /* below served_min: named in ApiVersions, refused when used */
     int16_t served_min;           /* what the broker answers when it has a handler */
