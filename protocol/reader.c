@@ -125,7 +125,7 @@ bool reader_uvarint(struct reader *reader, uint32_t *out)
         *out = *reader->next++;
         return true;
     }
-    uint64_t value;
+    uint64_t value = 0;
     if (!read_groups(reader, 5, &value))
         return false;
     *out = (uint32_t)value;
@@ -220,7 +220,8 @@ bool reader_records(struct reader *reader, bool flexible, bool nullable, struct 
     return reader_bytes(reader, flexible, nullable, &out->bytes);
 }
 
-bool reader_array(struct reader *reader, bool flexible, bool nullable, size_t element_size_min, int32_t *count)
+bool reader_array(struct reader *reader, bool flexible, bool nullable, size_t element_size_min,
+                  int32_t *count)
 {
     int64_t wanted;
     if (!read_length(reader, flexible, &wanted))
