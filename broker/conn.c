@@ -7,7 +7,7 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
-enum { SPARE_CONNS_MAX = 64, REFUSALS_PER_SECOND = 10 };
+enum { REFUSALS_PER_SECOND = 10 };
 
 static struct conn *conn_of_timer(struct timer *timer)
 {

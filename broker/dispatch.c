@@ -1,6 +1,8 @@
 /* From a frame to its handler, and from the response to bytes. */
 #include "broker/dispatch.h"
 
+#include <stdio.h>
+
 #include "broker/handlers/handlers.h"
 #include "broker/loop_internal.h"
 #include "broker/server.h"
@@ -61,13 +63,13 @@ const struct api_row *api_row_find(int16_t key)
 static void answer_api_versions(struct request *rq)
 {
     struct api_versions_response *out = arena_alloc_array(&rq->arena, 1, sizeof *out);
-    struct api_versions_response_api *own = arena_alloc_array(&rq->arena, 1, sizeof *own);
+    struct api_versions_response_api_key *own = arena_alloc_array(&rq->arena, 1, sizeof *own);
     if (!out || !own) {
         request_handled(rq, HANDLED_CLOSE);
         return;
     }
     api_versions_response_init(out);
-    api_versions_response_api_init(own);
+    api_versions_response_api_key_init(own);
     own->api_key = rq->links->api->key;
     own->min_version = rq->links->api->served_min;
     own->max_version = rq->links->api->served_max;
@@ -110,7 +112,7 @@ static const struct api_row *read_header(struct request *rq, struct reader *read
         return NULL;
     }
     if (header.api_version < row->served_min || header.api_version > row->served_max) {
-        if (row->key == API_API_VERSIONS)
+        if (row->key == API_KEY_API_VERSIONS)
             answer_api_versions(rq);
         else
             refuse_request(rq, "version_not_served", "ApiVersions tells the range that is");
@@ -133,14 +135,14 @@ static bool read_body(struct request *rq, const struct api_row *row, struct read
     bool copied = true;
     if (!(row->flags & API_IN_PLACE))
         body = arena_copy(&rq->arena, body, &copied);
-    rq->in = arena_alloc(&rq->arena, row->schema->request->struct_size);
-    rq->out = arena_alloc(&rq->arena, row->schema->response->struct_size);
+    rq->in = arena_alloc(&rq->arena, row->schema->request.struct_size);
+    rq->out = arena_alloc(&rq->arena, row->schema->response.struct_size);
     if (!copied || !rq->in || !rq->out)
         return reader_fail(reader, CODEC_NO_MEMORY);
-    row->schema->request->init(rq->in);
-    row->schema->response->init(rq->out);
+    row->schema->request.init(rq->in);
+    row->schema->response.init(rq->out);
     reader_init(reader, body, &rq->arena);
-    return row->schema->request->decode(reader, rq->api_version, rq->in);
+    return row->schema->request.decode(reader, rq->api_version, rq->in);
 }
 
 void dispatch_frame(struct conn *conn, slice frame)
@@ -168,7 +170,7 @@ void dispatch_frame(struct conn *conn, slice frame)
 bool dispatch_encode(struct request *rq)
 {
     struct request_link *link = rq->links;
-    const struct message_schema *response = link->api->schema->response;
+    const struct message_schema *response = &link->api->schema->response;
     struct writer writer;
     chain_init(&link->reply, &rq->arena);
     writer_init(&writer, &link->reply);

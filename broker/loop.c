@@ -204,6 +204,8 @@ static void fire_drain(struct timer *timer)
 static void begin_drain(struct loop *loop)
 {
     loop->is_draining = true;
+    if (loop->drain_begins)
+        loop->drain_begins(loop);
     for (struct conn *conn = loop->conns; conn; conn = conn->next) {
         conn_end(conn);
         for (struct request *rq = conn->first; rq; rq = rq->links->next)
@@ -243,8 +245,6 @@ void loop_turn(struct loop *loop)
     current_loop = loop;
     begin_turn(loop);
     settle(loop);
-    if (loop->is_draining && !loop->conns)
-        loop->is_running = false;
     retire_quiescent(loop->server->retire, loop->member);
     current_loop = outer;
 }
@@ -273,7 +273,6 @@ static void on_prepare(struct ev_loop *ev, struct ev_prepare *prepare, int event
     settle(loop);
     retire_quiescent(loop->server->retire, loop->member);
     if (loop->is_draining && !loop->conns) {
-        loop->is_running = false;
         ev_break(ev, EVBREAK_ALL);
         return;
     }
@@ -339,7 +338,6 @@ void loop_run(struct loop *loop)
     current_loop = loop;
     loop->member = retire_join(loop->server->retire);
     ev_set_loop_release_cb(loop->ev, on_release, on_acquire);
-    loop->is_running = true;
     begin_turn(loop);
     ev_run(loop->ev, 0);
     ev_set_loop_release_cb(loop->ev, NULL, NULL);

@@ -71,7 +71,7 @@ struct loop {
     uint64_t trim_turn;   /* turn_count when trim was armed */
     atomic_bool stop_wanted;
     bool is_draining;
-    bool is_running;
+    void (*drain_begins)(struct loop *loop); /* the server's; NULL: nothing to do */
 };
 
 /* Place and room for the next bytes from a socket. */
@@ -85,7 +85,7 @@ void loop__starve(struct loop *loop, struct conn *conn);
 
 /* Whether a turn would do something now. */
 bool loop__has_work(struct loop *loop);
-/* Connections that the loop has, for the choice of the least busy; any thread. */
+/* Connections that the loop has or is about to get, for the choice of the least busy; any thread. */
 unsigned loop__conn_count(const struct loop *loop);
 /* Whether the caller runs on the loop's thread. */
 bool loop__is_current(const struct loop *loop);
