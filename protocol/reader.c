@@ -125,7 +125,7 @@ bool reader_uvarint(struct reader *reader, uint32_t *out)
         *out = *reader->next++;
         return true;
     }
-    uint64_t value;
+    uint64_t value = 0;
     if (!read_groups(reader, 5, &value))
         return false;
     *out = (uint32_t)value;

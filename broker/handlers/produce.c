@@ -129,6 +129,22 @@ static size_t decoded_max(const struct topic_config *config)
     return max < DECODED_MAX ? max : DECODED_MAX;
 }
 
+/* compression.type=producer keeps what was sent; so does a codec that is already the topic's. */
+static void set_codec(struct part *part, const struct topic_config *config)
+{
+    part->recompress = CODEC_COUNT;
+    if (config->compression_type == TOPIC_COMPRESSION_PRODUCER ||
+        (enum codec)config->compression_type == batch_codec(&part->append.batch))
+        return;
+    part->recompress = (enum codec)config->compression_type;
+    if (part->recompress == CODEC_GZIP)
+        part->recompress_level = config->compression_gzip_level;
+    else if (part->recompress == CODEC_LZ4)
+        part->recompress_level = config->compression_lz4_level;
+    else if (part->recompress == CODEC_ZSTD)
+        part->recompress_level = config->compression_zstd_level;
+}
+
 static void set_rules(struct request *rq, struct part *part)
 {
     const struct topic_config *config = &part->topic->config;
@@ -136,13 +152,11 @@ static void set_rules(struct request *rq, struct part *part)
         .now_ms = rq->now_ms,
         .timestamp_before_max_ms = config->message_timestamp_before_max_ms,
         .timestamp_after_max_ms = config->message_timestamp_after_max_ms,
-        .log_append_time = config->log_append_time,
-        .key_required = config->cleanup_compact,
+        .log_append_time = config->message_timestamp_is_append_time,
+        .key_required = (config->cleanup_policy & CLEANUP_COMPACT) != 0,
         .output_max = decoded_max(config),
     };
-    part->recompress = topic_config_codec(config, &part->recompress_level);
-    if (part->recompress == batch_codec(&part->append.batch))
-        part->recompress = CODEC_COUNT;
+    set_codec(part, config);
     part->needs_validation = true;
 }
 
