@@ -28,7 +28,8 @@ static void encode_again(const struct message_schema *schema, int16_t version, c
     check(schema->size(version, message, &size) && size == chain.size);
 }
 
-static void decode_message(slice bytes, const struct message_schema *schema, int16_t version, struct arena *arena)
+static void decode_message(slice bytes, const struct message_schema *schema, int16_t version,
+                           struct arena *arena)
 {
     struct reader reader;
     void *message = arena_alloc(arena, schema->struct_size);

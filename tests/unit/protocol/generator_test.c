@@ -60,9 +60,11 @@ START_TEST(output_equals_the_golden_sample)
     for (size_t i = 0; i < sizeof stems / sizeof *stems; i++)
         for (int header = 0; header < 2; header++) {
             const char *name = format("%s.%s", stems[i], header ? "h" : "c");
-            const char *compare = format("diff %s/golden/%s.golden %s/%s 2>&1 | head -n 40", SAMPLE, name, directory, name);
+            const char *compare =
+                format("diff %s/golden/%s.golden %s/%s 2>&1 | head -n 40", SAMPLE, name, directory, name);
             ck_assert_msg(run(compare, output, sizeof output) == 0 && output[0] == '\0',
-                          "%s is another; when that is right, run protocol/gen over the sample and commit\n%s", name, output);
+                          "%s is another; when that is right, copy it to the sample (schema/README.md)\n%s",
+                          name, output);
         }
 }
 END_TEST
@@ -73,7 +75,8 @@ START_TEST(sample_makes_the_round_trip)
     walk_message(&api->request, api->min_version, api->max_version);
     walk_message(&api->response, api->min_version, api->max_version);
     for (size_t i = 0; i < record_schema_count; i++)
-        walk_message(&record_schemas[i].message, record_schemas[i].min_version, record_schemas[i].max_version);
+        walk_message(&record_schemas[i].message, record_schemas[i].min_version,
+                     record_schemas[i].max_version);
 }
 END_TEST
 
@@ -163,7 +166,8 @@ START_TEST(plain_then_tagged)
     request.tagged_point.x = 1;
     request.tagged_flag = true;
     slice tail = encode_tail(4, &request, 26);
-    ck_assert(slice_equal(tail, SLICE_LITERAL("\4\0\3\3ab\1\x9\0\0\0\1\xff\xff\xff\xff\0\3\4\0\0\0\6\4\1\1")));
+    ck_assert(
+        slice_equal(tail, SLICE_LITERAL("\4\0\3\3ab\1\x9\0\0\0\1\xff\xff\xff\xff\0\3\4\0\0\0\6\4\1\1")));
     struct feature_request_tagged_maybe maybe = { SLICE_LITERAL("x") };
     feature_request_init(&request);
     request.tagged_maybe = &maybe;
@@ -181,7 +185,8 @@ START_TEST(frames_of_records)
     chain_init(&chain, &arena);
     writer_init(&writer, &chain);
     ck_assert(feature_kraft_record_frame_encode(&writer, FEATURE_KRAFT_RECORD_FEATURE_SECOND, 0));
-    ck_assert(feature_coordinator_record_key_frame_encode(&writer, FEATURE_COORDINATOR_RECORD_FEATURE_COMMIT));
+    ck_assert(
+        feature_coordinator_record_key_frame_encode(&writer, FEATURE_COORDINATOR_RECORD_FEATURE_COMMIT));
     ck_assert(feature_coordinator_record_value_frame_encode(&writer, 3) && writer_finish(&writer));
     slice bytes = chain_bytes(&chain, &arena);
     ck_assert(slice_equal(bytes, SLICE_LITERAL("\1\7\0\0\1\0\3")));
@@ -193,9 +198,9 @@ START_TEST(frames_of_records)
 }
 END_TEST
 
-#define HEAD   "api 1 bad versions 0-3 flexible 2+\nrequest\n"
-#define TAIL   "response\n"
-#define REST   "response\n  ok int8\n"
+#define HEAD "api 1 bad versions 0-3 flexible 2+\nrequest\n"
+#define TAIL "response\n"
+#define REST "response\n  ok int8\n"
 
 /* Schemas that contradict themselves, and the words that say so. */
 START_TEST(refused_schemas)
@@ -207,8 +212,10 @@ START_TEST(refused_schemas)
         { HEAD "  a int8 2+ tag 0\n  b int8 2+ tag 0\n" REST, "4: b: tag 0 is that of a" },
         { HEAD "  a int8 2 tag 0\n  b int8 3 tag 0\n" REST, "" },
         { HEAD "  a int8 tag 0\n" REST, "3: a: tagged in version 0 of bad_request, which is not flexible" },
-        { HEAD "  a int8 tag 0 1+\n" REST, "3: a: tagged in version 1 of bad_request, which is not flexible" },
-        { HEAD "  a int8 2+ tag 0 2\n" REST, "3: a: a field that is tagged once stays so until its last version" },
+        { HEAD "  a int8 tag 0 1+\n" REST,
+          "3: a: tagged in version 1 of bad_request, which is not flexible" },
+        { HEAD "  a int8 2+ tag 0 2\n" REST,
+          "3: a: a field that is tagged once stays so until its last version" },
         { HEAD "  a int8 0-1 tag 0 2+\n" REST, "3: a: tagged in versions that do not have it" },
         { HEAD "  a int8 = 128\n" REST, "3: a: its default is out of the range of int8" },
         { HEAD "  a int8 = -129\n" REST, "3: a: its default is out of the range of int8" },
@@ -231,7 +238,8 @@ START_TEST(refused_schemas)
         { HEAD "  a int8 null\n" REST, "3: a: a int8 is never null" },
         { HEAD "  a uuid null\n" REST, "3: a: a uuid is never null" },
         { HEAD "  a string 2+ null 0-1\n" REST, "3: a: null in versions that do not have it" },
-        { HEAD "  a inner null\n    x int8\n" REST, "3: a: the default of a nullable struct is null: write '= null'" },
+        { HEAD "  a inner null\n    x int8\n" REST,
+          "3: a: the default of a nullable struct is null: write '= null'" },
         { HEAD "  a int8 4+\n" REST, "3: a: in no version of bad_request" },
         { HEAD "  a inner 2+\n    x int8 0-1\n" REST, "4: x: in no version of bad_request" },
         { HEAD "  a int9\n" REST, "3: no struct or type 'int9'" },
@@ -264,7 +272,8 @@ START_TEST(refused_schemas)
           "1: bad: unserved versions are the last of the known ones" },
         { "struct a\n  x a\n", "2: struct 'a' would hold itself" },
         { "struct a\n  x [b]\nstruct b\n  x [a]\n", "4: struct 'a' would hold itself" },
-        { "struct a\n  x b\n    y int8\n", "3: a shared struct holds no struct of its own: give 'b' a place at the top" },
+        { "struct a\n  x b\n    y int8\n",
+          "3: a shared struct holds no struct of its own: give 'b' a place at the top" },
         { "struct a\n  x int8\nstruct a\n  x int8\n", "3: struct a would be made twice, also by" },
         { "use nothing\n", "1: no schema file 'nothing.api' among those given" },
         { "use bad\n", "1: 'bad' uses this file in turn" },
@@ -272,7 +281,8 @@ START_TEST(refused_schemas)
         { "record 1 x versions 0 flexible 0+\n", "1: a 'records' line must come before the first record" },
         { "records x frame kraft\nrecord 1 a versions 0 flexible 0+\nrecord 1 b versions 0 flexible 0+\n",
           "3: b 1: type or name are those of line 2" },
-        { "records x frame coordinator\nrecord 1 a\nkey versions 0 flexible never\n", "2: a needs a key and a value" },
+        { "records x frame coordinator\nrecord 1 a\nkey versions 0 flexible never\n",
+          "2: a needs a key and a value" },
         { "records x frame kraft\nkey versions 0 flexible never\n",
           "2: only records in a coordinator's frame have a key and a value" },
         { "nonsense\n", "1: 'nonsense' is not understood here" },
@@ -289,8 +299,8 @@ START_TEST(refused_schemas)
         bool refused = rows[i].expected[0] != '\0';
         ck_assert_msg(status == (refused ? 1 : 0), "status %d: %s\n%s", status, rows[i].text, output);
         const char *expected = format("%s:%s", path, rows[i].expected);
-        ck_assert_msg(!refused || strncmp(output, expected, strlen(expected)) == 0, "%s\nsays %s\nnot  %s", rows[i].text,
-                      output, expected);
+        ck_assert_msg(!refused || strncmp(output, expected, strlen(expected)) == 0, "%s\nsays %s\nnot  %s",
+                      rows[i].text, output, expected);
     }
 }
 END_TEST
@@ -300,9 +310,12 @@ START_TEST(usage)
     char output[1024];
     ck_assert_int_eq(run(GENERATOR " 2>&1", output, sizeof output), 2);
     ck_assert_ptr_nonnull(strstr(output, "usage: runnel-gen --out DIR"));
-    ck_assert_int_eq(run(format("%s --out %s /nowhere/x.api 2>&1", GENERATOR, directory), output, sizeof output), 1);
+    ck_assert_int_eq(
+        run(format("%s --out %s /nowhere/x.api 2>&1", GENERATOR, directory), output, sizeof output), 1);
     ck_assert_ptr_nonnull(strstr(output, "No such file"));
-    ck_assert_int_eq(run(format("%s --out /nowhere %s/feature_raw.api 2>&1", GENERATOR, SAMPLE), output, sizeof output), 1);
+    ck_assert_int_eq(
+        run(format("%s --out /nowhere %s/feature_raw.api 2>&1", GENERATOR, SAMPLE), output, sizeof output),
+        1);
 }
 END_TEST
 
@@ -331,7 +344,7 @@ int main(void)
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
-    char output[256], command[256];
+    char command[256];
     snprintf(command, sizeof command, "rm -r %s", directory);
-    return failed > 0 || run(command, output, sizeof output) != 0;
+    return failed > 0 || system(command) != 0;
 }

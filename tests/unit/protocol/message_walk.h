@@ -42,7 +42,8 @@ static bool encode(const struct subject *subject, const void *in, struct arena *
 }
 
 /* Decodes from memory of exactly this size, so that AddressSanitizer sees a read beyond. */
-static bool decode_exact(const struct subject *subject, slice bytes, struct arena *arena, void *out, slice *rest)
+static bool decode_exact(const struct subject *subject, slice bytes, struct arena *arena, void *out,
+                         slice *rest)
 {
     uint8_t *copy = malloc(bytes.size);
     struct reader reader;
@@ -71,12 +72,14 @@ static bool decode_exact(const struct subject *subject, slice bytes, struct aren
 static void round_trip(const struct subject *subject, struct arena *arena, slice *bytes)
 {
     const char *name = subject->schema->name;
-    void *in = arena_alloc(arena, subject->schema->struct_size), *out = arena_alloc(arena, subject->schema->struct_size);
+    void *in = arena_alloc(arena, subject->schema->struct_size);
+    void *out = arena_alloc(arena, subject->schema->struct_size);
     random_message(&dice, arena, subject->schema->fields, subject->version, in);
     size_t size;
     ck_assert_msg(subject->schema->size(subject->version, in, &size), "%s v%d", name, subject->version);
     ck_assert_msg(encode(subject, in, arena, bytes), "%s v%d", name, subject->version);
-    ck_assert_msg(size == bytes->size, "%s v%d: sizer %zu, writer %zu", name, subject->version, size, bytes->size);
+    ck_assert_msg(size == bytes->size, "%s v%d: sizer %zu, writer %zu", name, subject->version, size,
+                  bytes->size);
 
     struct reader reader;
     slice again;
@@ -84,7 +87,8 @@ static void round_trip(const struct subject *subject, struct arena *arena, slice
     ck_assert_msg(subject->schema->decode(&reader, subject->version, out), "%s v%d", name, subject->version);
     ck_assert_msg(reader_left(&reader) == 0, "%s v%d leaves bytes", name, subject->version);
     ck_assert(encode(subject, out, arena, &again));
-    ck_assert_msg(slice_equal(*bytes, again), "%s v%d is not itself after a round trip", name, subject->version);
+    ck_assert_msg(slice_equal(*bytes, again), "%s v%d is not itself after a round trip", name,
+                  subject->version);
 }
 
 static void damage(const struct subject *subject, struct arena *arena, slice bytes)
@@ -94,7 +98,8 @@ static void damage(const struct subject *subject, struct arena *arena, slice byt
     for (int i = 0; i < MUTATIONS && bytes.size > 0; i++) {
         memcpy(copy, bytes.data, bytes.size);
         for (uint64_t hits = 1 + random_below(&dice, 3); hits > 0; hits--)
-            copy[random_below(&dice, bytes.size)] = random_below(&dice, 2) ? 0xff : (uint8_t)random_u64(&dice);
+            copy[random_below(&dice, bytes.size)] =
+                random_below(&dice, 2) ? 0xff : (uint8_t)random_u64(&dice);
         decode_exact(subject, slice_of(copy, bytes.size), arena, out, NULL);
     }
 }
@@ -103,8 +108,8 @@ static void cut(const struct subject *subject, struct arena *arena, slice bytes)
 {
     void *out = arena_alloc(arena, subject->schema->struct_size);
     for (size_t size = 0; size < bytes.size; size++)
-        ck_assert_msg(!decode_exact(subject, slice_of(bytes.data, size), arena, out, NULL), "%s v%d cut at %zu of %zu",
-                      subject->schema->name, subject->version, size, bytes.size);
+        ck_assert_msg(!decode_exact(subject, slice_of(bytes.data, size), arena, out, NULL),
+                      "%s v%d cut at %zu of %zu", subject->schema->name, subject->version, size, bytes.size);
     /* Bytes behind a message are no error: Kafka ignores them. */
     slice rest, longer = slice_of(arena_alloc(arena, bytes.size + 3), bytes.size + 3);
     memcpy((uint8_t *)longer.data, bytes.data, bytes.size);
