@@ -36,6 +36,8 @@ struct posix_system {
     pthread_t threads[POSIX_POOL_MAX];
     struct posix_device devices[POSIX_DEVICES_MAX];
     int device_count;
+    pthread_mutex_t spare_lock; /* guards spare_fd */
+    int spare_fd;               /* given up for the moment when a directory must be opened */
 };
 
 static inline struct posix_file *file_posix__of(const struct file *file)

@@ -40,15 +40,32 @@ enum file_status file_posix__flush(struct file *file)
     return fdatasync(file_posix__of(file)->fd) == 0 ? FILE_OK : FILE_IO;
 }
 
-enum file_status file_posix__flush_directory(struct file_system *system, const char *path)
+static enum file_status open_and_flush(const char *path)
 {
-    (void)system;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
     if (fd < 0)
         return file_posix__status(errno);
     int rc = fsync(fd);
     close(fd);
     return rc == 0 ? FILE_OK : FILE_IO;
+}
+
+enum file_status file_posix__flush_directory(struct file_system *system, const char *path)
+{
+    struct posix_system *posix = file_posix__system(system);
+    enum file_status status = open_and_flush(path);
+
+    if (status != FILE_LIMIT)
+        return status;
+    /* Clients that use up all descriptors must not be able to fail a flush, which is final. */
+    pthread_mutex_lock(&posix->spare_lock);
+    if (posix->spare_fd >= 0)
+        close(posix->spare_fd);
+    status = open_and_flush(path);
+    posix->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    pthread_mutex_unlock(&posix->spare_lock);
+    return status;
 }
 
 static double now_ns(void)
@@ -294,6 +311,8 @@ void file_posix__pool_init(struct posix_system *posix, unsigned pool_size)
     posix->pool_size = pool_size < POSIX_POOL_MAX ? pool_size : POSIX_POOL_MAX;
     check(pthread_mutex_init(&posix->lock, NULL) == 0);
     check(pthread_cond_init(&posix->work, NULL) == 0);
+    check(pthread_mutex_init(&posix->spare_lock, NULL) == 0);
+    posix->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 void file_posix__pool_destroy(struct posix_system *posix)
@@ -309,6 +328,9 @@ void file_posix__pool_destroy(struct posix_system *posix)
         if (posix->devices[i].fd >= 0)
             close(posix->devices[i].fd);
     }
+    if (posix->spare_fd >= 0)
+        close(posix->spare_fd);
+    pthread_mutex_destroy(&posix->spare_lock);
     pthread_cond_destroy(&posix->work);
     pthread_mutex_destroy(&posix->lock);
 }

@@ -26,12 +26,21 @@ struct log_position {
 #define LOG_POSITION_OF_OFFSET(number) ((struct log_position){ .offset = (number), .segment_base = -1 })
 
 /* What the store is told. One per log directory or one per store, as the store likes; it finds its own
- * struct around it. No callback may call back into the log, and all but may_open() are cheap and
- * take only the host's own lock: the log's mutex is held (lock order: log, then host). */
+ * struct around it. No callback may call back into the log. All but the first two are cheap and take only
+ * the host's own lock, as the log's mutex may be held (lock order: log, then host). */
 struct log_host {
-    /* There is something to flush: log__flush_begin() by due_ms (ms of the monotonic clock; 0: now).
-     * Called again when the due time becomes earlier, and after a flush that left something. The
-     * log counts as dirty until the next log__flush_begin(). Any thread. */
+    /* Before the first change of a log's files by this process: log_prepare() calls it on its worker, with no lock
+     * held, before it makes a directory or lets appends begin in one that is there. May block. Anything but
+     * LOG_OK is log_prepare()'s answer, and nothing was changed. */
+    enum log_status (*before_change)(struct log_host *host, struct log *log);
+    /* Before log_flush() flushes (the store's own flushes do not ask); no lock held; may block. */
+    enum log_status (*before_flush)(struct log_host *host, struct log *log);
+    /* The log met an I/O error while it wrote, or log_flush() failed: it takes no more appends, and the store fences
+     * the directory (later, on the flusher). */
+    void (*failed)(struct log_host *host, struct log *log);
+    /* There are unflushed bytes or names: log__flush_begin() by due_ms (ms of the monotonic clock; 0: now,
+     * INT64_MAX: whenever it suits). Called again when the due time becomes earlier, and after a flush that left
+     * something. The log counts as dirty until the next log__flush_begin(). Any thread. */
     void (*became_dirty)(struct log_host *host, struct log *log, int64_t due_ms);
     /* size bytes went to the page cache; a later flush_end() of them is told by wrote_back(). */
     void (*wrote)(struct log_host *host, uint64_t size);

@@ -1,0 +1,364 @@
+/* A partition log as a whole: its making and end, what it publishes, its settings and its law. */
+#include "storage/log_struct.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
+#include "storage/log_history.h"
+#include "storage/producer_state.h"
+
+static void release(struct pin *pin)
+{
+    struct log *log = (struct log *)((char *)pin - offsetof(struct log, pin));
+    struct segment_list *list = log__segments(log);
+    for (size_t i = 0; list && i < list->count; i++)
+        segment_destroy(list->items[i]);
+    free(list);
+    for (struct segment_spare *spare = log->spares, *next; spare; spare = next) {
+        next = spare->next;
+        segment_destroy(spare->segment);
+        free(spare);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (log->new_files[i])
+            pin_drop(&log->new_files[i]->pin);
+    }
+    leader_epochs_destroy(&log->epochs);
+    producer_state_destroy(log->producers);
+    log__free_snapshot(log->snapshot);
+    pthread_mutex_destroy(&log->mutex);
+    pthread_mutex_destroy(&log->prepare_mutex);
+    pthread_mutex_destroy(&log->flush_mutex);
+    free(log->path);
+    free(log->parent);
+    free(log);
+}
+
+void log__free(void *object)
+{
+    pin_drop(&((struct log *)object)->pin);
+}
+
+struct log *log__create(struct storage_env *env, struct log_host *host, const char *directory, uuid topic_id,
+                        const char *topic, int32_t partition, const struct log_config *config, void *owner)
+{
+    struct log *log = calloc(1, sizeof *log);
+    if (!log)
+        return NULL;
+    log->parent = strdup(directory);
+    if (!log->parent || asprintf(&log->path, "%s/%s-%" PRId32, directory, topic, partition) < 0) {
+        free(log->parent);
+        free(log);
+        return NULL;
+    }
+    log->name = log->path + strlen(directory) + 1;
+    log->env = env;
+    log->host = host;
+    log->home = (struct segment_home){ env, host, log->path };
+    log->owner = owner;
+    log->topic_id = topic_id;
+    log->config = *config;
+    log->flush_due_ms = INT64_MAX;
+    log->epoch_wanted = -1;
+    log->stray_snapshot = -1;
+    pin_init(&log->pin, release);
+    pthread_mutex_init(&log->mutex, NULL);
+    pthread_mutex_init(&log->prepare_mutex, NULL);
+    pthread_mutex_init(&log->flush_mutex, NULL);
+    atomic_init(&log->health, LOG_OK);
+    atomic_init(&log->durable_mode, config->flush_messages == 1);
+    atomic_init(&log->published.leader_epoch, -1);
+    atomic_init(&log->published.high_watermark_base, -1);
+    return log;
+}
+
+enum log_state log__state(const struct log *log)
+{
+    return (enum log_state)atomic_load_explicit(&log->state, memory_order_acquire);
+}
+
+void log_check(const struct log_moment *moment)
+{
+    check(moment->start >= 0);
+    check(moment->start <= moment->stable);
+    check(moment->stable <= moment->high_watermark);
+    check(moment->high_watermark <= moment->end);
+    check(moment->durable <= moment->end);
+    check(moment->end_base <= moment->end);
+}
+
+struct log_moment log__moment(const struct log *log)
+{
+    struct log_published *p = (struct log_published *)&log->published;
+    struct log_moment m;
+    uint32_t before, after;
+    do {
+        before = atomic_load_explicit(&p->sequence, memory_order_acquire);
+        m.start = atomic_load_explicit(&p->start, memory_order_acquire);
+        m.stable = atomic_load_explicit(&p->stable, memory_order_acquire);
+        m.high_watermark = atomic_load_explicit(&p->high_watermark, memory_order_acquire);
+        m.high_watermark_base = atomic_load_explicit(&p->high_watermark_base, memory_order_acquire);
+        m.high_watermark_position = atomic_load_explicit(&p->high_watermark_position, memory_order_acquire);
+        m.durable = atomic_load_explicit(&p->durable, memory_order_acquire);
+        m.end = atomic_load_explicit(&p->end, memory_order_acquire);
+        m.end_base = atomic_load_explicit(&p->end_base, memory_order_acquire);
+        m.end_position = atomic_load_explicit(&p->end_position, memory_order_acquire);
+        m.leader_epoch = atomic_load_explicit(&p->leader_epoch, memory_order_acquire);
+        after = atomic_load_explicit(&p->sequence, memory_order_relaxed);
+    } while (before != after || (before & 1) != 0);
+    return m;
+}
+
+void log__publish(struct log *log, const struct log_moment *moment)
+{
+    struct log_published *p = &log->published;
+    log_check(moment);
+    uint32_t sequence = atomic_load_explicit(&p->sequence, memory_order_relaxed);
+    atomic_store_explicit(&p->sequence, sequence + 1, memory_order_relaxed);
+    atomic_store_explicit(&p->start, moment->start, memory_order_release);
+    atomic_store_explicit(&p->stable, moment->stable, memory_order_release);
+    atomic_store_explicit(&p->high_watermark, moment->high_watermark, memory_order_release);
+    atomic_store_explicit(&p->high_watermark_base, moment->high_watermark_base, memory_order_release);
+    atomic_store_explicit(&p->high_watermark_position, moment->high_watermark_position, memory_order_release);
+    atomic_store_explicit(&p->durable, moment->durable, memory_order_release);
+    atomic_store_explicit(&p->end, moment->end, memory_order_release);
+    atomic_store_explicit(&p->end_base, moment->end_base, memory_order_release);
+    atomic_store_explicit(&p->end_position, moment->end_position, memory_order_release);
+    atomic_store_explicit(&p->leader_epoch, moment->leader_epoch, memory_order_release);
+    atomic_store_explicit(&p->sequence, sequence + 2, memory_order_release);
+}
+
+struct segment_list *log__segments(const struct log *log)
+{
+    return atomic_load_explicit(&((struct log *)log)->segments, memory_order_acquire);
+}
+
+struct segment *log__active(struct log *log)
+{
+    struct segment_list *list = log__segments(log);
+    return list->items[list->count - 1];
+}
+
+void log__set_segments(struct log *log, struct segment_list *list)
+{
+    struct segment_list *old = log__segments(log);
+    atomic_store_explicit(&log->segments, list, memory_order_release);
+    if (old)
+        retire(log->env->retire, old, free);
+}
+
+enum log_status log__status_of(enum file_status status)
+{
+    switch (status) {
+    case FILE_OK:
+        return LOG_OK;
+    case FILE_NOT_FOUND:
+        return LOG_NOT_FOUND;
+    case FILE_FULL:
+        return LOG_DISK_FULL;
+    case FILE_LIMIT:
+        return LOG_LIMIT;
+    case FILE_EXISTS:
+    case FILE_DENIED:
+    case FILE_LOCKED:
+    case FILE_IO:
+        return LOG_IO;
+    }
+    check_unreachable("file_status");
+}
+
+struct log_offsets log_offsets(const struct log *log)
+{
+    struct log_moment m = log__moment(log);
+    return (struct log_offsets){
+        .start = m.start,
+        .stable = m.stable,
+        .high_watermark = m.high_watermark,
+        .durable = m.durable,
+        .end = m.end,
+        .leader_epoch = m.leader_epoch,
+    };
+}
+
+enum log_status log_health(const struct log *log)
+{
+    return (enum log_status)atomic_load_explicit(&((struct log *)log)->health, memory_order_acquire);
+}
+
+void log__fail(struct log *log, enum log_status status)
+{
+    int healthy = LOG_OK;
+    if (atomic_compare_exchange_strong(&log->health, &healthy, status))
+        note_error("log.failed", "log=%s next_step=\"see why the device failed, then start again\"", log->name);
+}
+
+void log__set_closed_row(struct log *log, const struct log_row *row)
+{
+    pthread_mutex_lock(&log->mutex);
+    check(log__state(log) == LOG_ABSENT);
+    log->row = *row;
+    log->durable = (struct log_position){ row->end_offset, row->active_base, row->active_size };
+    log__publish(log, &(struct log_moment){
+                          .start = row->start_offset,
+                          .stable = row->end_offset,
+                          .high_watermark = row->end_offset,
+                          .high_watermark_base = row->active_base,
+                          .high_watermark_position = row->active_size,
+                          .durable = row->end_offset,
+                          .end = row->end_offset,
+                          .end_base = row->active_base,
+                          .end_position = row->active_size,
+                          .leader_epoch = row->leader_epoch,
+                      });
+    atomic_store_explicit(&log->state, LOG_SHUT, memory_order_release);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+void log__raise_durable(struct log *log, struct log_position durable)
+{
+    pthread_mutex_lock(&log->mutex);
+    struct log_moment m = log__moment(log);
+    check(durable.offset <= m.end);
+    bool rose = durable.offset > m.durable;
+    if (rose) {
+        m.durable = durable.offset;
+        log->durable = durable;
+        if (log_is_durable_mode(log) && durable.offset > m.high_watermark) {
+            m.stable = m.high_watermark = durable.offset;
+            m.high_watermark_base = durable.segment_base;
+            m.high_watermark_position = durable.position;
+        }
+        log__publish(log, &m);
+    }
+    pthread_mutex_unlock(&log->mutex);
+    if (rose)
+        log->env->progress(log->env, log->owner);
+}
+
+void log_set_durable(struct log *log, int64_t end)
+{
+    struct log_moment m = log__moment(log);
+    bool at_end = end == m.end; /* the usual case; else readers look the place up */
+    log__raise_durable(log, at_end ? (struct log_position){ end, m.end_base, m.end_position }
+                                   : LOG_POSITION_OF_OFFSET(end));
+}
+
+void log_set_config(struct log *log, const struct log_config *config)
+{
+    pthread_mutex_lock(&log->mutex);
+    log->config = *config;
+    atomic_store(&log->durable_mode, config->flush_messages == 1);
+    struct log_moment m = log__moment(log);
+    bool rose = config->flush_messages != 1 && m.high_watermark < m.end;
+    if (rose) { /* in page-cache mode consumers may read all that is appended */
+        m.stable = m.high_watermark = m.end;
+        m.high_watermark_base = m.end_base;
+        m.high_watermark_position = m.end_position;
+        log__publish(log, &m);
+    }
+    if (m.durable < m.end)
+        log__note_dirty(log);
+    pthread_mutex_unlock(&log->mutex);
+    if (rose)
+        log->env->progress(log->env, log->owner);
+}
+
+bool log_is_durable_mode(const struct log *log)
+{
+    return atomic_load_explicit(&((struct log *)log)->durable_mode, memory_order_relaxed);
+}
+
+void *log_owner(const struct log *log)
+{
+    return log->owner;
+}
+
+const char *log_name(const struct log *log)
+{
+    return log->name;
+}
+
+const char *log__path(const struct log *log)
+{
+    return log->path;
+}
+
+uuid log__topic_id(const struct log *log)
+{
+    return log->topic_id;
+}
+
+struct log_host_node *log__node(struct log *log)
+{
+    return &log->node;
+}
+
+struct log_position log__durable_position(const struct log *log)
+{
+    struct log *l = (struct log *)log;
+    pthread_mutex_lock(&l->mutex);
+    struct log_position position = l->durable;
+    pthread_mutex_unlock(&l->mutex);
+    return position;
+}
+
+bool log__has_directory(const struct log *log)
+{
+    enum log_state state = log__state(log);
+    return state == LOG_OPEN || state == LOG_SHUT;
+}
+
+/* A shut log knows only its newest epoch; the history is read with the rest. */
+static void open_for_epochs(struct log *log)
+{
+    if (log__state(log) != LOG_SHUT)
+        return;
+    pthread_mutex_lock(&log->prepare_mutex);
+    if (log__state(log) == LOG_SHUT)
+        (void)log__open_shut(log);
+    pthread_mutex_unlock(&log->prepare_mutex);
+}
+
+int32_t log_epoch_at(struct log *log, int64_t offset)
+{
+    open_for_epochs(log);
+    pthread_mutex_lock(&log->mutex);
+    int32_t epoch = leader_epochs_at(&log->epochs, offset);
+    pthread_mutex_unlock(&log->mutex);
+    return epoch;
+}
+
+void log_epoch_end(struct log *log, int32_t requested, int32_t *epoch, int64_t *end_offset)
+{
+    open_for_epochs(log);
+    pthread_mutex_lock(&log->mutex);
+    leader_epochs_end(&log->epochs, requested, log__moment(log).end, epoch, end_offset);
+    pthread_mutex_unlock(&log->mutex);
+}
+
+struct log_stats log_stats(struct log *log)
+{
+    struct log_stats stats = { .size = 0 };
+    pthread_mutex_lock(&log->mutex);
+    enum log_state state = log__state(log);
+    stats.has_directory = state == LOG_OPEN || state == LOG_SHUT;
+    stats.is_open = state == LOG_OPEN;
+    if (state == LOG_SHUT) {
+        stats.size = log->row.size;
+        stats.segment_count = log->row.segment_count;
+    } else if (state == LOG_OPEN) {
+        struct segment_list *list = log__segments(log);
+        stats.segment_count = (uint32_t)list->count;
+        for (size_t i = 0; i < list->count; i++) {
+            struct quarantine *quarantine = atomic_load(&list->items[i]->quarantine);
+            stats.size += atomic_load(&list->items[i]->size);
+            stats.quarantined_count += quarantine ? quarantine->count : 0;
+        }
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return stats;
+}

@@ -1,0 +1,135 @@
+/* The inside of a partition log, for log*.c and recovery.c alone. */
+#ifndef RUNNEL_STORAGE_LOG_STRUCT_H
+#define RUNNEL_STORAGE_LOG_STRUCT_H
+
+#include "storage/leader_epochs.h"
+#include "storage/log_internal.h"
+#include "storage/segment.h"
+
+enum log_state {
+    LOG_ABSENT, /* no directory on disk */
+    LOG_SHUT,   /* as its row says; opened when used */
+    LOG_OPEN,
+    LOG_ENDED,  /* closed or deleted */
+};
+
+/* What readers see without a lock, under a sequence lock: odd while it changes. Written under the log's
+ * mutex. All stores are releases and all loads acquires, so no fence is needed. */
+struct log_published {
+    _Atomic uint32_t sequence;
+    _Atomic uint32_t end_position;            /* bytes of the active segment's .log */
+    _Atomic uint32_t high_watermark_position; /* counts when the base is not -1 */
+    _Atomic int32_t leader_epoch;
+    _Atomic int64_t start;
+    _Atomic int64_t stable;
+    _Atomic int64_t high_watermark;
+    _Atomic int64_t high_watermark_base; /* base offset of its segment; -1: place not known */
+    _Atomic int64_t durable;
+    _Atomic int64_t end;
+    _Atomic int64_t end_base; /* base offset of the active segment */
+};
+
+/* The same as a plain value. */
+struct log_moment {
+    int64_t start, stable, high_watermark, high_watermark_base, durable, end, end_base;
+    uint32_t end_position, high_watermark_position;
+    int32_t leader_epoch;
+};
+
+/* The next active segment's files, made beforehand under a name that Kafka ignores. */
+struct segment_spare {
+    struct segment_spare *next;
+    struct segment *segment; /* gets its base offset at the roll */
+    uint64_t number;
+};
+
+/* The producer state at a roll, until a worker writes it. */
+struct pending_snapshot {
+    int64_t offset;
+    size_t count;
+    struct producer_snapshot_entry *entries; /* owned */
+};
+
+struct log {
+    struct storage_env *env;
+    struct log_host *host;
+    struct segment_home home;
+    void *owner;
+    char *path;       /* owned; home.path is this one */
+    const char *name; /* its last part */
+    char *parent;     /* owned: path of the log directory */
+    uuid topic_id;
+    struct log_host_node node;
+    struct pin pin; /* the owner's hold, and one per submitted job */
+
+    struct log_published published;
+    _Atomic(struct segment_list *) segments; /* NULL unless open */
+    _Atomic int state;                       /* enum log_state; changes under the mutex */
+    _Atomic int health;                      /* enum log_status; LOG_OK, LOG_IO, LOG_CLOSED */
+    _Atomic bool durable_mode;
+    _Atomic bool may_change;                 /* before_change() was answered with LOG_OK */
+
+    pthread_mutex_t mutex;         /* appends, and everything below */
+    pthread_mutex_t prepare_mutex; /* whoever opens, shuts, makes files; before mutex */
+    pthread_mutex_t flush_mutex;   /* one flush at a time; before mutex */
+    struct log_config config;
+    struct log_row row;            /* while shut */
+    struct leader_epochs epochs;
+    struct producer_state *producers; /* NULL: none seen */
+    struct pending_snapshot *snapshot; /* as of the last roll, to be written by the job; NULL: none */
+    int64_t stray_snapshot;            /* offset of a snapshot at no segment's base; -1: none */
+    struct segment_spare *spares;
+    uint64_t spare_number;
+    uint32_t spare_count;
+    uint32_t spares_wanted;        /* rolls that the last refused append needs */
+    int32_t epoch_wanted;          /* leader epoch of the append that found no directory */
+    bool job_pending;
+    bool producers_loaded;
+    bool changed;                  /* written to since it was opened: indexes and snapshot are due at close */
+    bool epochs_dirty;             /* the file is older than the cache */
+    bool is_data_dirty;            /* the host knows that the end is beyond the durable end */
+    bool is_names_dirty;           /* ... that sealed segments or names wait for a flush */
+    bool directory_dirty;          /* names in the partition directory */
+    bool parent_dirty;             /* the name of the partition directory itself */
+    int64_t flush_due_ms;          /* as last told to the host */
+    struct log_position durable;   /* its place too */
+    struct open_file *new_files[2]; /* partition.metadata and leader-epoch-checkpoint of a new directory */
+    uint64_t unflushed_size;       /* bytes */
+};
+
+_Static_assert(sizeof(struct log) < 1024, "an idle log is cheap (DESIGN 4)");
+
+enum log_state log__state(const struct log *log);
+struct log_moment log__moment(const struct log *log);
+/* Publishes what may have changed; runs the law. Under the mutex. */
+void log__publish(struct log *log, const struct log_moment *moment);
+/* start <= stable <= high watermark <= end, durable <= end. */
+void log_check(const struct log_moment *moment);
+
+/* log_set_durable() with the place known: what a flush made durable. */
+void log__raise_durable(struct log *log, struct log_position durable);
+
+/* The active segment. Under the mutex, when open. */
+struct segment *log__active(struct log *log);
+struct segment_list *log__segments(const struct log *log);
+/* Swaps the list in; the old one is retired, its segments are not. Under the mutex. */
+void log__set_segments(struct log *log, struct segment_list *list);
+
+enum log_status log__status_of(enum file_status status);
+/* Tells the host that there is something to flush, once. Under the mutex. */
+void log__note_dirty(struct log *log);
+void log__note_names_dirty(struct log *log);
+
+/* Opens a shut log. Under prepare_mutex, without mutex. */
+enum log_status log__open_shut(struct log *log);
+/* Submits a job that makes spares and writes what a worker has to write. Under the mutex. */
+void log__submit_job(struct log *log);
+/* Drops spares, deletes their files. Under prepare_mutex. */
+void log__drop_spares(struct log *log);
+/* Writes leader-epoch-checkpoint when it is older than the cache. Under prepare_mutex, without mutex. */
+enum log_status log__save_epochs(struct log *log);
+/* New active segment from a spare. Under the mutex; LOG_BUSY: no spare. */
+enum log_status log__roll(struct log *log, int64_t base_offset, int64_t now_ms);
+struct random log__random(const struct log *log, int64_t base_offset);
+
+#endif

@@ -1,0 +1,104 @@
+/* Counted holds on the open files and mappings of a log's segments. */
+#include "storage/segment_file.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "protocol/base/check.h"
+
+void segment_path(const struct segment_home *home, int64_t base_offset, const char *suffix,
+                  char out[SEGMENT_PATH_MAX])
+{
+    int size = snprintf(out, SEGMENT_PATH_MAX, "%s/%020" PRId64 "%s", home->path, base_offset, suffix);
+    check(size > 0 && size < SEGMENT_PATH_MAX);
+}
+
+void segment_home_path(const struct segment_home *home, const char *name, char out[SEGMENT_PATH_MAX])
+{
+    int size = snprintf(out, SEGMENT_PATH_MAX, "%s/%s", home->path, name);
+    check(size > 0 && size < SEGMENT_PATH_MAX);
+}
+
+static void open_file_release(struct pin *pin)
+{
+    struct open_file *open = (struct open_file *)((char *)pin - offsetof(struct open_file, pin));
+    file_close(open->file);
+    open->host->files_changed(open->host, -1, 0);
+    free(open);
+}
+
+enum file_status open_file_open(const struct segment_home *home, const char *path, int flags,
+                                struct open_file **out)
+{
+    struct open_file *open = malloc(sizeof *open);
+    if (!open)
+        return FILE_LIMIT;
+    enum file_status status = file_open(home->env->files, path, flags, &open->file);
+    if (status != FILE_OK) {
+        free(open);
+        return status;
+    }
+    open->host = home->host;
+    pin_init(&open->pin, open_file_release);
+    home->host->files_changed(home->host, 1, 0);
+    *out = open;
+    return FILE_OK;
+}
+
+static void open_file_drop(void *object)
+{
+    pin_drop(&((struct open_file *)object)->pin);
+}
+
+void open_file_retire(const struct segment_home *home, struct open_file *file)
+{
+    if (file)
+        retire(home->env->retire, file, open_file_drop);
+}
+
+static void mapping_release(struct pin *pin)
+{
+    struct mapping *mapping = (struct mapping *)((char *)pin - offsetof(struct mapping, pin));
+    file_unmap(mapping->files, &mapping->map);
+    mapping->host->files_changed(mapping->host, 0, -1);
+    free(mapping);
+}
+
+enum file_status mapping_create(const struct segment_home *home, struct file *file, size_t size,
+                                struct mapping **out)
+{
+    if (!home->host->may_open(home->host, 0, 1))
+        return FILE_LIMIT;
+    struct mapping *mapping = malloc(sizeof *mapping);
+    if (!mapping)
+        return FILE_LIMIT;
+    enum file_status status = file_map(file, 0, size, &mapping->map);
+    if (status != FILE_OK) {
+        free(mapping);
+        return status;
+    }
+    mapping->files = home->env->files;
+    mapping->host = home->host;
+    pin_init(&mapping->pin, mapping_release);
+    home->host->files_changed(home->host, 0, 1);
+    *out = mapping;
+    return FILE_OK;
+}
+
+static void mapping_drop(void *object)
+{
+    pin_drop(&((struct mapping *)object)->pin);
+}
+
+void mapping_retire(const struct segment_home *home, struct mapping *mapping)
+{
+    if (mapping)
+        retire(home->env->retire, mapping, mapping_drop);
+}
+
+bool mapping_is_pinned(struct mapping *mapping)
+{
+    return mapping && atomic_load_explicit(&mapping->pin.count, memory_order_acquire) > 1;
+}

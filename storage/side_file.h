@@ -1,0 +1,69 @@
+/* Our own .runnel files in a log directory: the table of logs, and the durable positions.
+ *
+ * Both may be deleted at any time at the cost of time only. The table is believed only beside a clean-stop
+ * marker with the same nonce, the positions only after an unclean stop in which nobody but us used the
+ * directory (directory.h). */
+#ifndef RUNNEL_STORAGE_SIDE_FILE_H
+#define RUNNEL_STORAGE_SIDE_FILE_H
+
+#include "protocol/base/uuid.h"
+#include "storage/log_internal.h"
+
+#define SIDE_TABLE_NAME     "logs.runnel"
+#define SIDE_POSITIONS_NAME "durable.runnel"
+
+/* One log at a clean stop. */
+struct side_row {
+    uuid topic_id;
+    int32_t partition;
+    slice topic; /* borrowed */
+    struct log_row row;
+};
+
+/* Builds the table, from side_table_begin() to side_table_end(). */
+struct side_table_writer {
+    uint8_t *bytes;
+    size_t size;
+    size_t capacity;
+    uint32_t count;
+    bool failed; /* no memory; stays */
+};
+
+void side_table_begin(struct side_table_writer *writer, uuid nonce);
+void side_table_add(struct side_table_writer *writer, const struct side_row *row);
+/* The whole table, borrowed until side_table_free(); null when memory failed. */
+slice side_table_end(struct side_table_writer *writer);
+void side_table_free(struct side_table_writer *writer);
+
+/* Reads rows one after the other. */
+struct side_table_reader {
+    slice rest;
+    uint32_t left;
+    uuid nonce;
+};
+
+/* False unless the whole file is as it was written. */
+bool side_table_open(slice bytes, struct side_table_reader *out);
+/* row->topic is borrowed from the bytes. False at the end. */
+bool side_table_next(struct side_table_reader *reader, struct side_row *row);
+
+/* What is on the device of one log: a lower bound. */
+struct side_position {
+    uuid topic_id;
+    int32_t partition;
+    struct log_position durable;
+    int64_t start_offset; /* -1: not known */
+};
+
+/* A header, then records of one size; a record is added at the end when a log's durable end rose, so
+ * the last good one of a log counts. */
+enum { SIDE_POSITIONS_HEADER_SIZE = 28, SIDE_POSITION_SIZE = 52 };
+
+/* base: the nonce of the table that these positions continue; zero: of none. */
+void side_positions_encode_header(uuid base, uint8_t out[SIDE_POSITIONS_HEADER_SIZE]);
+void side_position_encode(const struct side_position *position, uint8_t out[SIDE_POSITION_SIZE]);
+/* Calls visit for every good record, in the file's order. False when the header is not ours. */
+bool side_positions_parse(slice bytes, uuid *base,
+                          void (*visit)(void *context, const struct side_position *position), void *context);
+
+#endif

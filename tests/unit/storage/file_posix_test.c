@@ -1,0 +1,240 @@
+/* The machine's files behind file.h, in a directory of their own. */
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "storage/file.h"
+
+static char root[] = "/tmp/file_posix_test.XXXXXX";
+static struct file_system *files;
+
+static const char *at(const char *name)
+{
+    static char paths[4][256];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+
+    snprintf(path, sizeof paths[0], "%s/%s", root, name);
+    return path;
+}
+
+static void set_up(void)
+{
+    strcpy(root, "/tmp/file_posix_test.XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(root));
+    files = file_posix_create(4);
+    file_guard_install();
+}
+
+static bool remove_one(void *context, const char *name)
+{
+    (void)context;
+    if (unlink(at(name)) != 0)
+        rmdir(at(name));
+    return true;
+}
+
+static void tear_down(void)
+{
+    ck_assert_int_eq(file_list(files, root, remove_one, NULL), FILE_OK);
+    ck_assert_int_eq(rmdir(root), 0);
+    file_posix_destroy(files);
+}
+
+static struct file *opened(const char *name, int flags)
+{
+    struct file *file;
+
+    ck_assert_int_eq(file_open(files, at(name), flags, &file), FILE_OK);
+    return file;
+}
+
+START_TEST(writes_and_reads_back)
+{
+    uint8_t bytes[32];
+    size_t size;
+    uint64_t total;
+    char letter[] = "a";
+    struct iovec iov[200];
+    struct file *file = opened("f", FILE_READ | FILE_WRITE | FILE_CREATE);
+
+    for (int i = 0; i < 200; i++)
+        iov[i] = (struct iovec){ .iov_base = letter, .iov_len = (size_t)(i % 3 != 0) };
+    ck_assert_int_eq(file_pwritev(file, iov, 200, 3, &size), FILE_OK);
+    ck_assert_uint_eq(size, 133);
+    ck_assert_int_eq(file_size(file, &total), FILE_OK);
+    ck_assert_uint_eq(total, 136);
+    ck_assert_int_eq(file_pread(file, bytes, sizeof bytes, 120, &size), FILE_OK);
+    ck_assert_uint_eq(size, 16);
+    ck_assert_int_eq(file_truncate(file, 10), FILE_OK);
+    ck_assert_int_eq(file_pread(file, bytes, sizeof bytes, 0, &size), FILE_OK);
+    ck_assert_uint_eq(size, 10);
+    ck_assert_int_eq(bytes[0], 0);
+    ck_assert_int_eq(bytes[3], 'a');
+    ck_assert_int_eq(file_flush(file), FILE_OK);
+    file_close(file);
+}
+END_TEST
+
+START_TEST(statuses_say_what_happened)
+{
+    struct file *file;
+
+    ck_assert_int_eq(file_open(files, at("no"), FILE_READ, &file), FILE_NOT_FOUND);
+    ck_assert_int_eq(file_open(files, at("no/no"), FILE_READ | FILE_CREATE, &file), FILE_NOT_FOUND);
+    file_close(opened("f", FILE_WRITE | FILE_CREATE));
+    ck_assert_int_eq(file_open(files, at("f"), FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, &file), FILE_EXISTS);
+    ck_assert_int_eq(file_make_directory(files, at("d")), FILE_OK);
+    ck_assert_int_eq(file_make_directory(files, at("d")), FILE_EXISTS);
+    ck_assert_int_eq(file_open(files, at("d"), FILE_READ, &file), FILE_IO);
+    ck_assert_int_eq(mkfifo(at("pipe"), 0600), 0);
+    ck_assert_int_eq(file_open(files, at("pipe"), FILE_READ, &file), FILE_IO);
+    file_close(opened("d/f", FILE_WRITE | FILE_CREATE));
+    ck_assert_int_eq(file_remove_directory(files, at("d")), FILE_EXISTS);
+    ck_assert_int_eq(file_unlink(files, at("d/f")), FILE_OK);
+    ck_assert_int_eq(file_remove_directory(files, at("d")), FILE_OK);
+}
+END_TEST
+
+START_TEST(replaces_small_files)
+{
+    uint8_t *bytes;
+    size_t size;
+    struct file_info info;
+
+    ck_assert_int_eq(file_replace(files, at("f"), SLICE_LITERAL("old")), FILE_OK);
+    ck_assert_int_eq(file_replace(files, at("f"), SLICE_LITERAL("newer")), FILE_OK);
+    ck_assert_int_eq(file_read_all(files, at("f"), 5, &bytes, &size), FILE_OK);
+    ck_assert_uint_eq(size, 5);
+    ck_assert_str_eq((char *)bytes, "newer");
+    free(bytes);
+    ck_assert_int_eq(file_read_all(files, at("f"), 4, &bytes, &size), FILE_IO);
+    ck_assert_int_eq(file_info(files, at("f.tmp"), &info), FILE_NOT_FOUND);
+    ck_assert_int_eq(file_info(files, at("f"), &info), FILE_OK);
+    ck_assert(info.is_regular && !info.is_directory && info.size == 5 && info.mtime_ms > 0);
+}
+END_TEST
+
+START_TEST(flushes_groups_of_all_sizes)
+{
+    enum { COUNT = 40 };
+    struct file *open_files[COUNT];
+    const char *directories[1] = { root };
+    enum file_status statuses[COUNT + 1];
+
+    for (int i = 0; i < COUNT; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%d", i);
+        open_files[i] = opened(name, FILE_WRITE | FILE_CREATE);
+    }
+    for (size_t count = 0; count <= COUNT; count++) {
+        for (size_t i = 0; i < count; i++)
+            ck_assert_int_eq(file_pwrite(open_files[i], "x", 1, count), FILE_OK);
+        memset(statuses, 0xff, sizeof statuses);
+        file_flush_group(files, open_files, count, directories, count % 2, statuses);
+        for (size_t i = 0; i < count + count % 2; i++)
+            ck_assert_int_eq(statuses[i], FILE_OK);
+    }
+    const char *absent[2] = { root, at("absent") };
+    file_flush_group(files, open_files, 1, absent, 2, statuses);
+    ck_assert_int_eq(statuses[0], FILE_OK);
+    ck_assert_int_eq(statuses[1], FILE_OK);
+    ck_assert_int_eq(statuses[2], FILE_NOT_FOUND);
+    for (int i = 0; i < COUNT; i++)
+        file_close(open_files[i]);
+}
+END_TEST
+
+START_TEST(a_lock_keeps_others_out)
+{
+    struct file *first = opened(".lock", FILE_WRITE | FILE_CREATE);
+    struct file *second = opened(".lock", FILE_WRITE);
+
+    ck_assert_int_eq(file_lock(first), FILE_OK);
+    ck_assert_int_eq(file_lock(first), FILE_OK);
+    ck_assert_int_eq(file_lock(second), FILE_LOCKED);
+    file_close(second);
+    pid_t child = fork();
+    if (child == 0) { /* the kind of lock that a JVM takes */
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        _exit(fcntl(open(at(".lock"), O_RDWR), F_SETLK, &lock) == 0 ? 0 : 7);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(WEXITSTATUS(status), 7);
+    file_close(first);
+}
+END_TEST
+
+static void touch(void *context)
+{
+    const struct file_map *map = context;
+
+    (void)*(const volatile uint8_t *)(map->address + map->size - 1);
+}
+
+START_TEST(a_page_that_is_gone_is_an_answer)
+{
+    struct file_map map;
+    struct file *file = opened("f", FILE_READ | FILE_WRITE | FILE_CREATE);
+
+    ck_assert_int_eq(file_truncate(file, 1 << 20), FILE_OK);
+    ck_assert_int_eq(file_map(file, 4097, (1 << 20) - 4097, &map), FILE_OK);
+    ck_assert_uint_eq(map.size, (1 << 20) - 4097);
+    ck_assert(file_guarded(touch, &map));
+    ck_assert_int_eq(file_populate(files, map.address, map.size), FILE_OK);
+    ck_assert(file_is_resident(files, map.address, map.size));
+    ck_assert_int_eq(file_truncate(file, 4096), FILE_OK);
+    for (int i = 0; i < 3; i++)
+        ck_assert(!file_guarded(touch, &map));
+    ck_assert_int_eq(file_populate(files, map.address, map.size), FILE_IO);
+    ck_assert_int_eq(file_truncate(file, 1 << 20), FILE_OK);
+    ck_assert(file_guarded(touch, &map));
+    file_unmap(files, &map);
+    file_close(file);
+}
+END_TEST
+
+START_TEST(a_fault_outside_the_guard_still_kills)
+{
+    struct file_map map;
+    int status;
+    struct file *file = opened("f", FILE_READ | FILE_WRITE | FILE_CREATE);
+
+    ck_assert_int_eq(file_map(file, 0, 4096, &map), FILE_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        touch(&map);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    file_unmap(files, &map);
+    file_close(file);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("file_posix");
+    TCase *tcase = tcase_create("all");
+
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, writes_and_reads_back);
+    tcase_add_test(tcase, statuses_say_what_happened);
+    tcase_add_test(tcase, replaces_small_files);
+    tcase_add_test(tcase, flushes_groups_of_all_sizes);
+    tcase_add_test(tcase, a_lock_keeps_others_out);
+    tcase_add_test(tcase, a_page_that_is_gone_is_an_answer);
+    tcase_add_test(tcase, a_fault_outside_the_guard_still_kills);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
