@@ -345,8 +345,6 @@ static enum file_status posix_lock(struct file *file)
     /* A lock of the open file conflicts with the JVM's record locks as well, but does not vanish
      * when some other descriptor of the same file is closed in this process. */
     int rc = fcntl(fd_of(file), F_OFD_SETLK, &lock);
-    if (rc != 0 && errno == EINVAL)
-        rc = fcntl(fd_of(file), F_SETLK, &lock);
     if (rc == 0)
         return FILE_OK;
     return errno == EAGAIN || errno == EACCES ? FILE_LOCKED : file_posix__status(errno);
