@@ -36,7 +36,7 @@ typedef enum handled (*request_resume)(struct request *rq, enum wake why);
 struct request {
     struct server *server; /* borrowed, outlives the request */
     struct loop *loop;
-    struct conn *conn;     /* NULL once the connection is gone: finish quietly */
+    struct conn *conn;     /* NULL once the connection is gone */
     struct arena arena;
     const struct image *image; /* this turn's; set anew before each resume */
     int64_t now_ms;            /* wall clock of this turn */
@@ -44,7 +44,8 @@ struct request {
     int16_t api_version;
     int32_t correlation_id;
     slice client_id; /* copied; never null */
-    void *in;        /* the decoded request, in the arena; its slices point into the frame */
+    void *in;        /* the decoded request, in the arena, as are the bytes behind its slices; those of
+                        an API marked IN_PLACE (apis.def) are in the receive buffer */
     void *out;       /* the response, in the arena */
     void *state;     /* the handler's own, in the arena */
     request_resume resume;
@@ -76,14 +77,16 @@ int16_t rq_leader_epoch(const struct partition_metadata *partition, int32_t clie
 typedef bool (*authorizer)(void *context, const struct conn *conn, enum acl_operation op,
                            int resource_type, slice name);
 
-/* Waiting. A handler sets rq->resume, calls what it waits for, and returns WAIT or BUSY.
+/* Waiting. A handler sets rq->resume, calls what it waits for, and returns WAIT or BUSY. A request
+ * whose connection is gone is never resumed.
  * rq_watch        WAKE_PROGRESS whenever the partition's high watermark, or state, changed since;
  *                 watch first, then look, so that nothing is missed. Holds until the request ends.
  * rq_deadline     WAKE_DEADLINE at this monotonic ms; a second call moves it.
  * rq_work         runs fn(rq) on a worker, then WAKE_WORKED. fn may block; it touches the request's
- *                 arena, state, in and out only, never rq->conn or rq->image. Return BUSY.
- * Whichever it is: slices of `in` point into the receive buffer and die with this turn, so what is
- * needed later is copied to the arena first. */
+ *                 arena, state, in and out only, never rq->conn or rq->image. Return BUSY. It starts
+ *                 when the handler has returned; meanwhile nothing else resumes the request.
+ * Slices of `in` stay valid as long as the request, but for an API that is IN_PLACE (apis.def): its
+ * slices die with this turn, so what is needed later is copied to the arena first. */
 bool rq_watch(struct request *rq, struct partition *partition);
 void rq_deadline(struct request *rq, int64_t mono_ms);
 void rq_work(struct request *rq, void (*fn)(struct request *rq));

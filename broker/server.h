@@ -30,6 +30,7 @@ struct server {
     struct budget budget;
     struct loop **loops;
     unsigned loop_count;
+    bool threaded;        /* as in server_options */
     authorizer authorize; /* never NULL */
     void *authorize_context;
     _Atomic int64_t slow_device_until_ms; /* monotonic; until then appends run on workers */
@@ -47,7 +48,8 @@ void server_stop(struct server *server);
 /* Frees; writes the clean-stop marker when serving ended well. */
 void server_close(struct server *server);
 
-/* "HOST:PORT" of the first listener as bound; lives as long as the server. */
+/* "HOST:PORT" of a listener as bound; lives as long as the server. */
+size_t server_listener_count(const struct server *server);
 const char *server_address(const struct server *server, size_t listener);
 
 /* Simulation: hands one end of a memory pair to a loop as a new connection. */

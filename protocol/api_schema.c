@@ -23,7 +23,7 @@ bool request_header_decode(struct reader *reader, struct request_header *out)
     if (api == NULL)
         return reader_fail(reader, CODEC_UNKNOWN_KEY);
     bool known = out->api_version >= api->min_version && out->api_version <= api->max_version;
-    if (!known && api->key != API_API_VERSIONS)
+    if (!known && api->key != API_KEY_API_VERSIONS)
         return reader_fail(reader, CODEC_UNKNOWN_VERSION);
     if (!decode_rest(reader, out->api_version >= api->flexible_from, out))
         return false;
@@ -58,7 +58,8 @@ bool request_header_encode(struct writer *writer, const struct request_header *i
            (in->api_version < api->flexible_from || writer_uvarint(writer, 0));
 }
 
-bool response_header_encode(struct writer *writer, int16_t api_key, int16_t api_version, int32_t correlation_id)
+bool response_header_encode(struct writer *writer, int16_t api_key, int16_t api_version,
+                            int32_t correlation_id)
 {
     enum codec_status status;
     const struct api_schema *api = find_known(api_key, api_version, &status);
@@ -68,7 +69,8 @@ bool response_header_encode(struct writer *writer, int16_t api_key, int16_t api_
            (api_version < api->response_header_from || writer_uvarint(writer, 0));
 }
 
-bool response_header_decode(struct reader *reader, int16_t api_key, int16_t api_version, int32_t *correlation_id)
+bool response_header_decode(struct reader *reader, int16_t api_key, int16_t api_version,
+                            int32_t *correlation_id)
 {
     enum codec_status status;
     const struct api_schema *api = find_known(api_key, api_version, &status);

@@ -51,32 +51,34 @@ struct struct_schema {
 /* One side of an API, or a record: the generated functions behind void pointers. */
 struct message_schema {
     const char *name; /* "produce_request" */
-    size_t size;      /* of the struct */
+    size_t struct_size;
     const struct struct_schema *fields;
     void (*init)(void *out);
     bool (*decode)(struct reader *reader, int16_t version, void *out);
     bool (*encode)(struct writer *writer, int16_t version, const void *in);
-    bool (*encoded_size)(int16_t version, const void *in, size_t *size);
+    bool (*size)(int16_t version, const void *in, size_t *size);
+    void (*print)(struct printer *printer, int16_t version, const void *in);
 };
 
 /* Of one element or value in memory. */
 size_t field_element_size(const struct field_schema *field);
 
 /* Prints any message whose version is known. */
-void message_print(struct printer *printer, const struct message_schema *schema, int16_t version, const void *in);
+void message_print(struct printer *printer, const struct struct_schema *schema, int16_t version,
+                   const void *in);
 
 struct api_schema {
     int16_t key;
-    const char *name;             /* "Produce" */
-    int16_t min_version;          /* known: the codec has them */
+    const char *name;    /* "Produce" */
+    int16_t min_version; /* known: the codec has them */
     int16_t max_version;
     int16_t advertised_min;       /* below served_min: named in ApiVersions, refused when used */
     int16_t served_min;           /* what the broker answers when it has a handler */
     int16_t served_max;           /* below max_version: known, not served */
     int16_t flexible_from;        /* compact types, tagged fields, request header v2; INT16_MAX: never */
     int16_t response_header_from; /* response header v1 from this version on; INT16_MAX: never */
-    const struct message_schema *request;
-    const struct message_schema *response;
+    struct message_schema request;
+    struct message_schema response;
 };
 
 struct record_schema {
@@ -84,7 +86,7 @@ struct record_schema {
     int type;
     int16_t min_version;
     int16_t max_version;
-    const struct message_schema *message;
+    struct message_schema message;
 };
 
 /* In front of KRaft's records: frame version 1, type, version, as uvarints. Another frame version is

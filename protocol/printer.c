@@ -174,16 +174,19 @@ static void print_scalar(struct printer *printer, const struct field_schema *fie
 
 size_t field_element_size(const struct field_schema *field)
 {
-    static const size_t sizes[] = { sizeof(bool),     sizeof(int8_t),   sizeof(int16_t), sizeof(int32_t),
-                                    sizeof(int64_t),  sizeof(uint16_t), sizeof(uint32_t), sizeof(double),
-                                    sizeof(uuid),     sizeof(slice),    sizeof(slice),    sizeof(struct records) };
+    static const size_t sizes[] = { sizeof(bool),     sizeof(int8_t),  sizeof(int16_t),
+                                    sizeof(int32_t),  sizeof(int64_t), sizeof(uint16_t),
+                                    sizeof(uint32_t), sizeof(double),  sizeof(uuid),
+                                    sizeof(slice),    sizeof(slice),   sizeof(struct records) };
     return field->type == FIELD_STRUCT ? field->of->size : sizes[field->type];
 }
 
 /* Recursion is as deep as the schema, which never holds a struct inside itself. */
-static void print_struct(struct printer *printer, const struct struct_schema *schema, int16_t version, const void *in);
+static void print_struct(struct printer *printer, const struct struct_schema *schema, int16_t version,
+                         const void *in);
 
-static void print_value(struct printer *printer, const struct field_schema *field, int16_t version, const void *at)
+static void print_value(struct printer *printer, const struct field_schema *field, int16_t version,
+                        const void *at)
 {
     if (field->type == FIELD_STRUCT)
         print_struct(printer, field->of, version, at);
@@ -191,7 +194,8 @@ static void print_value(struct printer *printer, const struct field_schema *fiel
         print_scalar(printer, field, at);
 }
 
-static void print_array(struct printer *printer, const struct field_schema *field, int16_t version, const uint8_t *in)
+static void print_array(struct printer *printer, const struct field_schema *field, int16_t version,
+                        const uint8_t *in)
 {
     const uint8_t *elements;
     int32_t count;
@@ -210,7 +214,8 @@ static void print_array(struct printer *printer, const struct field_schema *fiel
     printer_text(printer, "]");
 }
 
-static void print_field(struct printer *printer, const struct field_schema *field, int16_t version, const uint8_t *in)
+static void print_field(struct printer *printer, const struct field_schema *field, int16_t version,
+                        const uint8_t *in)
 {
     printer_text(printer, field->name);
     printer_text(printer, "=");
@@ -230,7 +235,8 @@ static void print_field(struct printer *printer, const struct field_schema *fiel
     }
 }
 
-static void print_struct(struct printer *printer, const struct struct_schema *schema, int16_t version, const void *in)
+static void print_struct(struct printer *printer, const struct struct_schema *schema, int16_t version,
+                         const void *in)
 {
     bool first = true;
     printer_text(printer, "{");
@@ -246,8 +252,9 @@ static void print_struct(struct printer *printer, const struct struct_schema *sc
     printer_text(printer, "}");
 }
 
-void message_print(struct printer *printer, const struct message_schema *schema, int16_t version, const void *in)
+void message_print(struct printer *printer, const struct struct_schema *schema, int16_t version,
+                   const void *in)
 {
     put_format(printer, "%s v%d ", schema->name, version);
-    print_struct(printer, schema->fields, version, in);
+    print_struct(printer, schema, version, in);
 }

@@ -6,11 +6,12 @@
 
 /* text is always NUL-ended; what does not fit is cut, and then `cut` is set. */
 struct printer {
-    char *text;         /* borrowed */
-    size_t capacity;    /* with the NUL; at least 1 */
-    size_t size;        /* without it */
+    char *text;      /* borrowed */
+    size_t capacity; /* with the NUL; at least 1 */
+    size_t size;     /* without it */
     bool cut;
-    bool hide_entities; /* names and ids of topics, groups ... become a hash, so that a trace can be shown around */
+    bool hide_entities; /* names and ids of topics, groups ... become a hash, so that a trace can be shown
+                           around */
 };
 
 void printer_init(struct printer *printer, char *text, size_t capacity);

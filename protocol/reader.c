@@ -125,7 +125,7 @@ bool reader_uvarint(struct reader *reader, uint32_t *out)
         *out = *reader->next++;
         return true;
     }
-    uint64_t value;
+    uint64_t value = 0;
     if (!read_groups(reader, 5, &value))
         return false;
     *out = (uint32_t)value;
@@ -220,7 +220,8 @@ bool reader_records(struct reader *reader, bool flexible, bool nullable, struct 
     return reader_bytes(reader, flexible, nullable, &out->bytes);
 }
 
-bool reader_array(struct reader *reader, bool flexible, bool nullable, size_t element_size_min, int32_t *count)
+bool reader_array(struct reader *reader, bool flexible, bool nullable, size_t element_size_min,
+                  int32_t *count)
 {
     int64_t wanted;
     if (!read_length(reader, flexible, &wanted))
@@ -247,10 +248,10 @@ void *reader_array_memory(struct reader *reader, int32_t count, size_t element_s
     return memory;
 }
 
-bool reader_present(struct reader *reader, bool nullable, bool *present)
+bool reader_present(struct reader *reader, bool *present)
 {
-    int8_t mark = 1;
-    if (nullable && !reader_int8(reader, &mark))
+    int8_t mark;
+    if (!reader_int8(reader, &mark))
         return false;
     *present = mark >= 0;
     return true;

@@ -66,7 +66,8 @@ bool reader_uint32(struct reader *reader, uint32_t *out);
 bool reader_bool(struct reader *reader, bool *out);
 bool reader_uuid(struct reader *reader, uuid *out);
 
-/* At most 5 (10) bytes; longer forms than needed are accepted, bits beyond the type are dropped (as Kafka). */
+/* At most 5 (10) bytes; longer forms than needed are accepted, bits beyond the type are dropped (as Kafka).
+ */
 bool reader_uvarint(struct reader *reader, uint32_t *out);
 bool reader_uvarlong(struct reader *reader, uint64_t *out);
 /* Zig-zag, as inside records. */
@@ -87,13 +88,13 @@ bool reader_array(struct reader *reader, bool flexible, bool nullable, size_t el
 /* Uninitialised memory for count elements from the arena; NULL and CODEC_NO_MEMORY when it refuses. */
 void *reader_array_memory(struct reader *reader, int32_t count, size_t element_size);
 
-/* Is a nullable struct there? One int8: below 0 it is null. Nothing is read in versions where it may not be
- * null. */
-bool reader_present(struct reader *reader, bool nullable, bool *present);
+/* Is a nullable struct there? One int8: below 0 it is null. */
+bool reader_present(struct reader *reader, bool *present);
 
 /* The number of tagged fields, bounded by the bytes that are left. */
 bool reader_tag_count(struct reader *reader, uint32_t *count);
-/* Enters a tagged field: the reader ends with it until reader_tag_leave. *outer_end is the end to go back to. */
+/* Enters a tagged field: the reader ends with it until reader_tag_leave. *outer_end is the end to go back to.
+ */
 bool reader_tag_enter(struct reader *reader, uint32_t *tag, const uint8_t **outer_end);
 /* Leaves a field that was decoded: CODEC_INVALID unless all of it was consumed. */
 bool reader_tag_leave(struct reader *reader, const uint8_t *outer_end);

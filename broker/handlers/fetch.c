@@ -8,7 +8,7 @@
 
 enum { READ_COMMITTED = 1, SESSION_EPOCH_FINAL = -1, SESSION_EPOCH_INITIAL = 0, COLD_ROUNDS_MAX = 3 };
 
-/* One partition of the request, in its order; what is needed beyond the turn is copied. */
+/* One partition of the request, in its order. */
 struct part {
     const struct fetch_request_topic *topic;
     const struct fetch_request_partition *in;
@@ -222,15 +222,6 @@ static bool watch_all(struct request *rq, struct fetch_state *state)
     return true;
 }
 
-/* Topic names point into the receive buffer, which is reused after this turn. */
-static bool keep_topics(struct request *rq, struct fetch_request *in)
-{
-    bool ok = true;
-    for (int32_t t = 0; t < in->topics_count; t++)
-        in->topics[t].name = arena_copy(&rq->arena, in->topics[t].name, &ok);
-    return ok;
-}
-
 static enum handled try_fetch(struct request *rq, bool is_late)
 {
     struct fetch_state *state = rq->state;
@@ -313,7 +304,7 @@ enum handled handle_fetch(struct request *rq, const struct fetch_request *in, st
     }
     struct fetch_state *state = arena_alloc_array(&rq->arena, 1, sizeof *state);
     rq->state = state;
-    if (!state || !keep_topics(rq, rq->in) || !prepare_response(rq, in, out, state))
+    if (!state || !prepare_response(rq, in, out, state))
         return HANDLED_CLOSE;
     set_limits(rq, in, state);
     rq->resume = resume_fetch;

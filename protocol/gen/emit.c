@@ -10,6 +10,18 @@ void put(const struct place *place, const char *text)
     fprintf(place->out, "%*s%s\n", place->indent * 4, "", text);
 }
 
+void put_step(const struct place *place, const char *when, const char *text, const char *step)
+{
+    const char *indent = when ? "    " : "";
+    if (when)
+        put(place, text_format("if (%s) {", when));
+    put(place, text_format("%s%s", indent, text));
+    if (step)
+        put(place, text_format("%s%s", indent, step));
+    if (when)
+        put(place, "}");
+}
+
 struct place deeper(const struct place *place, struct range within)
 {
     struct place inner = *place;
@@ -63,8 +75,9 @@ bool instance_flexible_varies(const struct message *message, const struct instan
 
 const char *c_type(const struct field *field)
 {
-    static const char *const names[] = { "bool",     "int8_t",   "int16_t", "int32_t", "int64_t", "uint16_t",
-                                         "uint32_t", "double", "uuid",    "slice",   "slice",   "struct records" };
+    static const char *const names[] = { "bool",    "int8_t",   "int16_t",  "int32_t",
+                                         "int64_t", "uint16_t", "uint32_t", "double",
+                                         "uuid",    "slice",    "slice",    "struct records" };
     return field->type == TYPE_STRUCT ? text_format("struct %s", field->of->c_name) : names[field->type];
 }
 
@@ -147,7 +160,8 @@ const char *smallest(const struct field *field, const struct message *message, s
         return text_format("%d", type_size(field->type));
     if (!field->array && field->type == TYPE_STRUCT) {
         if (!range_empty(range_meet(field->nullable, within)))
-            return "1"; /* null; a struct that is there is no smaller, it ends with a tag section or has fields */
+            return "1"; /* null; a struct that is there is no smaller, it ends with a tag section or has
+                           fields */
         return text_format("smallest_%s(version)", instance_of(message, field->of)->function);
     }
     if (strcmp(flexible, "true") == 0)

@@ -28,45 +28,42 @@ static const char *load(enum type type, const char *at)
     }
 }
 
+/* One bounds check, then plain loads. Stands in a block of its own, which a condition brings along. */
 static void emit_run(const struct place *place, const struct run *run)
 {
-    put(place, "{");
-    struct place inner = deeper(place, place->within);
+    bool block = run->condition == NULL;
+    if (block)
+        put(place, "{");
+    struct place inner = block ? deeper(place, place->within) : *place;
     put(&inner, text_format("const uint8_t *p = reader_take(reader, %s);", run->size));
     put(&inner, "if (p == NULL)");
     put(&inner, "    return false;");
     for (const struct field *field = run->first;; field = field->next) {
         struct range plain = field_plain(field, place->within);
         const char *when = condition(plain, place->within);
-        const char *at = text_format("out->%s", field->name);
-        if (range_empty(plain)) {
-            ;
-        } else if (when && !text_equal(when, run->condition)) {
-            put(&inner, text_format("if (%s) {", when));
-            put(&inner, text_format("    %s", load(field->type, at)));
-            if (field != run->last)
-                put(&inner, text_format("    p += %d;", type_size(field->type)));
-            put(&inner, "}");
-        } else {
-            put(&inner, load(field->type, at));
-            if (field != run->last)
-                put(&inner, text_format("p += %d;", type_size(field->type)));
-        }
+        const char *text = load(field->type, text_format("out->%s", field->name));
+        const char *step = field == run->last ? NULL : text_format("p += %d;", type_size(field->type));
+        if (!range_empty(plain))
+            put_step(&inner, text_equal(when, run->condition) ? NULL : when, text, step);
         if (field == run->last)
             break;
     }
-    put(place, "}");
+    if (block)
+        put(place, "}");
 }
 
 /* One element or value that is neither fixed nor an array. */
-static void emit_value(const struct place *place, const struct field *field, const char *at, const char *nullable)
+static void emit_value(const struct place *place, const struct field *field, const char *at,
+                       const char *nullable)
 {
     const char *flexible = flexible_value(place->message, place->within);
     if (field->type == TYPE_STRUCT)
-        put(place, text_format("if (!read_%s(reader, version, &%s))",
-                               instance_of(place->message, field->of)->function, at));
+        put(place, text_format("if (!read_%s(reader, version, %s))",
+                               instance_of(place->message, field->of)->function,
+                               at[0] == '*' ? at + 1 : text_format("&%s", at)));
     else
-        put(place, text_format("if (!reader_%s(reader, %s, %s, &%s))", type_name(field->type), flexible, nullable, at));
+        put(place, text_format("if (!reader_%s(reader, %s, %s, &%s))", type_name(field->type), flexible,
+                               nullable, at));
     put(place, "    return false;");
 }
 
@@ -82,12 +79,14 @@ static void emit_array(const struct place *place, const struct field *field, con
     put(place, text_format("out->%s = NULL;", name));
     put(place, text_format("if (out->%s_count > 0) {", name));
     struct place inner = deeper(place, place->within);
-    put(&inner, text_format("out->%s = reader_array_memory(reader, out->%s_count, sizeof *out->%s);", name, name, name));
+    put(&inner, text_format("out->%s = reader_array_memory(reader, out->%s_count, sizeof *out->%s);", name,
+                            name, name));
     put(&inner, text_format("if (out->%s == NULL)", name));
     put(&inner, "    return false;");
     if (type_fixed(field->type)) {
         int size = type_size(field->type);
-        put(&inner, text_format("const uint8_t *p = reader_take(reader, (size_t)out->%s_count * %d);", name, size));
+        put(&inner,
+            text_format("const uint8_t *p = reader_take(reader, (size_t)out->%s_count * %d);", name, size));
         put(&inner, "if (p == NULL)");
         put(&inner, "    return false;");
         put(&inner, text_format("for (int32_t i = 0; i < out->%s_count; i++, p += %d)", name, size));
@@ -101,17 +100,18 @@ static void emit_array(const struct place *place, const struct field *field, con
     put(place, "}");
 }
 
-static void emit_nullable_struct(const struct place *place, const struct field *field, const char *nullable)
+static void emit_nullable_struct(const struct place *place, const struct field *field)
 {
     put(place, "{");
     struct place inner = deeper(place, place->within);
     put(&inner, "bool present;");
-    put(&inner, text_format("if (!reader_present(reader, %s, &present))", nullable));
+    put(&inner, "if (!reader_present(reader, &present))");
     put(&inner, "    return false;");
     put(&inner, text_format("out->%s = NULL;", field->name));
     put(&inner, "if (present) {");
     struct place present = deeper(&inner, place->within);
-    put(&present, text_format("out->%s = reader_array_memory(reader, 1, sizeof *out->%s);", field->name, field->name));
+    put(&present,
+        text_format("out->%s = reader_array_memory(reader, 1, sizeof *out->%s);", field->name, field->name));
     put(&present, text_format("if (out->%s == NULL)", field->name));
     put(&present, "    return false;");
     emit_value(&present, field, text_format("*out->%s", field->name), "false");
@@ -126,7 +126,7 @@ static void emit_field(const struct place *place, const struct field *field)
     if (field->array)
         emit_array(place, field, nullable);
     else if (field->type == TYPE_STRUCT && !range_empty(field->nullable))
-        emit_nullable_struct(place, field, nullable);
+        emit_nullable_struct(place, field);
     else
         emit_value(place, field, text_format("out->%s", field->name), nullable);
 }
@@ -138,7 +138,9 @@ static void emit_tag(const struct place *place, const struct field *field, bool 
     put(place, text_format("%sif (tag == %d%s%s) {", first ? "" : "} else ", field->tag, when ? " && " : "",
                            when ? when : ""));
     struct place inner = deeper(place, tagged);
-    struct run run = { .first = field, .last = field, .size = text_format("%d", type_size(field->type)), .count = 1 };
+    struct run run = {
+        .first = field, .last = field, .size = text_format("%d", type_size(field->type)), .count = 1
+    };
     if (!field->array && type_fixed(field->type)) {
         put(&inner, text_format("const uint8_t *p = reader_take(reader, %s);", run.size));
         put(&inner, "if (p == NULL)");
@@ -260,8 +262,9 @@ static void emit_decoder(FILE *out, const struct message *message, const struct 
             instance->function, instance->of->c_name);
     struct place place = { out, message, instance->versions, 1 };
     if (strcmp(flexible, "flexible") == 0)
-        put(&place, text_format("const bool flexible = %s;", condition(message->flexible, instance->versions)));
-    put(&place, "(void)version;");
+        put(&place,
+            text_format("const bool flexible = %s;", condition(message->flexible, instance->versions)));
+    put(&place, "(void)reader, (void)version;");
     if (!always_there(instance) || instance->of->fields == NULL)
         put(&place, text_format("%s_init(out);", instance->of->c_name));
     emit_fields(&place, instance);

@@ -22,7 +22,8 @@ static struct walk walk_deeper(const struct walk *walk, struct range within)
 /* A call that may fail: a writer's gives false, a sizer's its status. */
 static void put_failing(const struct walk *walk, const char *call)
 {
-    walk_put(walk, walk->sizing ? text_format("if ((status = %s) != CODEC_OK)", call) : text_format("if (!%s)", call));
+    walk_put(walk, walk->sizing ? text_format("if ((status = %s) != CODEC_OK)", call)
+                                : text_format("if (!%s)", call));
     walk_put(walk, walk->sizing ? "    return status;" : "    return false;");
 }
 
@@ -48,27 +49,15 @@ static const char *store(enum type type, const char *at)
     }
 }
 
-static void emit_run_stores(const struct walk *walk, const struct run *run)
+static void emit_run_stores(const struct place *place, const struct run *run)
 {
-    struct range within = walk->place.within;
     for (const struct field *field = run->first;; field = field->next) {
-        struct range plain = field_plain(field, within);
-        const char *when = condition(plain, within);
+        struct range plain = field_plain(field, place->within);
+        const char *when = condition(plain, place->within);
         const char *text = store(field->type, text_format("in->%s", field->name));
         const char *step = field == run->last ? NULL : text_format("p += %d;", type_size(field->type));
-        if (range_empty(plain)) {
-            ;
-        } else if (when && !text_equal(when, run->condition)) {
-            walk_put(walk, text_format("if (%s) {", when));
-            walk_put(walk, text_format("    %s", text));
-            if (step)
-                walk_put(walk, text_format("    %s", step));
-            walk_put(walk, "}");
-        } else {
-            walk_put(walk, text);
-            if (step)
-                walk_put(walk, step);
-        }
+        if (!range_empty(plain))
+            put_step(place, text_equal(when, run->condition) ? NULL : when, text, step);
         if (field == run->last)
             return;
     }
@@ -76,17 +65,20 @@ static void emit_run_stores(const struct walk *walk, const struct run *run)
 
 static void emit_run(const struct walk *walk, const struct run *run)
 {
+    bool block = run->condition == NULL;
     if (walk->sizing) {
         walk_put(walk, text_format("*size += %s;", run->size));
         return;
     }
-    walk_put(walk, "{");
-    struct walk inner = walk_deeper(walk, walk->place.within);
+    if (block)
+        walk_put(walk, "{");
+    struct walk inner = block ? walk_deeper(walk, walk->place.within) : *walk;
     walk_put(&inner, text_format("uint8_t *p = writer_take(writer, %s);", run->size));
     walk_put(&inner, "if (p == NULL)");
     walk_put(&inner, "    return false;");
-    emit_run_stores(&inner, run);
-    walk_put(walk, "}");
+    emit_run_stores(&inner.place, run);
+    if (block)
+        walk_put(walk, "}");
 }
 
 static void emit_struct_call(const struct walk *walk, const struct field *field, const char *address)
@@ -96,11 +88,13 @@ static void emit_struct_call(const struct walk *walk, const struct field *field,
                                    : text_format("write_%s(writer, version, %s)", function, address));
 }
 
-static void emit_value(const struct walk *walk, const struct field *field, const char *at, const char *nullable)
+static void emit_value(const struct walk *walk, const struct field *field, const char *at,
+                       const char *nullable)
 {
     const char *flexible = flexible_value(walk->place.message, walk->place.within);
     if (!walk->sizing)
-        put_failing(walk, text_format("writer_%s(writer, %s, %s, %s)", type_name(field->type), flexible, nullable, at));
+        put_failing(walk, text_format("writer_%s(writer, %s, %s, %s)", type_name(field->type), flexible,
+                                      nullable, at));
     else
         put_failing(walk, text_format("size_add_%s(size, %s, %s, %s%s)",
                                       field->type == TYPE_STRING ? "string" : "bytes", flexible, nullable, at,
@@ -110,9 +104,10 @@ static void emit_value(const struct walk *walk, const struct field *field, const
 static void emit_array(const struct walk *walk, const struct field *field, const char *nullable)
 {
     const char *name = field->name, *flexible = flexible_value(walk->place.message, walk->place.within);
-    put_failing(walk, walk->sizing
-                          ? text_format("size_add_array(size, %s, %s, in->%s_count)", flexible, nullable, name)
-                          : text_format("writer_array(writer, %s, %s, in->%s_count)", flexible, nullable, name));
+    put_failing(walk,
+                walk->sizing
+                    ? text_format("size_add_array(size, %s, %s, in->%s_count)", flexible, nullable, name)
+                    : text_format("writer_array(writer, %s, %s, in->%s_count)", flexible, nullable, name));
     if (type_fixed(field->type)) {
         int width = type_size(field->type);
         walk_put(walk, text_format("if (in->%s_count > 0) {", name));
@@ -139,12 +134,13 @@ static void emit_array(const struct walk *walk, const struct field *field, const
     walk_put(walk, "}");
 }
 
-static void emit_nullable_struct(const struct walk *walk, const struct field *field, const char *nullable)
+static void emit_nullable_struct(const struct walk *walk, const struct field *field)
 {
     const char *name = field->name;
-    put_failing(walk, walk->sizing
-                          ? text_format("size_add_present(size, %s, in->%s != NULL)", nullable, name)
-                          : text_format("writer_present(writer, %s, in->%s != NULL)", nullable, name));
+    if (walk->sizing)
+        walk_put(walk, "*size += 1;");
+    else
+        put_failing(walk, text_format("writer_present(writer, in->%s != NULL)", name));
     walk_put(walk, text_format("if (in->%s) {", name));
     struct walk inner = walk_deeper(walk, walk->place.within);
     emit_struct_call(&inner, field, text_format("in->%s", name));
@@ -157,7 +153,7 @@ static void emit_field(const struct walk *walk, const struct field *field)
     if (field->array)
         emit_array(walk, field, nullable);
     else if (field->type == TYPE_STRUCT && !range_empty(field->nullable))
-        emit_nullable_struct(walk, field, nullable);
+        emit_nullable_struct(walk, field);
     else if (field->type == TYPE_STRUCT)
         emit_struct_call(walk, field, text_format("&in->%s", field->name));
     else
@@ -174,7 +170,8 @@ static void emit_lost_fields(const struct walk *walk, const struct instance *ins
         const char *when = condition(field->versions, instance->versions);
         const char *said = not_default(field, walk->place.message);
         walk_put(walk, text_format("if (!(%s) && %s)", when, said));
-        walk_put(walk, walk->sizing ? "    return CODEC_UNSUPPORTED;" : "    return writer_fail(writer, CODEC_UNSUPPORTED);");
+        walk_put(walk, walk->sizing ? "    return CODEC_UNSUPPORTED;"
+                                    : "    return writer_fail(writer, CODEC_UNSUPPORTED);");
     }
 }
 
@@ -204,8 +201,8 @@ static void emit_plain_fields(const struct walk *walk, const struct instance *in
     }
 }
 
-
-static const char *tag_condition(const struct field *field, const struct message *message, struct range within)
+static const char *tag_condition(const struct field *field, const struct message *message,
+                                 struct range within)
 {
     const char *when = condition(field_tagged(field, within), within);
     const char *said = not_default(field, message);
@@ -221,14 +218,16 @@ static void emit_tag(const struct walk *walk, const struct instance *instance, c
         walk_put(&inner, text_format("const size_t tag_size = %d;", type_size(field->type)));
     } else {
         walk_put(&inner, "size_t tag_size = 0;");
-        walk_put(&inner, text_format("%sstatus = size_%s_tag_%s(version, in, &tag_size);",
-                                     walk->sizing ? "" : "enum codec_status ", instance->function, field->name));
+        walk_put(&inner,
+                 text_format("%sstatus = size_%s_tag_%s(version, in, &tag_size);",
+                             walk->sizing ? "" : "enum codec_status ", instance->function, field->name));
         walk_put(&inner, "if (status != CODEC_OK)");
         walk_put(&inner, walk->sizing ? "    return status;" : "    return writer_fail(writer, status);");
     }
     if (walk->sizing) {
-        walk_put(&inner, text_format("*size += size_of_uvarint(%d) + size_of_uvarint((uint32_t)tag_size) + tag_size;",
-                                     field->tag));
+        walk_put(&inner,
+                 text_format("*size += size_of_uvarint(%d) + size_of_uvarint((uint32_t)tag_size) + tag_size;",
+                             field->tag));
     } else {
         put_failing(&inner, text_format("writer_tag(writer, %d, tag_size)", field->tag));
         if (fixed) {
@@ -252,7 +251,8 @@ static void emit_tags(const struct walk *walk, const struct instance *instance)
         if (range_empty(field_tagged(field, walk->place.within)))
             continue;
         max = field->tag > max ? field->tag : max;
-        walk_put(walk, text_format("tags += %s;", tag_condition(field, walk->place.message, walk->place.within)));
+        walk_put(walk,
+                 text_format("tags += %s;", tag_condition(field, walk->place.message, walk->place.within)));
     }
     if (walk->sizing)
         walk_put(walk, "*size += size_of_uvarint(tags);");
@@ -291,8 +291,7 @@ static void emit_body(const struct walk *walk, const struct instance *instance)
     if (strcmp(flexible, "flexible") == 0)
         walk_put(walk, text_format("const bool flexible = %s;",
                                    condition(walk->place.message->flexible, walk->place.within)));
-    walk_put(walk, "(void)version;");
-    walk_put(walk, "(void)in;");
+    walk_put(walk, text_format("(void)%s, (void)version, (void)in;", walk->sizing ? "size" : "writer"));
     if (walk->sizing) {
         walk_put(walk, "enum codec_status status = CODEC_OK;");
         walk_put(walk, "(void)status;");
@@ -311,7 +310,8 @@ static void emit_tag_sizers(FILE *out, const struct message *message, const stru
         if (range_empty(tagged) || (!field->array && type_fixed(field->type)))
             continue;
         fprintf(out,
-                "\nstatic enum codec_status size_%s_tag_%s(int16_t version, const struct %s *in, size_t *size)\n{\n"
+                "\nstatic enum codec_status size_%s_tag_%s(int16_t version, const struct %s *in, size_t "
+                "*size)\n{\n"
                 "    enum codec_status status = CODEC_OK;\n    (void)status;\n    (void)version;\n",
                 instance->function, field->name, instance->of->c_name);
         struct walk walk = { { out, message, tagged, 1 }, true };
@@ -338,7 +338,8 @@ void emit_sizers(FILE *out, const struct message *message)
         if (instance->compared)
             emit_comparison(out, message, instance);
         emit_tag_sizers(out, message, instance);
-        fprintf(out, "\nstatic enum codec_status size_%s(int16_t version, const struct %s *in, size_t *size)\n{\n",
+        fprintf(out,
+                "\nstatic enum codec_status size_%s(int16_t version, const struct %s *in, size_t *size)\n{\n",
                 instance->function, instance->of->c_name);
         struct walk walk = { { out, message, instance->versions, 1 }, true };
         emit_body(&walk, instance);
@@ -354,7 +355,8 @@ void emit_sizers(FILE *out, const struct message *message)
 void emit_encoders(FILE *out, const struct message *message)
 {
     for (const struct instance *instance = message->instances; instance; instance = instance->next) {
-        fprintf(out, "\nstatic bool write_%s(struct writer *writer, int16_t version, const struct %s *in)\n{\n",
+        fprintf(out,
+                "\nstatic bool write_%s(struct writer *writer, int16_t version, const struct %s *in)\n{\n",
                 instance->function, instance->of->c_name);
         struct walk walk = { { out, message, instance->versions, 1 }, false };
         emit_body(&walk, instance);

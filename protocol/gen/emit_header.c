@@ -32,7 +32,8 @@ static void emit_struct(FILE *out, const struct structure *structure)
     fprintf(out, "\nstruct %s {\n", structure->c_name);
     for (const struct field *field = structure->fields; field; field = field->next) {
         bool pointer = field->array || (field->type == TYPE_STRUCT && !range_empty(field->nullable));
-        fprintf(out, "    %s %s%s;%s\n", c_type(field), pointer ? "*" : "", field->name, field_comment(field));
+        fprintf(out, "    %s %s%s;%s\n", c_type(field), pointer ? "*" : "", field->name,
+                field_comment(field));
         if (field->array)
             fprintf(out, "    int32_t %s_count;\n", field->name);
     }
@@ -61,10 +62,11 @@ static void emit_message(FILE *out, const struct message *message)
     const char *name = message->name;
     fprintf(out, "\n/* Versions %d to %d. */\n", message->versions.first, message->versions.last);
     fprintf(out, "bool %s_decode(struct reader *reader, int16_t version, struct %s *out);\n", name, name);
-    fprintf(out, "bool %s_encode(struct writer *writer, int16_t version, const struct %s *in);\n", name, name);
+    fprintf(out, "bool %s_encode(struct writer *writer, int16_t version, const struct %s *in);\n", name,
+            name);
     fprintf(out, "bool %s_size(int16_t version, const struct %s *in, size_t *size);\n", name, name);
-    fprintf(out, "void %s_print(struct printer *printer, int16_t version, const struct %s *in);\n", name, name);
-    fprintf(out, "extern const struct message_schema %s_schema;\n", name);
+    fprintf(out, "void %s_print(struct printer *printer, int16_t version, const struct %s *in);\n", name,
+            name);
 }
 
 static void emit_record_types(FILE *out, const struct file *file)
@@ -73,13 +75,18 @@ static void emit_record_types(FILE *out, const struct file *file)
         return;
     fprintf(out, "\nenum %s_record_type {\n", file->record_set);
     for (const struct record *record = file->records; record; record = record->next)
-        fprintf(out, "    %s_RECORD_%s = %d,\n", upper(file->record_set), upper(record->name), record->number);
+        fprintf(out, "    %s_RECORD_%s = %d,\n", upper(file->record_set), upper(record->name),
+                record->number);
     fprintf(out, "};\n");
     const char *set = file->record_set;
     if (file->frame == FRAME_KRAFT) {
-        fprintf(out, "\n/* Type and version in front of a record; an unknown frame version is CODEC_UNSUPPORTED. */\n");
-        fprintf(out, "bool %s_record_frame_decode(struct reader *reader, uint32_t *type, uint32_t *version);\n", set);
-        fprintf(out, "bool %s_record_frame_encode(struct writer *writer, uint32_t type, uint32_t version);\n", set);
+        fprintf(out, "\n/* Type and version in front of a record; an unknown frame version is "
+                     "CODEC_UNSUPPORTED. */\n");
+        fprintf(out,
+                "bool %s_record_frame_decode(struct reader *reader, uint32_t *type, uint32_t *version);\n",
+                set);
+        fprintf(out, "bool %s_record_frame_encode(struct writer *writer, uint32_t type, uint32_t version);\n",
+                set);
     }
     if (file->frame == FRAME_COORDINATOR) {
         fprintf(out, "\n/* The type in front of a key, the version in front of a value. */\n");
@@ -93,7 +100,8 @@ static void emit_record_types(FILE *out, const struct file *file)
 void emit_header(FILE *out, const struct file *file)
 {
     fprintf(out, "/* Generated from %s.api by runnel-gen. */\n", file->stem);
-    fprintf(out, "#ifndef RUNNEL_CODEC_%s_H\n#define RUNNEL_CODEC_%s_H\n\n", upper(file->stem), upper(file->stem));
+    fprintf(out, "#ifndef RUNNEL_CODEC_%s_H\n#define RUNNEL_CODEC_%s_H\n\n", upper(file->stem),
+            upper(file->stem));
     fprintf(out, "#include \"protocol/api_schema.h\"\n");
     for (const struct use *use = file->uses; use; use = use->next)
         fprintf(out, "#include \"%s.h\"\n", use->stem);

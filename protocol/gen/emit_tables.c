@@ -24,7 +24,8 @@ static const char *default_value(const struct field *field)
     case TYPE_BYTES:
         if (field->default_kind == DEFAULT_NULL)
             return "SLICE_NULL";
-        return text_format("SLICE_LITERAL(%s)", field->default_kind == DEFAULT_STRING ? field->default_string : "\"\"");
+        return text_format("SLICE_LITERAL(%s)",
+                           field->default_kind == DEFAULT_STRING ? field->default_string : "\"\"");
     case TYPE_RECORDS:
         if (field->default_kind == DEFAULT_NULL)
             return "RECORDS_NULL";
@@ -51,7 +52,8 @@ static void emit_struct_init(FILE *out, const struct structure *structure)
         }
         fprintf(out, "    out->%s = %s;\n", field->name, default_value(field));
         if (field->array)
-            fprintf(out, "    out->%s_count = %d;\n", field->name, field->default_kind == DEFAULT_NULL ? -1 : 0);
+            fprintf(out, "    out->%s_count = %d;\n", field->name,
+                    field->default_kind == DEFAULT_NULL ? -1 : 0);
     }
     if (structure->fields == NULL)
         fprintf(out, "    out->unused = 0;\n");
@@ -63,8 +65,9 @@ static void emit_field_schema(FILE *out, const struct structure *structure, cons
     const char *s = structure->c_name;
     fprintf(out, "    { .name = \"%s\", .type = FIELD_%s, .offset = offsetof(struct %s, %s),\n", field->name,
             upper(type_name(field->type)), s, field->name);
-    fprintf(out, "      .first = %d, .last = %d, .null_first = %d, .null_last = %d, .tag = %d", field->versions.first,
-            field->versions.last, field->nullable.first, field->nullable.last, field->tag);
+    fprintf(out, "      .first = %d, .last = %d, .null_first = %d, .null_last = %d, .tag = %d",
+            field->versions.first, field->versions.last, field->nullable.first, field->nullable.last,
+            field->tag);
     if (field->array)
         fprintf(out, ",\n      .array = true, .count_offset = offsetof(struct %s, %s_count)", s, field->name);
     if (field->of)
@@ -91,28 +94,17 @@ static void emit_struct_schema(FILE *out, const struct structure *structure)
             emit_field_schema(out, structure, field);
         fprintf(out, "};\n\n");
     }
-    fprintf(out, "const struct struct_schema %s_fields = { \"%s\", sizeof(struct %s), %s, %d, %s_init_any };\n", s, s, s,
-            count ? text_format("%s_field_list", s) : "NULL", count, s);
+    fprintf(out,
+            "const struct struct_schema %s_fields = { \"%s\", sizeof(struct %s), %s, %d, %s_init_any };\n", s,
+            s, s, count ? text_format("%s_field_list", s) : "NULL", count, s);
 }
 
-static void emit_message_schema(FILE *out, const struct message *message)
+static void emit_print(FILE *out, const struct message *message)
 {
-    const char *m = message->name;
-    fprintf(out,
-            "\nstatic bool %s_decode_any(struct reader *reader, int16_t version, void *out)\n{\n"
-            "    return %s_decode(reader, version, out);\n}\n", m, m);
-    fprintf(out,
-            "\nstatic bool %s_encode_any(struct writer *writer, int16_t version, const void *in)\n{\n"
-            "    return %s_encode(writer, version, in);\n}\n", m, m);
-    fprintf(out,
-            "\nstatic bool %s_size_any(int16_t version, const void *in, size_t *size)\n{\n"
-            "    return %s_size(version, in, size);\n}\n", m, m);
-    fprintf(out,
-            "\nconst struct message_schema %s_schema = { \"%s\", sizeof(struct %s), &%s_fields, %s_init_any,\n"
-            "    %s_decode_any, %s_encode_any, %s_size_any };\n", m, m, m, m, m, m, m, m);
     fprintf(out,
             "\nvoid %s_print(struct printer *printer, int16_t version, const struct %s *in)\n{\n"
-            "    message_print(printer, &%s_schema, version, in);\n}\n", m, m, m);
+            "    message_print(printer, &%s_fields, version, in);\n}\n",
+            message->name, message->name, message->name);
 }
 
 static void emit_frames(FILE *out, const struct file *file)
@@ -121,20 +113,24 @@ static void emit_frames(FILE *out, const struct file *file)
     if (set && file->frame == FRAME_KRAFT) {
         fprintf(out,
                 "\nbool %s_record_frame_decode(struct reader *reader, uint32_t *type, uint32_t *version)\n{\n"
-                "    return kraft_frame_decode(reader, type, version);\n}\n", set);
+                "    return kraft_frame_decode(reader, type, version);\n}\n",
+                set);
         fprintf(out,
                 "\nbool %s_record_frame_encode(struct writer *writer, uint32_t type, uint32_t version)\n{\n"
-                "    return kraft_frame_encode(writer, type, version);\n}\n", set);
+                "    return kraft_frame_encode(writer, type, version);\n}\n",
+                set);
     }
     if (set && file->frame == FRAME_COORDINATOR) {
         static const char *const parts[][2] = { { "key", "type" }, { "value", "version" } };
         for (int i = 0; i < 2; i++) {
             fprintf(out,
                     "\nbool %s_record_%s_frame_decode(struct reader *reader, int16_t *%s)\n{\n"
-                    "    return reader_int16(reader, %s);\n}\n", set, parts[i][0], parts[i][1], parts[i][1]);
+                    "    return reader_int16(reader, %s);\n}\n",
+                    set, parts[i][0], parts[i][1], parts[i][1]);
             fprintf(out,
                     "\nbool %s_record_%s_frame_encode(struct writer *writer, int16_t %s)\n{\n"
-                    "    return writer_int16(writer, %s);\n}\n", set, parts[i][0], parts[i][1], parts[i][1]);
+                    "    return writer_int16(writer, %s);\n}\n",
+                    set, parts[i][0], parts[i][1], parts[i][1]);
         }
     }
 }
@@ -147,8 +143,8 @@ static void emit_structure(FILE *out, const struct structure *structure)
 
 void emit_source(FILE *out, const struct file *file)
 {
-    fprintf(out, "/* Generated from %s.api by runnel-gen. */\n#include <stddef.h>\n\n#include \"%s.h\"\n", file->stem,
-            file->stem);
+    fprintf(out, "/* Generated from %s.api by runnel-gen. */\n#include <stddef.h>\n\n#include \"%s.h\"\n",
+            file->stem, file->stem);
     for (const struct structure *shared = file->shared; shared; shared = shared->next)
         emit_structure(out, shared);
     for (const struct message *message = file->messages; message; message = message->next) {
@@ -158,7 +154,7 @@ void emit_source(FILE *out, const struct file *file)
         emit_decoders(out, message);
         emit_sizers(out, message);
         emit_encoders(out, message);
-        emit_message_schema(out, message);
+        emit_print(out, message);
     }
     emit_frames(out, file);
 }
@@ -184,16 +180,20 @@ static void emit_includes(FILE *out, const struct file *files)
 
 void emit_apis_header(FILE *out, const struct file *files)
 {
-    fprintf(out, "/* Generated by runnel-gen: every API and every kind of record that has a schema. */\n"
-                 "#ifndef RUNNEL_CODEC_APIS_H\n#define RUNNEL_CODEC_APIS_H\n\n#include \"protocol/api_schema.h\"\n\n"
-                 "enum api_key {\n");
+    fprintf(
+        out,
+        "/* Generated by runnel-gen: every API and every kind of record that has a schema. */\n"
+        "#ifndef RUNNEL_CODEC_APIS_H\n#define RUNNEL_CODEC_APIS_H\n\n#include \"protocol/api_schema.h\"\n\n"
+        "enum api_key {\n");
     for (const struct api *api = next_api(files, -1); api; api = next_api(files, api->key))
-        fprintf(out, "    API_%s = %d,\n", upper(api->name), api->key);
-    fprintf(out, "};\n\n/* Ascending by key. */\nextern const struct api_schema api_schemas[];\n"
-                 "extern const size_t api_schema_count;\n\n/* NULL: no such API. */\n"
-                 "const struct api_schema *api_schema_find(int16_t key);\n\n"
-                 "extern const struct record_schema record_schemas[];\nextern const size_t record_schema_count;\n\n"
-                 "#endif\n");
+        fprintf(out, "    API_KEY_%s = %d,\n", upper(api->name), api->key);
+    fprintf(
+        out,
+        "};\n\n/* Ascending by key. */\nextern const struct api_schema api_schemas[];\n"
+        "extern const size_t api_schema_count;\n\n/* NULL: no such API. */\n"
+        "const struct api_schema *api_schema_find(int16_t key);\n\n"
+        "extern const struct record_schema record_schemas[];\nextern const size_t record_schema_count;\n\n"
+        "#endif\n");
 }
 
 static int effective_flexible(struct range flexible)
@@ -201,23 +201,62 @@ static int effective_flexible(struct range flexible)
     return range_empty(flexible) ? VERSION_LAST : flexible.first;
 }
 
+/* The typed functions behind void pointers. */
+static void emit_wrappers(FILE *out, const struct message *message)
+{
+    const char *m = message->name;
+    fprintf(out, "\nstatic void any_%s_init(void *out)\n{\n    %s_init(out);\n}\n", m, m);
+    fprintf(out,
+            "\nstatic bool any_%s_decode(struct reader *reader, int16_t version, void *out)\n{\n"
+            "    return %s_decode(reader, version, out);\n}\n",
+            m, m);
+    fprintf(out,
+            "\nstatic bool any_%s_encode(struct writer *writer, int16_t version, const void *in)\n{\n"
+            "    return %s_encode(writer, version, in);\n}\n",
+            m, m);
+    fprintf(out,
+            "\nstatic bool any_%s_size(int16_t version, const void *in, size_t *size)\n{\n"
+            "    return %s_size(version, in, size);\n}\n",
+            m, m);
+    fprintf(out,
+            "\nstatic void any_%s_print(struct printer *printer, int16_t version, const void *in)\n{\n"
+            "    %s_print(printer, version, in);\n}\n",
+            m, m);
+}
+
+static void emit_message_schema(FILE *out, const struct message *message)
+{
+    const char *m = message->name;
+    fprintf(out,
+            "{ \"%s\", sizeof(struct %s), &%s_fields, any_%s_init,\n"
+            "                   any_%s_decode, any_%s_encode, any_%s_size, any_%s_print }",
+            m, m, m, m, m, m, m, m);
+}
+
 static void emit_api(FILE *out, const struct api *api)
 {
     int flexible = effective_flexible(api->flexible);
-    fprintf(out, "    { .key = %d, .name = \"%s\", .min_version = %d, .max_version = %d,\n", api->key, camel(api->name),
-            api->versions.first, api->versions.last);
+    fprintf(out, "    { .key = %d, .name = \"%s\", .min_version = %d, .max_version = %d,\n", api->key,
+            camel(api->name), api->versions.first, api->versions.last);
     fprintf(out, "      .advertised_min = %d, .served_min = %d, .served_max = %d,\n",
             range_empty(api->refused) ? api->versions.first : api->refused.first, api->versions.first,
             range_empty(api->unserved) ? api->versions.last : api->unserved.first - 1);
     fprintf(out, "      .flexible_from = %d, .response_header_from = %d,\n", flexible,
             api->response_header_plain ? VERSION_LAST : flexible);
-    fprintf(out, "      .request = &%s_request_schema, .response = &%s_response_schema },\n", api->name, api->name);
+    fprintf(out, "      .request = ");
+    emit_message_schema(out, api->request);
+    fprintf(out, ",\n      .response = ");
+    emit_message_schema(out, api->response);
+    fprintf(out, " },\n");
 }
 
-static void emit_record(FILE *out, const struct file *file, const struct record *record, const struct message *message)
+static void emit_record(FILE *out, const struct file *file, const struct record *record,
+                        const struct message *message)
 {
-    fprintf(out, "    { .set = \"%s\", .type = %d, .min_version = %d, .max_version = %d, .message = &%s_schema },\n",
-            file->record_set, record->number, message->versions.first, message->versions.last, message->name);
+    fprintf(out, "    { .set = \"%s\", .type = %d, .min_version = %d, .max_version = %d,\n      .message = ",
+            file->record_set, record->number, message->versions.first, message->versions.last);
+    emit_message_schema(out, message);
+    fprintf(out, " },\n");
 }
 
 static void emit_records(FILE *out, const struct file *files)
@@ -239,6 +278,9 @@ void emit_apis_source(FILE *out, const struct file *files)
     int count = 0, max = -1;
     fprintf(out, "/* Generated by runnel-gen. */\n#include <stddef.h>\n\n#include \"apis.h\"\n");
     emit_includes(out, files);
+    for (const struct file *file = files; file; file = file->next)
+        for (const struct message *message = file->messages; message; message = message->next)
+            emit_wrappers(out, message);
     fprintf(out, "\nconst struct api_schema api_schemas[] = {\n");
     for (const struct api *api = next_api(files, -1); api; api = next_api(files, api->key)) {
         emit_api(out, api);
@@ -254,8 +296,10 @@ void emit_apis_source(FILE *out, const struct file *files)
             here = true;
         fprintf(out, "    %d,\n", here ? place++ : -1);
     }
-    fprintf(out, "};\n\nconst struct api_schema *api_schema_find(int16_t key)\n{\n"
-                 "    if (key < 0 || key > %d || places[key] < 0)\n        return NULL;\n"
-                 "    return &api_schemas[places[key]];\n}\n", max);
+    fprintf(out,
+            "};\n\nconst struct api_schema *api_schema_find(int16_t key)\n{\n"
+            "    if (key < 0 || key > %d || places[key] < 0)\n        return NULL;\n"
+            "    return &api_schemas[places[key]];\n}\n",
+            max);
     emit_records(out, files);
 }

@@ -83,7 +83,7 @@ struct structure {
     struct file *file;
     struct message *message; /* NULL when shared */
     struct field *fields;
-    bool visiting;   /* the walk that looks for structs inside themselves is here */
+    bool visiting; /* the walk that looks for structs inside themselves is here */
     bool laid_out;
 };
 
@@ -91,9 +91,9 @@ struct structure {
 struct instance {
     struct instance *next;
     struct structure *of;
-    struct range versions;   /* in which it may occur */
-    const char *function;    /* last part of the names of its static functions */
-    bool compared;           /* somebody asks whether it equals its default */
+    struct range versions; /* in which it may occur */
+    const char *function;  /* last part of the names of its static functions */
+    bool compared;         /* somebody asks whether it equals its default */
 };
 
 struct message {
@@ -104,14 +104,14 @@ struct message {
     struct range versions;
     struct range flexible;
     struct structure *root;
-    struct structure *nested;    /* in the order of the file */
-    struct instance *instances;  /* children before parents */
+    struct structure *nested;   /* in the order of the file */
+    struct instance *instances; /* children before parents */
 };
 
 struct api {
     struct api *next;
     int key;
-    const char *name;  /* "list_offsets" */
+    const char *name; /* "list_offsets" */
     int line;
     struct file *file;
     struct range versions;
@@ -157,16 +157,17 @@ struct file {
 };
 
 /* Appends to a linked list. */
-#define LIST_ADD(head, item)                  \
-    do {                                      \
-        __typeof__(item) *list_at = &(head);  \
-        while (*list_at)                      \
-            list_at = &(*list_at)->next;      \
-        *list_at = (item);                    \
+#define LIST_ADD(head, item)                                                                                 \
+    do {                                                                                                     \
+        __typeof__(item) *list_at = &(head);                                                                 \
+        while (*list_at)                                                                                     \
+            list_at = &(*list_at)->next;                                                                     \
+        *list_at = (item);                                                                                   \
     } while (0)
 
 /* Prints `path:line: message` and ends the program with status 1. */
-_Noreturn void fail(const char *path, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+_Noreturn void fail(const char *path, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void *allocate(size_t size); /* zeroed */
 const char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool text_equal(const char *a, const char *b);
@@ -217,15 +218,17 @@ struct place {
     int indent;
 };
 void put(const struct place *place, const char *text);
+/* A load or store of a run, and the step to the next one (NULL: none), both only `when`. */
+void put_step(const struct place *place, const char *when, const char *text, const char *step);
 struct place deeper(const struct place *place, struct range within);
 bool instance_has_tags(const struct instance *instance);
 
 /* A run of neighbouring fixed-size fields that are read and written with one bounds check. */
 struct run {
     const struct field *first;
-    const struct field *last;  /* in it */
-    const char *condition;     /* of all of it, NULL: always */
-    const char *size;          /* expression */
+    const struct field *last; /* in it */
+    const char *condition;    /* of all of it, NULL: always */
+    const char *size;         /* expression */
     int count;
 };
 /* The run that begins at field, or false when field is not of a fixed size or not plain. */

@@ -271,7 +271,8 @@ static void parse_part(struct parser *parser, bool key)
         FAIL(parser, "%s has this part already", record->name);
     struct range versions, flexible;
     take_versions(parser, &versions, &flexible);
-    *part = open_message(parser, text_format("%s_%s", record->name, key ? "key" : "value"), versions, flexible);
+    *part =
+        open_message(parser, text_format("%s_%s", record->name, key ? "key" : "value"), versions, flexible);
 }
 
 static const char *const type_names[] = { "bool",   "int8",    "int16", "int32",  "int64", "uint16",
@@ -310,9 +311,9 @@ static void parse_limit(struct parser *parser, struct field *field, bool max)
     static const struct {
         const char *name;
         __int128 min, max;
-    } limits[] = { { "int8", INT8_MIN, INT8_MAX },     { "int16", INT16_MIN, INT16_MAX },
-                   { "int32", INT32_MIN, INT32_MAX },  { "int64", INT64_MIN, INT64_MAX },
-                   { "uint16", 0, UINT16_MAX },        { "uint32", 0, UINT32_MAX } };
+    } limits[] = { { "int8", INT8_MIN, INT8_MAX },    { "int16", INT16_MIN, INT16_MAX },
+                   { "int32", INT32_MIN, INT32_MAX }, { "int64", INT64_MIN, INT64_MAX },
+                   { "uint16", 0, UINT16_MAX },       { "uint32", 0, UINT32_MAX } };
     const char *word = take(parser, "an integer type");
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         if (strcmp(word, limits[i].name) == 0) {
@@ -348,7 +349,8 @@ static void parse_default(struct parser *parser, struct field *field)
     } else {
         errno = 0;
         field->default_kind = DEFAULT_INT;
-        field->default_int = word[0] == '-' ? (__int128)strtoll(word, &end, 0) : (__int128)strtoull(word, &end, 0);
+        field->default_int =
+            word[0] == '-' ? (__int128)strtoll(word, &end, 0) : (__int128)strtoull(word, &end, 0);
         if (*end || errno || end == word)
             FAIL(parser, "'%s' is no default value", word);
     }

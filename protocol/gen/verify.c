@@ -108,7 +108,7 @@ static void verify_default(const struct structure *structure, const struct field
 {
     static const struct {
         __int128 min, max;
-    } limits[] = { [TYPE_INT8] = { INT8_MIN, INT8_MAX },   [TYPE_INT16] = { INT16_MIN, INT16_MAX },
+    } limits[] = { [TYPE_INT8] = { INT8_MIN, INT8_MAX },    [TYPE_INT16] = { INT16_MIN, INT16_MAX },
                    [TYPE_INT32] = { INT32_MIN, INT32_MAX }, [TYPE_INT64] = { INT64_MIN, INT64_MAX },
                    [TYPE_UINT16] = { 0, UINT16_MAX },       [TYPE_UINT32] = { 0, UINT32_MAX } };
     bool fits = false;
@@ -146,10 +146,12 @@ static void verify_entity(const struct structure *structure, const struct field 
     static const struct {
         const char *kind;
         enum type type;
-    } kinds[] = { { "topic", TYPE_STRING },  { "group", TYPE_STRING },     { "transactional_id", TYPE_STRING },
-                  { "broker", TYPE_INT32 },  { "producer", TYPE_INT64 },   { "member", TYPE_STRING },
-                  { "client", TYPE_STRING }, { "principal", TYPE_STRING }, { "host", TYPE_STRING },
-                  { "topic_id", TYPE_UUID } };
+    } kinds[] = {
+        { "topic", TYPE_STRING },  { "group", TYPE_STRING },     { "transactional_id", TYPE_STRING },
+        { "broker", TYPE_INT32 },  { "producer", TYPE_INT64 },   { "member", TYPE_STRING },
+        { "client", TYPE_STRING }, { "principal", TYPE_STRING }, { "host", TYPE_STRING },
+        { "topic_id", TYPE_UUID }
+    };
     if (field->entity == NULL)
         return;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -179,7 +181,8 @@ static void verify_field(const struct structure *structure, struct field *field)
                    field->name);
     if (field->type == TYPE_STRUCT && !field->array && !range_empty(field->nullable) &&
         field->default_kind != DEFAULT_NULL)
-        FAIL_FIELD(structure, field, "%s: the default of a nullable struct is null: write '= null'", field->name);
+        FAIL_FIELD(structure, field, "%s: the default of a nullable struct is null: write '= null'",
+                   field->name);
     verify_default(structure, field);
     verify_entity(structure, field);
 }
@@ -197,8 +200,9 @@ static void verify_in_message(const struct message *message, const struct instan
             continue;
         }
         if (field->default_kind == DEFAULT_NULL && !range_within(present, field->nullable))
-            FAIL_FIELD(structure, field, "%s: its default is null, but it may not be null in every version of %s",
-                       field->name, message->name);
+            FAIL_FIELD(structure, field,
+                       "%s: its default is null, but it may not be null in every version of %s", field->name,
+                       message->name);
         struct range tagged = field_tagged(field, instance->versions);
         if (range_empty(tagged))
             continue;
@@ -208,7 +212,8 @@ static void verify_in_message(const struct message *message, const struct instan
         for (const struct field *other = structure->fields; other != field; other = other->next)
             if (other->tag == field->tag &&
                 !range_empty(range_meet(tagged, field_tagged(other, instance->versions))))
-                FAIL_FIELD(structure, field, "%s: tag %d is that of %s", field->name, field->tag, other->name);
+                FAIL_FIELD(structure, field, "%s: tag %d is that of %s", field->name, field->tag,
+                           other->name);
     }
 }
 
@@ -227,8 +232,10 @@ static void list_instance(struct message *message, struct structure *structure, 
     if (instance && range_within(versions, instance->versions))
         return;
     if (instance) {
-        instance->versions.first = versions.first < instance->versions.first ? versions.first : instance->versions.first;
-        instance->versions.last = versions.last > instance->versions.last ? versions.last : instance->versions.last;
+        instance->versions.first =
+            versions.first < instance->versions.first ? versions.first : instance->versions.first;
+        instance->versions.last =
+            versions.last > instance->versions.last ? versions.last : instance->versions.last;
         versions = instance->versions;
     }
     for (struct field *field = structure->fields; field; field = field->next) {
@@ -285,7 +292,20 @@ static void verify_message(struct message *message)
 
 /* APIs and records as a whole */
 
-static void verify_api(const struct api *api, struct file *files)
+static void refuse_twin_api(const struct api *api, struct file *files)
+{
+    for (struct file *file = files; file; file = file->next) {
+        for (struct api *other = file->apis; other; other = other->next) {
+            if (other == api)
+                return;
+            if (other->key == api->key || strcmp(other->name, api->name) == 0)
+                fail(api->file->path, api->line, "%s %d: key or name are those of %s %d (%s:%d)", api->name,
+                     api->key, other->name, other->key, file->path, other->line);
+        }
+    }
+}
+
+static void verify_api(const struct api *api)
 {
     const char *path = api->file->path;
     if (api->request == NULL || api->response == NULL)
@@ -295,11 +315,6 @@ static void verify_api(const struct api *api, struct file *files)
     if (!range_empty(api->unserved) &&
         (api->unserved.last < api->versions.last || api->unserved.first <= api->versions.first))
         fail(path, api->line, "%s: unserved versions are the last of the known ones", api->name);
-    for (struct file *file = files; file; file = file->next)
-        for (struct api *other = file->apis; other; other = other->next)
-            if (other != api && (other->key == api->key || strcmp(other->name, api->name) == 0))
-                fail(path, api->line, "%s %d: key or name are those of %s %d (%s:%d)", api->name, api->key,
-                     other->name, other->key, file->path, other->line);
 }
 
 static void verify_records(const struct file *file)
@@ -368,6 +383,9 @@ void verify_files(struct file *files)
 {
     for (struct file *file = files; file; file = file->next)
         resolve_uses(file, files);
+    for (struct file *file = files; file; file = file->next)
+        for (struct api *api = file->apis; api; api = api->next)
+            refuse_twin_api(api, files);
     each_structure(files, visit_name, files);
     each_structure(files, visit_fields, files);
     each_structure(files, visit_recursion, files);
@@ -375,7 +393,7 @@ void verify_files(struct file *files)
         for (struct message *message = file->messages; message; message = message->next)
             verify_message(message);
         for (struct api *api = file->apis; api; api = api->next)
-            verify_api(api, files);
+            verify_api(api);
         verify_records(file);
     }
 }

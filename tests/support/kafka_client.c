@@ -53,7 +53,8 @@ static void log_nothing(const rd_kafka_t *client, int level, const char *facilit
         fprintf(stderr, "%s %d %s %s\n", rd_kafka_name(client), level, facility, text);
 }
 
-rd_kafka_t *client_create(rd_kafka_type_t kind, const char *bootstrap, const char *const settings[])
+static rd_kafka_t *create(rd_kafka_type_t kind, const char *bootstrap, const char *const settings[],
+                          client_report *report, void *opaque)
 {
     char error[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -67,11 +68,23 @@ rd_kafka_t *client_create(rd_kafka_type_t kind, const char *bootstrap, const cha
             give_up("%s", error);
     rd_kafka_conf_set_log_cb(conf, log_nothing);
     if (kind == RD_KAFKA_PRODUCER)
-        rd_kafka_conf_set_dr_msg_cb(conf, delivered);
+        rd_kafka_conf_set_dr_msg_cb(conf, report);
+    rd_kafka_conf_set_opaque(conf, opaque);
     rd_kafka_t *client = rd_kafka_new(kind, conf, error, sizeof error);
     if (!client)
         give_up("%s", error);
     return client;
+}
+
+rd_kafka_t *client_create(rd_kafka_type_t kind, const char *bootstrap, const char *const settings[])
+{
+    return create(kind, bootstrap, settings, delivered, NULL);
+}
+
+rd_kafka_t *client_create_reporting(const char *bootstrap, const char *const settings[], client_report *report,
+                                    void *opaque)
+{
+    return create(RD_KAFKA_PRODUCER, bootstrap, settings, report, opaque);
 }
 
 void client_send(rd_kafka_t *producer, const char *topic, int32_t partition, const struct message *message,

@@ -15,6 +15,11 @@ enum { CLIENT_DEADLINE_MS = 60000 };
  * Returned owned: rd_kafka_destroy. Aborts the test on a setting that librdkafka refuses. */
 rd_kafka_t *client_create(rd_kafka_type_t kind, const char *bootstrap, const char *const settings[]);
 
+typedef void client_report(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque);
+/* A producer that hands its delivery reports, from within rd_kafka_poll, to a function of the caller. */
+rd_kafka_t *client_create_reporting(const char *bootstrap, const char *const settings[], client_report *report,
+                                    void *opaque);
+
 /* What became of one message; the producer's delivery report writes it. */
 struct delivery {
     bool done;

@@ -1,0 +1,86 @@
+/* What the files of the controller share. */
+#ifndef RUNNEL_BROKER_CONTROLLER_INTERNAL_H
+#define RUNNEL_BROKER_CONTROLLER_INTERNAL_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "broker/controller.h"
+#include "broker/image_change.h"
+#include "broker/metadata_bootstrap.h"
+#include "broker/metadata_log.h"
+#include "broker/metadata_replay.h"
+
+/* Bounds on what clients can make us keep. */
+enum { PARTITIONS_MAX = 100000 };
+
+enum command_kind { COMMAND_CREATE_TOPICS, COMMAND_PROPOSE };
+
+/* A command that waits for the controller; on its caller's stack. */
+struct command {
+    enum command_kind kind;
+    struct command *next;
+    bool is_done;
+    union {
+        struct {
+            struct create_topic *topics;
+            size_t count;
+            bool validate_only;
+        } create;
+        struct {
+            slice *records;
+            size_t count;
+            int64_t expected_end;
+            int64_t committed_end;
+            enum propose_status status;
+        } propose;
+    };
+};
+
+struct controller {
+    struct controller_host host;
+    struct log *log;
+    _Atomic(struct image *) image;
+    struct metadata_place place;
+    char log_directory[PATH_MAX];
+
+    pthread_mutex_t mutex; /* guards the queue: first, last, is_leading, is_done of commands */
+    pthread_cond_t done;
+    struct command *first;
+    struct command **last;
+    bool is_leading; /* somebody commits; what follows belongs to that thread */
+
+    int32_t epoch;             /* raft epoch: of the newest record, then ours */
+    bool owns_epoch;           /* our LeaderChange is in the log */
+    bool has_open_transaction; /* somebody's, not ended: aborted with the next change */
+    bool needs_bootstrap;      /* the log lacks the records it has to begin with */
+    bool is_failed;            /* a write or flush failed: nobody knows what is on the disk */
+};
+
+/* A group of commands on its way into the log. */
+struct commit {
+    struct controller *controller;
+    struct image_change *change;
+    struct metadata_replay replay;
+    struct metadata_batches batches;
+    struct arena arena;
+    bool is_broken; /* records do not apply, or memory ran out: nothing of the group is committed */
+};
+
+/* controller_topics.c: decides on the topics one by one; what is created goes into the commit. */
+void controller__decide_topics(struct commit *commit, struct command *command);
+/* Gives all topics that had no error this one: the commit failed. */
+void controller__fail_topics(struct command *command, int16_t error_code);
+
+/* Replays records and adds them as one atomic batch. */
+void controller__commit_records(struct commit *commit, const slice *records, size_t count);
+
+/* controller_partitions.c: opens the logs of what an image has new, tells logs of new settings. */
+void controller__open_partitions(struct controller *controller, struct image_change *change);
+/* After the publication: retires what the new image does not have any more. */
+void controller__retire_replaced(struct controller *controller, struct image_change *change);
+/* At the end: frees the partitions of the image. */
+void controller__free_partitions(struct image *image);
+
+#endif

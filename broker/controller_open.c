@@ -1,0 +1,346 @@
+/* Brings the metadata log to memory at start, and takes it down at the end. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker/controller_internal.h"
+#include "broker/image_internal.h"
+#include "broker/metadata_files.h"
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
+
+/* Reading the directory: state of one controller_open(). */
+struct opening {
+    struct controller *controller;
+    struct image *empty;
+    struct image_change *change;
+    struct metadata_replay replay;
+    struct metadata_snapshot snapshot;
+    int64_t last_epoch; /* of the records read */
+    char error[512];
+};
+
+__attribute__((format(printf, 3, 4))) static enum store_status
+fail_with(struct opening *opening, enum store_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(opening->error, sizeof opening->error, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+static enum store_status fail(struct opening *opening, enum store_status status, const char *what, const char *why)
+{
+    return fail_with(opening, status, "%s: %s: %s", opening->controller->log_directory, what, why);
+}
+
+static enum store_status store_status_of_file(enum file_status status)
+{
+    switch (status) {
+    case FILE_OK:
+        return STORE_OK;
+    case FILE_FULL:
+        return STORE_FULL;
+    case FILE_LIMIT:
+        return STORE_LIMIT;
+    case FILE_DENIED:
+        return STORE_DENIED;
+    case FILE_LOCKED:
+        return STORE_LOCKED;
+    case FILE_NOT_FOUND:
+    case FILE_EXISTS:
+        return STORE_DAMAGED;
+    case FILE_IO:
+        return STORE_IO;
+    }
+    check_unreachable("file_status");
+}
+
+static enum store_status store_status_of_read(struct opening *opening, enum metadata_read_status status,
+                                              const char *what)
+{
+    const struct metadata_replay *replay = &opening->replay;
+    switch (status) {
+    case METADATA_READ_OK:
+        return STORE_OK;
+    case METADATA_READ_STOPPED:
+        return fail(opening, replay->is_out_of_memory ? STORE_LIMIT : STORE_FOREIGN, what, replay->error);
+    case METADATA_READ_DAMAGED:
+        return fail(opening, STORE_DAMAGED, what, "a batch is damaged; restore the file from a copy");
+    case METADATA_READ_FAILED:
+        return fail(opening, STORE_IO, what, "reading failed");
+    }
+    check_unreachable("metadata_read_status");
+}
+
+static bool replay_record(void *context, const struct metadata_record *record)
+{
+    struct opening *opening = context;
+    if (record->epoch > opening->last_epoch)
+        opening->last_epoch = record->epoch;
+    return metadata_replay_visit(&opening->replay, record);
+}
+
+/* The offsets inside a snapshot are running numbers, its epoch is in its name. */
+static enum store_status replay_snapshot(struct opening *opening)
+{
+    const struct metadata_place *place = &opening->controller->place;
+    enum file_status status = metadata_snapshot_load(place->files, place->log_directory, &opening->snapshot);
+    if (status != FILE_OK)
+        return fail(opening, store_status_of_file(status), "listing snapshots", file_status_name(status));
+    if (opening->snapshot.end_offset < 0)
+        return STORE_OK;
+    opening->last_epoch = opening->snapshot.epoch;
+    return store_status_of_read(
+        opening, metadata_batches_read(opening->snapshot.bytes, 0, metadata_replay_visit, &opening->replay),
+        "snapshot");
+}
+
+static enum store_status replay_log(struct opening *opening)
+{
+    struct log_offsets offsets = log_offsets(opening->controller->log);
+    int64_t from = opening->snapshot.end_offset < 0 ? 0 : opening->snapshot.end_offset;
+    if (from < offsets.start)
+        return fail(opening, STORE_DAMAGED, "metadata log",
+                    "it begins behind the newest snapshot that is whole; restore the snapshot from a copy");
+    if (from > offsets.end)
+        return fail(opening, STORE_DAMAGED, "metadata log",
+                    "a snapshot is ahead of the log; start Apache Kafka once, which makes the log follow it");
+    enum store_status status = store_status_of_read(
+        opening, metadata_log_read(opening->controller->log, from, replay_record, opening), "metadata log");
+    if (status == STORE_OK && opening->replay.in_transaction) {
+        note_warn("metadata.transaction_open", "offset=%lld next=aborted with the next change",
+                  (long long)opening->replay.held_offset);
+        opening->controller->has_open_transaction = true;
+    }
+    return status;
+}
+
+/* A log that says no metadata.version is one that never began. */
+static enum store_status replay_bootstrap(struct opening *opening)
+{
+    struct controller *controller = opening->controller;
+    if (log_offsets(controller->log).end == 0) {
+        enum file_status status = metadata_bootstrap_write(&controller->place);
+        if (status != FILE_OK)
+            return fail(opening, store_status_of_file(status), "writing the bootstrap files",
+                        file_status_name(status));
+    }
+    if (image_change_feature(opening->change, "metadata.version"))
+        return STORE_OK;
+
+    controller->needs_bootstrap = true;
+    struct metadata_replay replay;
+    struct arena arena;
+    size_t count;
+    arena_init(&arena, NULL);
+    metadata_replay_init(&replay, opening->change, controller->host.config->node_id);
+    slice *records = metadata_bootstrap_records(&controller->place, &arena, &count);
+    bool ok = count > 0;
+    for (size_t i = 0; ok && i < count; i++)
+        ok = metadata_replay_record(&replay, records[i], 0);
+    enum store_status status = STORE_OK;
+    if (!ok)
+        status = fail(opening, count ? STORE_FOREIGN : STORE_LIMIT, "bootstrap.checkpoint", replay.error);
+    metadata_replay_destroy(&replay);
+    arena_destroy(&arena);
+    return status;
+}
+
+/* We serve one node: what is replicated elsewhere would be served stale. */
+static enum store_status check_replicas(struct opening *opening, const struct image *image)
+{
+    int32_t node_id = opening->controller->host.config->node_id;
+    for (size_t t = 0; t < image->topic_count; t++) {
+        for (int32_t i = 0; i < image->topics[t]->partition_count; i++) {
+            const struct partition_metadata *partition = &image->topics[t]->partitions[i];
+            if (partition->replica_count == 1 && partition->replicas[0] == node_id)
+                continue;
+            return fail_with(opening, STORE_FOREIGN,
+                             "%s: the directory belongs to a replicated cluster: %s-%d has replicas on other nodes "
+                             "(ours is node.id %d)",
+                             opening->controller->place.directory, image->topics[t]->name, i, node_id);
+        }
+    }
+    return STORE_OK;
+}
+
+static enum store_status build_image(struct opening *opening)
+{
+    struct controller *controller = opening->controller;
+    struct image *image;
+    enum change_status built = image_change_build(opening->change, log_offsets(controller->log).end,
+                                                  controller->epoch, &image);
+    if (built != CHANGE_OK)
+        return built == CHANGE_NO_MEMORY ? fail(opening, STORE_LIMIT, "metadata", "out of memory")
+                                         : fail(opening, STORE_DAMAGED, "metadata",
+                                                image_change_error(opening->change));
+    enum store_status status = check_replicas(opening, image);
+    if (status == STORE_OK) {
+        controller__open_partitions(controller, opening->change);
+        atomic_store(&controller->image, image);
+    }
+    return status;
+}
+
+static enum store_status load(struct opening *opening)
+{
+    struct controller *controller = opening->controller;
+    enum store_status status = replay_snapshot(opening);
+    if (status == STORE_OK)
+        status = replay_log(opening);
+    if (status == STORE_OK)
+        status = replay_bootstrap(opening);
+    if (status != STORE_OK)
+        return status;
+    metadata_replay_note(&opening->replay);
+    int32_t quorum_epoch = metadata_quorum_epoch(controller->place.files, controller->place.log_directory);
+    controller->epoch = opening->last_epoch > quorum_epoch ? (int32_t)opening->last_epoch : quorum_epoch;
+    return build_image(opening);
+}
+
+/* Kafka leaves partitions without leader when it stops. One that has no leader gets us, in a new
+ * leader epoch, before anybody asks. */
+static enum store_status elect_leaders(struct opening *opening)
+{
+    struct controller *controller = opening->controller;
+    const struct image *image = controller_image(controller);
+    struct arena arena;
+    arena_init(&arena, NULL);
+    slice *records = arena_alloc_array(&arena, image->partition_count, sizeof *records);
+    size_t count = 0;
+    for (size_t t = 0; records && t < image->topic_count; t++) {
+        for (int32_t i = 0; i < image->topics[t]->partition_count; i++) {
+            const struct partition_metadata *partition = &image->topics[t]->partitions[i];
+            int32_t node_id = controller->host.config->node_id;
+            if (partition->leader == node_id)
+                continue;
+            struct partition_change_record record;
+            partition_change_record_init(&record);
+            record.partition_id = i;
+            record.topic_id = image->topics[t]->id;
+            record.leader = node_id;
+            record.isr = &node_id;
+            record.isr_count = 1;
+            records[count++] = metadata_record_encode(&arena, METADATA_RECORD_PARTITION_CHANGE, 0, &record);
+        }
+    }
+    bool ok = records != NULL;
+    for (size_t done = 0; ok && done < count; done += METADATA_BATCH_RECORDS_MAX) {
+        size_t left = count - done;
+        int64_t end;
+        ok = controller_propose(controller, records + done,
+                                left < METADATA_BATCH_RECORDS_MAX ? left : METADATA_BATCH_RECORDS_MAX, -1,
+                                &end) == PROPOSE_COMMITTED;
+    }
+    arena_destroy(&arena);
+    return ok ? STORE_OK : fail(opening, STORE_IO, "metadata log", "electing this node as leader failed");
+}
+
+static struct log_config metadata_log_config(const struct config *config)
+{
+    enum { INDEX_INTERVAL_BYTES = 4096, INDEX_BYTES = 10 << 20 };
+    return (struct log_config){
+        .segment_bytes = config->metadata_log_segment_bytes,
+        .segment_ms = config->metadata_log_segment_ms,
+        .index_interval_bytes = INDEX_INTERVAL_BYTES,
+        .segment_index_bytes = INDEX_BYTES,
+        .flush_messages = 1,
+        .flush_ms = INT64_MAX,
+        .max_message_bytes = METADATA_BATCH_SIZE_MAX,
+    };
+}
+
+static struct controller *controller_create(const struct controller_host *host)
+{
+    struct controller *controller = calloc(1, sizeof *controller);
+    if (!controller)
+        return NULL;
+    controller->host = *host;
+    controller->last = &controller->first;
+    pthread_mutex_init(&controller->mutex, NULL);
+    pthread_cond_init(&controller->done, NULL);
+    snprintf(controller->log_directory, sizeof controller->log_directory, "%s/__cluster_metadata-0",
+             store_directory(host->store, 0));
+    controller->place = (struct metadata_place){
+        .files = host->env->files,
+        .directory = store_directory(host->store, 0),
+        .log_directory = controller->log_directory,
+        .node_id = host->config->node_id,
+        .directory_id = store_directory_id(host->store, 0),
+        .now_ms = clock_wall_ms(host->env->clock),
+    };
+    return controller;
+}
+
+static bool opening_begin(struct opening *opening)
+{
+    struct controller *controller = opening->controller;
+    const struct config *config = controller->host.config;
+    uint64_t key[2] = { random_u64(controller->host.random), random_u64(controller->host.random) };
+    opening->empty = image_create_empty(config->node_id, config->broker_rack, key);
+    if (!opening->empty)
+        return false;
+    opening->change = image_change_begin(opening->empty, config);
+    if (!opening->change) {
+        image_destroy(opening->empty);
+        return false;
+    }
+    metadata_replay_init(&opening->replay, opening->change, config->node_id);
+    return true;
+}
+
+static void opening_end(struct opening *opening)
+{
+    metadata_snapshot_free(&opening->snapshot);
+    metadata_replay_destroy(&opening->replay);
+    if (atomic_load(&opening->controller->image))
+        image_change_end(opening->change);
+    else
+        image_change_abandon(opening->change);
+    image__free(opening->empty);
+}
+
+enum store_status controller_open(const struct controller_host *host, struct controller **out, const char **error)
+{
+    struct opening opening = { .snapshot = { .end_offset = -1 } };
+    enum store_status status = STORE_LIMIT;
+    *error = "out of memory";
+    opening.controller = controller_create(host);
+    if (!opening.controller)
+        return STORE_LIMIT;
+
+    struct log_config log_config = metadata_log_config(host->config);
+    enum log_status opened = store_metadata_log(host->store, &log_config, &opening.controller->log);
+    if (opened != LOG_OK) {
+        status = opened == LOG_DISK_FULL ? STORE_FULL : opened == LOG_LIMIT ? STORE_LIMIT : STORE_IO;
+        fail(&opening, status, "metadata log", "opening failed");
+    } else if (opening_begin(&opening)) {
+        status = load(&opening);
+        opening_end(&opening);
+        if (status == STORE_OK)
+            status = elect_leaders(&opening);
+    }
+    if (status == STORE_OK) {
+        *out = opening.controller;
+        return STORE_OK;
+    }
+    if (opening.error[0])
+        *error = check_memory(strdup(opening.error)); /* once per process */
+    controller_close(opening.controller);
+    return status;
+}
+
+void controller_close(struct controller *controller)
+{
+    check(controller->first == NULL && !controller->is_leading);
+    struct image *image = atomic_load(&controller->image);
+    if (image) {
+        controller__free_partitions(image);
+        image_destroy(image);
+    }
+    pthread_mutex_destroy(&controller->mutex);
+    pthread_cond_destroy(&controller->done);
+    free(controller);
+}

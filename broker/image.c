@@ -1,0 +1,209 @@
+/* Looking things up in a metadata image. */
+#include "broker/image.h"
+
+#include <stdlib.h>
+
+#include "broker/image_internal.h"
+#include "protocol/base/bytes.h"
+#include "protocol/base/check.h"
+
+enum { TOPIC_NAME_SIZE_MAX = 249, INDEX_SLOTS_MIN = 16 };
+
+struct siphash {
+    uint64_t v0, v1, v2, v3;
+};
+
+static inline uint64_t rotate_left(uint64_t x, int bits)
+{
+    return (x << bits) | (x >> (64 - bits));
+}
+
+static inline void siphash_round(struct siphash *s)
+{
+    s->v0 += s->v1;
+    s->v1 = rotate_left(s->v1, 13) ^ s->v0;
+    s->v0 = rotate_left(s->v0, 32);
+    s->v2 += s->v3;
+    s->v3 = rotate_left(s->v3, 16) ^ s->v2;
+    s->v0 += s->v3;
+    s->v3 = rotate_left(s->v3, 21) ^ s->v0;
+    s->v2 += s->v1;
+    s->v1 = rotate_left(s->v1, 17) ^ s->v2;
+    s->v2 = rotate_left(s->v2, 32);
+}
+
+static inline void siphash_word(struct siphash *s, uint64_t word)
+{
+    s->v3 ^= word;
+    siphash_round(s);
+    s->v0 ^= word;
+}
+
+static inline uint8_t without_dot(uint8_t c)
+{
+    return c == '.' ? '_' : c;
+}
+
+/* SipHash-1-3. */
+uint64_t image__hash_name(const uint64_t key[2], slice name)
+{
+    struct siphash s = { key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
+                         key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u };
+    uint64_t word = 0;
+    for (size_t i = 0; i < name.size; i++) {
+        word |= (uint64_t)without_dot(name.data[i]) << (8 * (i % 8));
+        if (i % 8 == 7) {
+            siphash_word(&s, word);
+            word = 0;
+        }
+    }
+    siphash_word(&s, word | (uint64_t)name.size << 56);
+    s.v2 ^= 0xff;
+    siphash_round(&s);
+    siphash_round(&s);
+    siphash_round(&s);
+    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+}
+
+/* Ids are random, and no client chooses them. */
+uint64_t image__hash_id(uuid id)
+{
+    uint64_t hash = (load_be64(id.bytes) ^ load_be64(id.bytes + 8)) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 32;
+}
+
+bool image__names_collide(slice a, slice b)
+{
+    if (a.size != b.size)
+        return false;
+    for (size_t i = 0; i < a.size; i++)
+        if (without_dot(a.data[i]) != without_dot(b.data[i]))
+            return false;
+    return true;
+}
+
+struct image_index *image__index_create(size_t count, const uint64_t key[2])
+{
+    size_t slot_count = INDEX_SLOTS_MIN;
+    while (slot_count < 2 * count)
+        slot_count *= 2;
+    struct image_index *index = calloc(1, sizeof *index + slot_count * sizeof index->slots[0]);
+    if (!index)
+        return NULL;
+    index->key[0] = key[0];
+    index->key[1] = key[1];
+    index->mask = slot_count - 1;
+    return index;
+}
+
+struct image_index *image__index_copy(const struct image_index *from, size_t more)
+{
+    size_t slot_count = from->mask + 1;
+    if (2 * (from->count + more) > slot_count)
+        return NULL;
+    size_t size = sizeof *from + slot_count * sizeof from->slots[0];
+    struct image_index *index = malloc(size);
+    if (index)
+        memcpy(index, from, size);
+    return index;
+}
+
+static uint64_t hash_of(const struct image_index *index, enum image_index_kind kind, const struct topic *topic)
+{
+    return kind == IMAGE_INDEX_NAME ? image__hash_name(index->key, topic->name_slice)
+                                    : image__hash_id(topic->id);
+}
+
+void image__index_put(struct image_index *index, enum image_index_kind kind, const struct topic *topic)
+{
+    check(2 * (index->count + 1) <= index->mask + 1);
+    size_t slot = hash_of(index, kind, topic) & index->mask;
+    while (index->slots[slot])
+        slot = (slot + 1) & index->mask;
+    index->slots[slot] = topic;
+    index->count++;
+}
+
+void image__index_replace(struct image_index *index, enum image_index_kind kind,
+                          const struct topic *before, const struct topic *topic)
+{
+    size_t slot = hash_of(index, kind, before) & index->mask;
+    while (index->slots[slot] != before) {
+        check(index->slots[slot] != NULL);
+        slot = (slot + 1) & index->mask;
+    }
+    index->slots[slot] = topic;
+}
+
+const struct topic *image_topic_by_name(const struct image *image, slice name)
+{
+    const struct image_index *index = image->by_name;
+    size_t slot = image__hash_name(index->key, name) & index->mask;
+    for (; index->slots[slot]; slot = (slot + 1) & index->mask)
+        if (slice_equal(index->slots[slot]->name_slice, name))
+            return index->slots[slot];
+    return NULL;
+}
+
+const struct topic *image_topic_by_id(const struct image *image, uuid id)
+{
+    const struct image_index *index = image->by_id;
+    size_t slot = image__hash_id(id) & index->mask;
+    for (; index->slots[slot]; slot = (slot + 1) & index->mask)
+        if (uuid_equal(index->slots[slot]->id, id))
+            return index->slots[slot];
+    return NULL;
+}
+
+const struct topic *image_topic_colliding(const struct image *image, slice name)
+{
+    const struct image_index *index = image->by_name;
+    size_t slot = image__hash_name(index->key, name) & index->mask;
+    for (; index->slots[slot]; slot = (slot + 1) & index->mask)
+        if (image__names_collide(index->slots[slot]->name_slice, name))
+            return index->slots[slot];
+    return NULL;
+}
+
+static bool is_topic_character(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+}
+
+bool topic_name_valid(slice name, const char **why)
+{
+    *why = NULL;
+    if (name.size == 0)
+        *why = "Topic name is invalid: the empty string is not allowed";
+    else if (slice_equal_string(name, "."))
+        *why = "Topic name is invalid: '.' is not allowed";
+    else if (slice_equal_string(name, ".."))
+        *why = "Topic name is invalid: '..' is not allowed";
+    else if (name.size > TOPIC_NAME_SIZE_MAX)
+        *why = "Topic name is invalid: the length is longer than the max allowed length 249";
+    if (*why)
+        return false;
+    for (size_t i = 0; i < name.size; i++) {
+        if (!is_topic_character(name.data[i])) {
+            *why = "Topic name is invalid: it contains one or more characters other than "
+                   "ASCII alphanumerics, '.', '_' and '-'";
+            return false;
+        }
+    }
+    return true;
+}
+
+void image__free(void *image)
+{
+    struct image *dead = image;
+    free(dead->by_name);
+    free(dead->by_id);
+    free((void *)dead->topics);
+    free(dead);
+}
+
+void image__topic_free(void *topic)
+{
+    free(topic);
+}

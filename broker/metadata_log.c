@@ -1,0 +1,232 @@
+/* Frames metadata records, gathers them into batches, and reads them back. */
+#include "broker/metadata_log.h"
+
+#include "codec/apis.h"
+#include "protocol/base/check.h"
+
+enum { FRAME_SIZE_MAX = 16, CONTROL_KEY_SIZE = 4, READ_SIZE = 1 << 20 };
+
+static const struct message_schema *record_message(const char *set, int type)
+{
+    for (size_t i = 0; i < record_schema_count; i++)
+        if (record_schemas[i].type == type && strcmp(record_schemas[i].set, set) == 0)
+            return &record_schemas[i].message;
+    check_unreachable("record type without a schema");
+}
+
+/* The frame is there for data records only; frame_type -1: none. */
+static slice encode(struct arena *arena, const struct message_schema *message, int frame_type,
+                    int16_t version, const void *record)
+{
+    struct chain chain;
+    struct writer writer;
+    size_t size;
+    chain_init(&chain, arena);
+    writer_init(&writer, &chain);
+    if (!message->size(version, record, &size) || !writer_reserve(&writer, FRAME_SIZE_MAX + size))
+        return SLICE_NULL;
+    if (frame_type >= 0 && !kraft_frame_encode(&writer, (uint32_t)frame_type, (uint32_t)version))
+        return SLICE_NULL;
+    if (!message->encode(&writer, version, record) || !writer_finish(&writer))
+        return SLICE_NULL;
+    check(chain.count == 1);
+    return chain.parts[0].bytes;
+}
+
+slice metadata_record_encode(struct arena *arena, enum metadata_record_type type, int16_t version,
+                             const void *record)
+{
+    return encode(arena, record_message("metadata", (int)type), (int)type, version, record);
+}
+
+void metadata_batches_init(struct metadata_batches *batches, struct arena *arena, int64_t base_offset,
+                           int32_t epoch, int64_t now_ms)
+{
+    *batches = (struct metadata_batches){
+        .arena = arena, .base_offset = base_offset, .epoch = epoch, .now_ms = now_ms
+    };
+}
+
+static struct batch_view *next_batch(struct metadata_batches *batches)
+{
+    if (batches->count == batches->capacity) {
+        size_t capacity = batches->capacity ? 2 * batches->capacity : 8;
+        struct batch_view *grown = arena_alloc_array(batches->arena, capacity, sizeof *grown);
+        if (!grown)
+            return NULL;
+        if (batches->count)
+            memcpy(grown, batches->batches, batches->count * sizeof *grown);
+        batches->batches = grown;
+        batches->capacity = capacity;
+    }
+    return &batches->batches[batches->count];
+}
+
+void metadata_batches_cut(struct metadata_batches *batches)
+{
+    if (!batches->open)
+        return;
+    struct batch_view *batch = next_batch(batches);
+    if (!batch || batch_builder_finish(batches->open, batch) != BATCH_OK)
+        batches->is_failed = true;
+    else
+        batches->count++;
+    batches->open = NULL;
+    batches->open_count = 0;
+}
+
+static void add(struct metadata_batches *batches, uint16_t attributes, slice key, slice value)
+{
+    if (batches->is_failed)
+        return;
+    if (!batches->open) {
+        struct batch_builder_options options = {
+            .base_offset = batches->base_offset + (int64_t)batches->record_count,
+            .leader_epoch = batches->epoch,
+            .producer_id = -1,
+            .producer_epoch = -1,
+            .base_sequence = -1,
+            .attributes = attributes,
+        };
+        batches->open = batch_builder_open(batches->arena, &options);
+    }
+    if (slice_is_null(value) || !batches->open ||
+        !batch_builder_add(batches->open, batches->now_ms, key, value, NULL, 0)) {
+        batches->is_failed = true;
+        return;
+    }
+    batches->open_count++;
+    batches->record_count++;
+}
+
+void metadata_batches_add(struct metadata_batches *batches, slice value)
+{
+    add(batches, 0, SLICE_NULL, value);
+}
+
+void metadata_batches_add_control(struct metadata_batches *batches, enum control_record_type type,
+                                  const void *record)
+{
+    uint8_t *key = arena_alloc(batches->arena, CONTROL_KEY_SIZE);
+    if (!key) {
+        batches->is_failed = true;
+        return;
+    }
+    store_be16(key, 0); /* the key's own version */
+    store_be16(key + 2, (uint16_t)type);
+    add(batches, BATCH_ATTRIBUTE_CONTROL, slice_of(key, CONTROL_KEY_SIZE),
+        encode(batches->arena, record_message("control", (int)type), -1, 0, record));
+}
+
+slice metadata_batches_bytes(struct metadata_batches *batches)
+{
+    metadata_batches_cut(batches);
+    size_t size = 0;
+    for (size_t i = 0; i < batches->count; i++)
+        size += batches->batches[i].size;
+    uint8_t *bytes = batches->is_failed ? NULL : arena_alloc(batches->arena, size);
+    if (!bytes)
+        return SLICE_NULL;
+    uint8_t *next = bytes;
+    for (size_t i = 0; i < batches->count; i++) {
+        memcpy(next, batches->batches[i].data, batches->batches[i].size);
+        next += batches->batches[i].size;
+    }
+    return slice_of(bytes, size);
+}
+
+enum log_status metadata_log_append(struct log *log, struct metadata_batches *batches)
+{
+    metadata_batches_cut(batches);
+    if (batches->is_failed)
+        return LOG_LIMIT;
+    struct log_append_result *results =
+        arena_alloc_array(batches->arena, batches->count, sizeof *results);
+    if (!results)
+        return LOG_LIMIT;
+    enum log_status status;
+    while ((status = log_append(log, batches->batches, batches->count, batches->epoch, batches->now_ms,
+                                results)) == LOG_BUSY)
+        if ((status = log_prepare(log)) != LOG_OK)
+            return status;
+    return status == LOG_OK ? log_flush(log) : status;
+}
+
+static enum metadata_read_status visit_batch(const struct batch_view *batch, int64_t from_offset,
+                                             struct arena *arena, metadata_visit visit, void *context)
+{
+    struct record_iterator *iterator = record_iterator_open(batch, arena, METADATA_BATCH_SIZE_MAX);
+    if (!iterator)
+        return METADATA_READ_FAILED;
+    bool is_control = batch->attributes & BATCH_ATTRIBUTE_CONTROL;
+    enum metadata_read_status result = METADATA_READ_OK;
+    struct record record;
+    enum batch_status status;
+    while (result == METADATA_READ_OK && (status = record_iterator_next(iterator, &record)) == BATCH_OK) {
+        struct metadata_record out = { record.offset, batch->leader_epoch, -1, record.value };
+        if (is_control && record.key.size < CONTROL_KEY_SIZE)
+            result = METADATA_READ_DAMAGED;
+        else if (is_control)
+            out.control_type = (int16_t)load_be16(record.key.data + 2);
+        if (result == METADATA_READ_OK && record.offset >= from_offset && !visit(context, &out))
+            result = METADATA_READ_STOPPED;
+    }
+    record_iterator_close(iterator);
+    if (result == METADATA_READ_OK && status == BATCH_NO_MEMORY)
+        return METADATA_READ_FAILED;
+    return result == METADATA_READ_OK && status != BATCH_SHORT ? METADATA_READ_DAMAGED : result;
+}
+
+/* arena is reset between batches. */
+static enum metadata_read_status visit_batches(slice bytes, int64_t from_offset, struct arena *arena,
+                                               metadata_visit visit, void *context)
+{
+    while (bytes.size > 0) {
+        struct batch_view batch;
+        if (batch_view(bytes, &batch) != BATCH_OK || !batch_crc_ok(&batch))
+            return METADATA_READ_DAMAGED;
+        enum metadata_read_status status = METADATA_READ_OK;
+        if (batch_last_offset(&batch) >= from_offset)
+            status = visit_batch(&batch, from_offset, arena, visit, context);
+        arena_reset(arena);
+        if (status != METADATA_READ_OK)
+            return status;
+        bytes = slice_of(bytes.data + batch.size, bytes.size - batch.size);
+    }
+    return METADATA_READ_OK;
+}
+
+enum metadata_read_status metadata_batches_read(slice bytes, int64_t from_offset, metadata_visit visit,
+                                                void *context)
+{
+    struct arena arena;
+    arena_init(&arena, NULL);
+    enum metadata_read_status status = visit_batches(bytes, from_offset, &arena, visit, context);
+    arena_destroy(&arena);
+    return status;
+}
+
+enum metadata_read_status metadata_log_read(struct log *log, int64_t from_offset, metadata_visit visit,
+                                            void *context)
+{
+    struct arena range_arena, record_arena;
+    arena_init(&range_arena, NULL);
+    arena_init(&record_arena, NULL);
+    enum metadata_read_status status = METADATA_READ_OK;
+    int64_t offset = from_offset;
+    int64_t end = log_offsets(log).end;
+    while (status == METADATA_READ_OK && offset < end) {
+        struct log_range range;
+        enum log_status read = log_read(log, offset, end, READ_SIZE, true, false, &range_arena, &range);
+        if (read != LOG_OK || range.bytes.size == 0) {
+            status = read == LOG_CORRUPT || read == LOG_OK ? METADATA_READ_DAMAGED : METADATA_READ_FAILED;
+            break;
+        }
+        status = visit_batches(range.bytes, offset, &record_arena, visit, context);
+        arena_reset(&range_arena);
+        offset = range.next_offset;
+    }
+    arena_destroy(&range_arena);
+    arena_destroy(&record_arena);
+    return status;
+}

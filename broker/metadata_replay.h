@@ -1,0 +1,39 @@
+/* Applies metadata records to a change: the one place where records become state. */
+#ifndef RUNNEL_BROKER_METADATA_REPLAY_H
+#define RUNNEL_BROKER_METADATA_REPLAY_H
+
+#include "broker/image_change.h"
+#include "broker/metadata_log.h"
+
+/* metadata.version levels whose records we understand: 3.3-IV3 to 4.2-IV1. New directories get 25
+ * (4.0-IV3), which every Kafka 4.x opens. */
+enum { METADATA_VERSION_MIN = 7, METADATA_VERSION_MAX = 29, METADATA_VERSION_NEW = 25 };
+
+struct metadata_replay {
+    struct image_change *change;
+    int32_t node_id;
+    struct arena arena;          /* the decoder's; reset after each record */
+    bool in_transaction;
+    struct arena held_arena;     /* records between Begin and End, */
+    slice *held;                 /* copied */
+    size_t held_count;
+    size_t held_capacity;
+    int64_t held_offset;         /* of the Begin record */
+    unsigned ignored_count[32];  /* records of a type that has no meaning here yet */
+    char error[320];             /* what the operator must know when a call said false */
+    bool is_out_of_memory;
+};
+
+void metadata_replay_init(struct metadata_replay *replay, struct image_change *change, int32_t node_id);
+void metadata_replay_destroy(struct metadata_replay *replay);
+
+/* One framed record; what lies in a transaction is held back until its end. False: error says why. */
+bool metadata_replay_record(struct metadata_replay *replay, slice value, int64_t offset);
+/* KRaft's own records: other voters than this node are refused. */
+bool metadata_replay_control(struct metadata_replay *replay, int type, slice value, int64_t offset);
+/* Both, as a visit; context is the replay. */
+bool metadata_replay_visit(void *context, const struct metadata_record *record);
+/* Says which records had no effect, one line each. */
+void metadata_replay_note(const struct metadata_replay *replay);
+
+#endif

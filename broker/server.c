@@ -1,0 +1,389 @@
+/* The server: starts the parts in order, runs them, stops them in the other order. */
+#include "broker/server.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "broker/flusher.h"
+#include "broker/listener.h"
+#include "broker/loop_internal.h"
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
+
+enum {
+    WORKERS = 4,
+    /* Memory that clients can make us hold when queued.max.request.bytes does not say. */
+    BUDGET_DEFAULT = 256 * 1024 * 1024,
+    /* Descriptors that are neither connections nor logs. */
+    DESCRIPTORS_RESERVED = 128,
+};
+
+struct server_private {
+    struct random chance;     /* for topic ids; of the controller */
+    struct random schedule;   /* which part moves next, in a simulation */
+    struct listeners *listeners; /* NULL in a simulation */
+    struct flusher *flusher;     /* NULL unless it runs */
+    pthread_t threads[LOOPS_MAX];
+    atomic_bool flush_wanted; /* only without a flusher */
+    atomic_bool is_failed;    /* the only log directory took its last write */
+    bool was_run_well;        /* served and stopped: the stop is a clean one */
+};
+
+static struct server *server_of(struct storage_env *env)
+{
+    return (struct server *)((char *)env - offsetof(struct server, env));
+}
+
+/* -- what storage asks of us -------------------------------------------------------------------- */
+
+struct job_work {
+    struct work work;
+    struct storage_job *job;
+};
+
+static void run_job(struct work *work)
+{
+    struct job_work *carrier = (struct job_work *)((char *)work - offsetof(struct job_work, work));
+    struct storage_job *job = carrier->job;
+    free(carrier);
+    job->run(job);
+}
+
+/* Before the workers are there and after they have ended, the caller works himself. */
+static void env_submit(struct storage_env *env, struct storage_job *job)
+{
+    struct workers *workers = server_of(env)->workers;
+    if (!workers) {
+        job->run(job);
+        return;
+    }
+    struct job_work *carrier = check_memory(malloc(sizeof *carrier));
+    *carrier = (struct job_work){ .work.run = run_job, .job = job };
+    workers_submit(workers, &carrier->work);
+}
+
+static void env_flush_wanted(struct storage_env *env)
+{
+    struct server_private *own = server_of(env)->own;
+    if (own->flusher)
+        flusher_wake(own->flusher);
+    else
+        atomic_store_explicit(&own->flush_wanted, true, memory_order_release);
+}
+
+static void env_progress(struct storage_env *env, void *owner)
+{
+    struct partition *partition = owner;
+    if (partition) /* the metadata log has none */
+        server_partition_progress(server_of(env), &partition, 1);
+}
+
+/* With one directory nothing is left to serve: what waits is answered, then the process ends, so that
+ * its supervisor learns of it. The next start reads from the device. */
+static void env_directory_failed(struct storage_env *env, const char *directory)
+{
+    struct server *server = server_of(env);
+    note_error("storage.failed", "directory=%s directories=%zu check the device; data that was acknowledged is kept",
+               directory, server->config->log_dirs.count);
+    if (server->config->log_dirs.count > 1)
+        return;
+    atomic_store(&server->own->is_failed, true);
+    server_stop(server);
+}
+
+static bool allow_all(void *context, const struct conn *conn, enum acl_operation op, int resource_type,
+                      slice name)
+{
+    (void)context;
+    (void)conn;
+    (void)op;
+    (void)resource_type;
+    (void)name;
+    return true;
+}
+
+/* -- opening ------------------------------------------------------------------------------------ */
+
+/* The process's own affairs: descriptors up to the hard limit; a peer that has gone and a file that
+ * may not grow are errors, not signals. Returns the descriptors there are. */
+static size_t prepare_process(void)
+{
+    struct rlimit limit;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1024;
+    if (limit.rlim_cur < limit.rlim_max) {
+        rlim_t soft = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            limit.rlim_cur = soft;
+    }
+    return limit.rlim_cur == RLIM_INFINITY ? INT32_MAX : (size_t)limit.rlim_cur;
+}
+
+/* Connections leave half of the descriptors to logs. */
+static unsigned connections_max(const struct config *config, size_t descriptors)
+{
+    size_t most = descriptors > 2 * DESCRIPTORS_RESERVED ? (descriptors - DESCRIPTORS_RESERVED) / 2 : 16;
+    return most < (size_t)config->max_connections ? (unsigned)most : (unsigned)config->max_connections;
+}
+
+static enum exit_code exit_code_of_store(enum store_status status)
+{
+    switch (status) {
+    case STORE_OK:
+        return EXIT_OK;
+    case STORE_LOCKED:
+        return EXIT_DATA_DIR_LOCKED;
+    case STORE_FOREIGN:
+        return EXIT_DATA_DIR_FOREIGN;
+    case STORE_DENIED:
+    case STORE_FULL:
+        return EXIT_DATA_DIR_UNWRITABLE;
+    case STORE_LIMIT:
+        return EXIT_INTERNAL;
+    case STORE_IO:
+        return EXIT_STORAGE_FAILED;
+    case STORE_DAMAGED:
+        return EXIT_DATA_DIR_CORRUPT;
+    }
+    check_unreachable("store_status");
+}
+
+static void create_parts(struct server *server, const struct server_options *options)
+{
+    struct server_private *own = server->own;
+    const struct config *config = server->config;
+    if (options->seed != 0) {
+        random_seed(&own->chance, options->seed);
+        random_seed(&own->schedule, options->seed + 1);
+    } else {
+        random_seed_secure(&own->chance);
+        random_seed_secure(&own->schedule);
+    }
+    server->retire = retire_create();
+    server->env = (struct storage_env){ .files = options->files,
+                                        .clock = options->clock,
+                                        .retire = server->retire,
+                                        .submit = env_submit,
+                                        .flush_wanted = env_flush_wanted,
+                                        .progress = env_progress,
+                                        .directory_failed = env_directory_failed };
+    budget_init(&server->budget,
+                config->queued_max_request_bytes > 0 ? (size_t)config->queued_max_request_bytes : BUDGET_DEFAULT);
+    server->workers = workers_create(options->threaded ? WORKERS : 0, server->retire, &own->schedule);
+    server->authorize = allow_all;
+}
+
+static enum exit_code open_storage(struct server *server, const char **error)
+{
+    const struct config *config = server->config;
+    const struct store_options options = { .directories = config->log_dirs.items,
+                                           .directory_count = config->log_dirs.count,
+                                           .node_id = config->node_id,
+                                           .cluster_id = config->cluster_id };
+    enum store_status status = store_open(&server->env, &options, &server->store, error);
+    if (status != STORE_OK)
+        return exit_code_of_store(status);
+    const struct controller_host host = { .env = &server->env, .store = server->store, .config = config,
+                                          .random = &server->own->chance };
+    status = controller_open(&host, &server->controller, error);
+    if (status != STORE_OK)
+        return exit_code_of_store(status);
+    unsigned threads = server->threaded ? (unsigned)config->num_recovery_threads_per_data_dir : 1;
+    return exit_code_of_store(store_recover(server->store, threads, error));
+}
+
+static void drain_begins(struct loop *loop)
+{
+    struct listeners *listeners = loop->server->own->listeners;
+    if (listeners && loop->index == 0)
+        listeners_stop(listeners);
+}
+
+static void create_loops(struct server *server)
+{
+    unsigned count = server->threaded ? (unsigned)server->config->num_network_threads : 1;
+    if (count > LOOPS_MAX)
+        count = LOOPS_MAX;
+    server->loops = check_memory(calloc(count, sizeof(struct loop *)));
+    for (; server->loop_count < count; server->loop_count++) {
+        server->loops[server->loop_count] = loop_create(server, server->loop_count);
+        server->loops[server->loop_count]->drain_begins = drain_begins;
+    }
+}
+
+enum exit_code server_open(const struct server_options *options, struct server **out, const char **error)
+{
+    struct server *server = check_memory(calloc(1, sizeof *server));
+    server->own = check_memory(calloc(1, sizeof *server->own));
+    server->config = options->config;
+    server->clock = options->clock;
+    server->threaded = options->threaded;
+    size_t descriptors = options->threaded ? prepare_process() : 0;
+    file_guard_install();
+    create_parts(server, options);
+    enum exit_code code = open_storage(server, error);
+    if (code == EXIT_OK) {
+        create_loops(server);
+        if (options->threaded) {
+            server->own->listeners = listeners_open(server, connections_max(server->config, descriptors), error);
+            code = server->own->listeners ? EXIT_OK : EXIT_ADDRESS;
+        }
+    }
+    if (code != EXIT_OK) {
+        server_close(server);
+        return code;
+    }
+    *out = server;
+    return EXIT_OK;
+}
+
+/* -- serving ------------------------------------------------------------------------------------ */
+
+static void *loop_main(void *loop)
+{
+    loop_run(loop);
+    return NULL;
+}
+
+enum exit_code server_run(struct server *server)
+{
+    struct server_private *own = server->own;
+    own->flusher = flusher_start(server);
+    listeners_start(own->listeners);
+    for (unsigned i = 1; i < server->loop_count; i++)
+        check(pthread_create(&own->threads[i], NULL, loop_main, server->loops[i]) == 0);
+    loop_run(server->loops[0]);
+    for (unsigned i = 1; i < server->loop_count; i++)
+        check(pthread_join(own->threads[i], NULL) == 0);
+    if (atomic_load(&own->is_failed))
+        return EXIT_STORAGE_FAILED;
+    own->was_run_well = true;
+    return EXIT_OK;
+}
+
+void server_stop(struct server *server)
+{
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_stop(server->loops[i]);
+}
+
+/* Connections, then what works for them, then the disk below. */
+void server_close(struct server *server)
+{
+    struct server_private *own = server->own;
+    if (own->listeners)
+        listeners_destroy(own->listeners);
+    struct workers *workers = server->workers;
+    workers_destroy(workers);
+    server->workers = NULL;
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_destroy(server->loops[i]);
+    free(server->loops);
+    server->loop_count = 0;
+    bool was_well = own->was_run_well || (!server->threaded && server->store && !atomic_load(&own->is_failed));
+    if (own->flusher)
+        flusher_stop(own->flusher);
+    own->flusher = NULL;
+    if (server->controller)
+        controller_close(server->controller);
+    if (server->store) {
+        bool is_clean = was_well && !atomic_load(&own->is_failed);
+        if (store_close(server->store, is_clean) != STORE_OK && is_clean)
+            note_error("storage.close_failed", "the next start recovers as after a crash");
+    }
+    retire_destroy(server->retire);
+    free(own);
+    free(server);
+}
+
+size_t server_listener_count(const struct server *server)
+{
+    return listeners_count(server->own->listeners);
+}
+
+const char *server_address(const struct server *server, size_t listener)
+{
+    return listeners_address(server->own->listeners, listener);
+}
+
+/* -- wake-ups ----------------------------------------------------------------------------------- */
+
+enum { PROGRESS_CHUNK = 64 };
+
+/* Taking the bits is what makes the watchers' second look unnecessary: purgatory.h. */
+static void report_chunk(struct server *server, struct partition *const *partitions, size_t count)
+{
+    uint64_t taken[PROGRESS_CHUNK], all = 0;
+    for (size_t i = 0; i < count; i++) {
+        taken[i] = atomic_exchange_explicit(&partitions[i]->watching_loops, 0, memory_order_acq_rel);
+        all |= taken[i];
+    }
+    for (; all != 0; all &= all - 1) {
+        unsigned index = (unsigned)__builtin_ctzll(all);
+        struct partition *moved[PROGRESS_CHUNK];
+        size_t moved_count = 0;
+        for (size_t i = 0; i < count; i++)
+            if (taken[i] & UINT64_C(1) << index)
+                moved[moved_count++] = partitions[i];
+        loop_partition_progress(server->loops[index], moved, moved_count);
+    }
+}
+
+void server_partition_progress(struct server *server, struct partition *const *partitions, size_t count)
+{
+    for (size_t i = 0; i < count; i += PROGRESS_CHUNK)
+        report_chunk(server, partitions + i, count - i < PROGRESS_CHUNK ? count - i : PROGRESS_CHUNK);
+}
+
+/* -- simulation --------------------------------------------------------------------------------- */
+
+bool server_connect(struct server *server, struct transport *end)
+{
+    return conn_open(server->loops[0], end, NULL) != NULL;
+}
+
+static bool step_loop(struct server *server)
+{
+    struct loop *loop = server->loops[0];
+    if (!loop__has_work(loop) && timer_next_ms(&loop->timers) > clock_mono_ms(server->clock))
+        return false;
+    loop_turn(loop);
+    return true;
+}
+
+static bool step_flush(struct server *server)
+{
+    bool is_wanted = atomic_exchange_explicit(&server->own->flush_wanted, false, memory_order_acq_rel);
+    if (!is_wanted && store_flush_due_ms(server->store) > clock_mono_ms(server->clock))
+        return false;
+    if (store_flush(server->store))
+        atomic_store_explicit(&server->own->flush_wanted, true, memory_order_release);
+    return true;
+}
+
+/* On a real machine any of the three may be first, so a seed decides. */
+bool server_step(struct server *server)
+{
+    check(!server->threaded);
+    uint64_t first = random_below(&server->own->schedule, 3);
+    for (uint64_t i = 0; i < 3; i++) {
+        switch ((first + i) % 3) {
+        case 0:
+            if (step_loop(server))
+                return true;
+            break;
+        case 1:
+            if (workers_step(server->workers))
+                return true;
+            break;
+        default:
+            if (step_flush(server))
+                return true;
+        }
+    }
+    return false;
+}

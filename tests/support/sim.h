@@ -1,0 +1,48 @@
+/* The whole broker in one thread: memory transport, a disk and a clock that the test owns. */
+#ifndef RUNNEL_TESTS_SUPPORT_SIM_H
+#define RUNNEL_TESTS_SUPPORT_SIM_H
+
+#include "broker/server.h"
+#include "protocol/api_schema.h"
+#include "storage/file_double.h"
+
+struct sim {
+    struct file_double *disk;
+    struct clock_virtual clock;
+    struct config *config;
+    struct server *server; /* NULL while the power is off */
+    uint64_t seed;
+};
+
+/* A connection's other end. */
+struct sim_client {
+    struct sim *sim;
+    struct transport *end;
+    struct arena arena; /* of the last response */
+    uint8_t *frame;
+    size_t frame_size;
+    int32_t correlation_id;
+};
+
+/* Starts a broker on an empty disk. settings: lines of server.properties, "" for none. The seed goes
+ * to everything that is drawn. Aborts when the broker does not start. */
+void sim_open(struct sim *sim, uint64_t seed, const char *settings);
+/* A clean stop, and all is freed. */
+void sim_close(struct sim *sim);
+/* The power fails now, what was not flushed fares as `cut` says, and the broker starts on the rest. */
+void sim_power_cycle(struct sim *sim, enum file_double_cut cut);
+/* Steps until nothing is left to do. */
+void sim_settle(struct sim *sim);
+/* Moves the clock, then settles. */
+void sim_advance(struct sim *sim, int64_t ms);
+
+void sim_connect(struct sim *sim, struct sim_client *client);
+void sim_disconnect(struct sim_client *client);
+/* False when the broker has closed the connection. */
+bool sim_send(struct sim_client *client, int16_t api_key, int16_t version, const void *request);
+/* Steps until the response is there. False: closed, or idle without one. */
+bool sim_receive(struct sim_client *client, int16_t api_key, int16_t version, void *response);
+bool sim_call(struct sim_client *client, int16_t api_key, int16_t version, const void *request, void *response);
+bool sim_send_bytes(struct sim_client *client, const void *bytes, size_t size);
+
+#endif
