@@ -43,11 +43,9 @@ static uuid id_of(unsigned number)
 
 static struct partition_metadata on_node(int32_t *node)
 {
-    return (struct partition_metadata){ .leader = *node,
-                                        .replica_count = 1,
-                                        .isr_count = 1,
-                                        .replicas = node,
-                                        .isr = node };
+    return (struct partition_metadata){
+        .leader = *node, .replica_count = 1, .isr_count = 1, .replicas = node, .isr = node
+    };
 }
 
 static void add_topic(struct image_change *change, const char *name, unsigned number, int32_t partition_count)

@@ -77,14 +77,15 @@ START_TEST(a_snapshot_has_the_bytes_of_kafka)
     metadata_batches_add(&batches, version_record());
     metadata_batches_cut(&batches);
     metadata_batches_add_control(&batches, CONTROL_RECORD_SNAPSHOT_FOOTER, &footer);
-    expect_hex(metadata_batches_bytes(&batches),
-               "0000000000000000 00000047 00000000 02 695d7860 0020 00000000 0000018bcfe56800 0000018bcfe56800 "
-               "ffffffffffffffff ffff ffffffff 00000001 2a 00 00 00 08 00000003 16 0000 0000000000000000 00 00 "
-               "0000000000000001 0000004f 00000000 02 7b4e0140 0000 00000000 0000018bcfe56800 0000018bcfe56800 "
-               "ffffffffffffffff ffff ffffffff 00000001 3a 00 00 00 01 2e "
-               "01 0c 00 11 6d657461646174612e76657273696f6e 0019 00 00 "
-               "0000000000000002 0000003f 00000000 02 8f6608e6 0020 00000000 0000018bcfe56800 0000018bcfe56800 "
-               "ffffffffffffffff ffff ffffffff 00000001 1a 00 00 00 08 00000004 06 0000 00 00");
+    expect_hex(
+        metadata_batches_bytes(&batches),
+        "0000000000000000 00000047 00000000 02 695d7860 0020 00000000 0000018bcfe56800 0000018bcfe56800 "
+        "ffffffffffffffff ffff ffffffff 00000001 2a 00 00 00 08 00000003 16 0000 0000000000000000 00 00 "
+        "0000000000000001 0000004f 00000000 02 7b4e0140 0000 00000000 0000018bcfe56800 0000018bcfe56800 "
+        "ffffffffffffffff ffff ffffffff 00000001 3a 00 00 00 01 2e "
+        "01 0c 00 11 6d657461646174612e76657273696f6e 0019 00 00 "
+        "0000000000000002 0000003f 00000000 02 8f6608e6 0020 00000000 0000018bcfe56800 0000018bcfe56800 "
+        "ffffffffffffffff ffff ffffffff 00000001 1a 00 00 00 08 00000004 06 0000 00 00");
     ck_assert_uint_eq(batches.record_count, 3);
 }
 END_TEST
@@ -218,13 +219,14 @@ START_TEST(what_was_flushed_survives)
     struct file_double *after =
         file_double_after_cut(disk, file_double_operation_count(disk), FILE_DOUBLE_LOSE_ALL, NULL);
     struct metadata_snapshot snapshot;
-    ck_assert_int_eq(metadata_snapshot_load(file_double_system(after), place.log_directory, &snapshot), FILE_OK);
+    ck_assert_int_eq(metadata_snapshot_load(file_double_system(after), place.log_directory, &snapshot),
+                     FILE_OK);
     ck_assert_int_eq(snapshot.end_offset, 0);
     metadata_snapshot_free(&snapshot);
     uint8_t *bytes;
     size_t size;
-    ck_assert_int_eq(file_read_all(file_double_system(after), "/d/bootstrap.checkpoint", 1 << 20, &bytes, &size),
-                     FILE_OK);
+    ck_assert_int_eq(
+        file_read_all(file_double_system(after), "/d/bootstrap.checkpoint", 1 << 20, &bytes, &size), FILE_OK);
     ck_assert(metadata_snapshot_is_whole(slice_of(bytes, size)));
     free(bytes);
     file_double_destroy(after);
@@ -273,8 +275,8 @@ START_TEST(the_newest_whole_snapshot_counts)
     ck_assert_int_eq(snapshot.epoch, 4);
     ck_assert(file_double_flip_bit(disk, "/d/__cluster_metadata-0/00000001234567890123-0000000004.checkpoint",
                                    snapshot.bytes.size - 3, 1));
-    ck_assert(file_double_flip_bit(disk, "/d/__cluster_metadata-0/00000001234567890123-0000000003.checkpoint", 40,
-                                   1));
+    ck_assert(file_double_flip_bit(disk, "/d/__cluster_metadata-0/00000001234567890123-0000000003.checkpoint",
+                                   40, 1));
     metadata_snapshot_free(&snapshot);
     ck_assert_int_eq(metadata_snapshot_load(place.files, directory, &snapshot), FILE_OK);
     ck_assert_int_eq(snapshot.end_offset, 100);
@@ -325,7 +327,8 @@ int main(void)
     tcase_add_test(tests, what_was_flushed_survives);
     tcase_add_test(tests, a_torn_bootstrap_is_made_anew);
     tcase_add_test(tests, the_newest_whole_snapshot_counts);
-    tcase_add_loop_test(tests, the_quorum_state_tells_its_epoch, 0, sizeof quorum_states / sizeof quorum_states[0]);
+    tcase_add_loop_test(tests, the_quorum_state_tells_its_epoch, 0,
+                        sizeof quorum_states / sizeof quorum_states[0]);
     tcase_add_test(tests, without_a_quorum_state_there_is_no_epoch);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
