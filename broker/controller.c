@@ -32,7 +32,7 @@ static void commit_preface(struct commit *commit)
     struct controller *controller = commit->controller;
     struct voter voter;
     voter_init(&voter);
-    voter.voter_id = controller->host.config->broker_node_id;
+    voter.voter_id = controller->host.config->node_id;
     struct leader_change_record leader;
     leader_change_record_init(&leader);
     leader.leader_id = voter.voter_id;
@@ -66,7 +66,7 @@ static bool commit_begin(struct commit *commit, struct controller *controller)
     if (!commit->change)
         return false;
     arena_init(&commit->arena, NULL);
-    metadata_replay_init(&commit->replay, commit->change, controller->host.config->broker_node_id);
+    metadata_replay_init(&commit->replay, commit->change, controller->host.config->node_id);
     metadata_batches_init(&commit->batches, &commit->arena, end, epoch,
                           clock_wall_ms(controller->host.env->clock));
     if (!controller->owns_epoch)

@@ -1,4 +1,5 @@
 /* Brings the metadata log to memory at start, and takes it down at the end. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,10 +20,19 @@ struct opening {
     char error[512];
 };
 
+__attribute__((format(printf, 3, 4))) static enum store_status
+fail_with(struct opening *opening, enum store_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(opening->error, sizeof opening->error, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
 static enum store_status fail(struct opening *opening, enum store_status status, const char *what, const char *why)
 {
-    snprintf(opening->error, sizeof opening->error, "%s: %s: %s", opening->controller->log_directory, what, why);
-    return status;
+    return fail_with(opening, status, "%s: %s: %s", opening->controller->log_directory, what, why);
 }
 
 static enum store_status store_status_of_file(enum file_status status)
@@ -125,7 +135,7 @@ static enum store_status replay_bootstrap(struct opening *opening)
     struct arena arena;
     size_t count;
     arena_init(&arena, NULL);
-    metadata_replay_init(&replay, opening->change, controller->host.config->broker_node_id);
+    metadata_replay_init(&replay, opening->change, controller->host.config->node_id);
     slice *records = metadata_bootstrap_records(&controller->place, &arena, &count);
     bool ok = count > 0;
     for (size_t i = 0; ok && i < count; i++)
@@ -141,16 +151,16 @@ static enum store_status replay_bootstrap(struct opening *opening)
 /* We serve one node: what is replicated elsewhere would be served stale. */
 static enum store_status check_replicas(struct opening *opening, const struct image *image)
 {
-    int32_t node_id = opening->controller->host.config->broker_node_id;
+    int32_t node_id = opening->controller->host.config->node_id;
     for (size_t t = 0; t < image->topic_count; t++) {
         for (int32_t i = 0; i < image->topics[t]->partition_count; i++) {
             const struct partition_metadata *partition = &image->topics[t]->partitions[i];
             if (partition->replica_count == 1 && partition->replicas[0] == node_id)
                 continue;
-            char why[320];
-            snprintf(why, sizeof why, "%s-%d has replicas on other nodes (ours is node.id %d)", image->topics[t]->name,
-                     i, node_id);
-            return fail(opening, STORE_FOREIGN, "the directory belongs to a replicated cluster", why);
+            return fail_with(opening, STORE_FOREIGN,
+                             "%s: the directory belongs to a replicated cluster: %s-%d has replicas on other nodes "
+                             "(ours is node.id %d)",
+                             opening->controller->place.directory, image->topics[t]->name, i, node_id);
         }
     }
     return STORE_OK;
@@ -203,7 +213,7 @@ static enum store_status elect_leaders(struct opening *opening)
     for (size_t t = 0; records && t < image->topic_count; t++) {
         for (int32_t i = 0; i < image->topics[t]->partition_count; i++) {
             const struct partition_metadata *partition = &image->topics[t]->partitions[i];
-            int32_t node_id = controller->host.config->broker_node_id;
+            int32_t node_id = controller->host.config->node_id;
             if (partition->leader == node_id)
                 continue;
             struct partition_change_record record;
@@ -257,7 +267,7 @@ static struct controller *controller_create(const struct controller_host *host)
         .files = host->env->files,
         .directory = store_directory(host->store, 0),
         .log_directory = controller->log_directory,
-        .node_id = host->config->broker_node_id,
+        .node_id = host->config->node_id,
         .directory_id = store_directory_id(host->store, 0),
         .now_ms = clock_wall_ms(host->env->clock),
     };
@@ -269,7 +279,7 @@ static bool opening_begin(struct opening *opening)
     struct controller *controller = opening->controller;
     const struct config *config = controller->host.config;
     uint64_t key[2] = { random_u64(controller->host.random), random_u64(controller->host.random) };
-    opening->empty = image_create_empty(config->broker_node_id, config->broker_rack, key);
+    opening->empty = image_create_empty(config->node_id, config->broker_rack, key);
     if (!opening->empty)
         return false;
     opening->change = image_change_begin(opening->empty, config);
@@ -277,7 +287,7 @@ static bool opening_begin(struct opening *opening)
         image_destroy(opening->empty);
         return false;
     }
-    metadata_replay_init(&opening->replay, opening->change, config->broker_node_id);
+    metadata_replay_init(&opening->replay, opening->change, config->node_id);
     return true;
 }
 

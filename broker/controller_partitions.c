@@ -45,7 +45,7 @@ static void open_topic(void *context, const struct topic *before, struct topic *
         struct partition_metadata *metadata = &after->partitions[i];
         if (metadata->partition)
             log_set_config(metadata->partition->log, &config);
-        else if (is_replica(metadata, controller->host.config->broker_node_id))
+        else if (is_replica(metadata, controller->host.config->node_id))
             open_partition(controller, after, i, &config);
     }
 }

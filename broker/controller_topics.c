@@ -147,7 +147,7 @@ static slice encode_partition(struct commit *commit, const struct create_topic *
     const struct store *store = commit->controller->host.store;
     int16_t level = image_change_feature(commit->change, "metadata.version");
     int16_t version = level >= ELIGIBLE_REPLICAS_SINCE ? 2 : level >= DIRECTORIES_SINCE ? 1 : 0;
-    int32_t node_id = commit->controller->host.config->broker_node_id;
+    int32_t node_id = commit->controller->host.config->node_id;
     /* Which of several directories it will be is the store's choice, later: UNASSIGNED. */
     uuid directory = store_directory_count(store) == 1 ? store_directory_id(store, 0) : UUID_ONE;
     struct partition_record record;

@@ -3,14 +3,9 @@
 #include <stdlib.h>
 
 #include "broker/image_change_internal.h"
+#include "broker/internal_topics.h"
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
-
-static bool is_internal(slice name)
-{
-    return slice_equal_string(name, "__consumer_offsets") || slice_equal_string(name, "__transaction_state") ||
-           slice_equal_string(name, "__share_group_state");
-}
 
 /* A topic is one block of memory, largest alignment first. */
 struct topic_block {
@@ -89,7 +84,7 @@ static struct topic *topic_build(const struct topic_draft *draft, const struct c
     topic->name = (const char *)topic->name_slice.data;
     *text++ = '\0';
     topic->id = draft->id;
-    topic->is_internal = is_internal(draft->name);
+    topic->is_internal = internal_topic_find(draft->name) != INTERNAL_TOPIC_NONE;
     topic->partition_count = draft->partition_count;
     topic->partitions = (void *)(memory + block.partitions);
     fill_partitions(draft, topic->partitions, (void *)(memory + block.nodes));

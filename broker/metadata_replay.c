@@ -215,8 +215,8 @@ static bool open_frame(struct metadata_replay *replay, slice value, struct reade
 static bool apply(struct metadata_replay *replay, slice value)
 {
     struct reader reader;
-    uint32_t type;
-    int16_t version;
+    uint32_t type = 0;
+    int16_t version = 0;
     if (!open_frame(replay, value, &reader, &type, &version))
         return false;
     switch ((enum metadata_record_type)type) {
@@ -265,8 +265,8 @@ static bool apply(struct metadata_replay *replay, slice value)
 static bool replay_in_order(struct metadata_replay *replay, slice value, int64_t offset)
 {
     struct reader reader;
-    uint32_t type;
-    int16_t version;
+    uint32_t type = 0;
+    int16_t version = 0;
     if (!open_frame(replay, value, &reader, &type, &version))
         return false;
     if (type == METADATA_RECORD_BEGIN_TRANSACTION)

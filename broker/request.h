@@ -85,8 +85,8 @@ typedef bool (*authorizer)(void *context, const struct conn *conn, enum acl_oper
  * rq_work         runs fn(rq) on a worker, then WAKE_WORKED. fn may block; it touches the request's
  *                 arena, state, in and out only, never rq->conn or rq->image. Return BUSY. It starts
  *                 when the handler has returned; meanwhile nothing else resumes the request.
- * Whichever it is: where the API is IN_PLACE, slices of `in` die with this turn, so what is needed
- * later is copied to the arena first; else they stay. */
+ * Slices of `in` stay valid as long as the request, but for an API that is IN_PLACE (apis.def): its
+ * slices die with this turn, so what is needed later is copied to the arena first. */
 bool rq_watch(struct request *rq, struct partition *partition);
 void rq_deadline(struct request *rq, int64_t mono_ms);
 void rq_work(struct request *rq, void (*fn)(struct request *rq));

@@ -248,10 +248,10 @@ void *reader_array_memory(struct reader *reader, int32_t count, size_t element_s
     return memory;
 }
 
-bool reader_present(struct reader *reader, bool nullable, bool *present)
+bool reader_present(struct reader *reader, bool *present)
 {
-    int8_t mark = 1;
-    if (nullable && !reader_int8(reader, &mark))
+    int8_t mark;
+    if (!reader_int8(reader, &mark))
         return false;
     *present = mark >= 0;
     return true;

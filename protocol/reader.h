@@ -88,9 +88,8 @@ bool reader_array(struct reader *reader, bool flexible, bool nullable, size_t el
 /* Uninitialised memory for count elements from the arena; NULL and CODEC_NO_MEMORY when it refuses. */
 void *reader_array_memory(struct reader *reader, int32_t count, size_t element_size);
 
-/* Is a nullable struct there? One int8: below 0 it is null. Nothing is read in versions where it may not be
- * null. */
-bool reader_present(struct reader *reader, bool nullable, bool *present);
+/* Is a nullable struct there? One int8: below 0 it is null. */
+bool reader_present(struct reader *reader, bool *present);
 
 /* The number of tagged fields, bounded by the bytes that are left. */
 bool reader_tag_count(struct reader *reader, uint32_t *count);

@@ -243,10 +243,8 @@ bool writer_array(struct writer *writer, bool flexible, bool nullable, int32_t c
     return put_length(writer, flexible, nullable, count);
 }
 
-bool writer_present(struct writer *writer, bool nullable, bool present)
+bool writer_present(struct writer *writer, bool present)
 {
-    if (!nullable)
-        return present ? true : writer_fail(writer, CODEC_INVALID);
     return writer_int8(writer, present ? 1 : -1);
 }
 
@@ -284,13 +282,5 @@ enum codec_status size_add_array(size_t *size, bool flexible, bool nullable, int
     if (count < -1 || (count < 0 && !nullable))
         return CODEC_INVALID;
     *size += flexible ? size_of_uvarint((uint32_t)count + 1) : 4;
-    return CODEC_OK;
-}
-
-enum codec_status size_add_present(size_t *size, bool nullable, bool present)
-{
-    if (!nullable && !present)
-        return CODEC_INVALID;
-    *size += nullable ? 1 : 0;
     return CODEC_OK;
 }

@@ -66,8 +66,8 @@ bool writer_bytes(struct writer *writer, bool flexible, bool nullable, slice val
 bool writer_records(struct writer *writer, bool flexible, bool nullable, struct records value);
 /* count -1 is null. */
 bool writer_array(struct writer *writer, bool flexible, bool nullable, int32_t count);
-/* A nullable struct's int8: 1, or -1 for null; nothing is written in versions where it may not be null. */
-bool writer_present(struct writer *writer, bool nullable, bool present);
+/* A nullable struct's int8: 1, or -1 for null. */
+bool writer_present(struct writer *writer, bool present);
 bool writer_tag(struct writer *writer, uint32_t tag, size_t size);
 
 /* Bytes that are there as they are. */
@@ -77,7 +77,6 @@ bool writer_raw(struct writer *writer, slice bytes);
 enum codec_status size_add_string(size_t *size, bool flexible, bool nullable, slice value);
 enum codec_status size_add_bytes(size_t *size, bool flexible, bool nullable, slice value);
 enum codec_status size_add_array(size_t *size, bool flexible, bool nullable, int32_t count);
-enum codec_status size_add_present(size_t *size, bool nullable, bool present);
 
 static inline size_t size_of_uvarint(uint32_t value)
 {

@@ -1,13 +1,12 @@
 /* The leader epochs of a log and where each began (KIP-101): cache and leader-epoch-checkpoint file. */
 #include "storage/leader_epochs.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "protocol/base/check.h"
+#include "storage/checkpoint.h"
 
-enum { LINE_SIZE_MAX = 40 };
+enum { LEADER_EPOCHS_FILE_SIZE_MAX = 16 << 20 };
 
 void leader_epochs_destroy(struct leader_epochs *epochs)
 {
@@ -98,53 +97,40 @@ void leader_epochs_end(const struct leader_epochs *epochs, int32_t requested, in
     *end_offset = epochs->entries[above].start_offset;
 }
 
-slice leader_epochs_encode(const struct leader_epochs *epochs)
+enum file_status leader_epochs_read(struct leader_epochs *epochs, struct file_system *files, const char *path)
 {
-    size_t capacity = ((size_t)epochs->count + 1) * LINE_SIZE_MAX, size;
-    char *text = malloc(capacity);
-    if (!text)
-        return SLICE_NULL;
-    size = (size_t)snprintf(text, capacity, "0\n%" PRIu32 "\n", epochs->count);
-    for (uint32_t i = 0; i < epochs->count; i++)
-        size += (size_t)snprintf(text + size, capacity - size, "%" PRId32 " %" PRId64 "\n",
-                                 epochs->entries[i].epoch, epochs->entries[i].start_offset);
-    return slice_of(text, size);
-}
-
-/* Reads a decimal number that white space may precede; false when there is none or it is too large. */
-static bool read_number(slice *text, int64_t max, int64_t *out)
-{
-    size_t i = 0;
-    int64_t value = 0;
-    while (i < text->size && (text->data[i] == ' ' || text->data[i] == '\n' || text->data[i] == '\r' ||
-                              text->data[i] == '\t'))
-        i++;
-    size_t first = i;
-    for (; i < text->size && text->data[i] >= '0' && text->data[i] <= '9'; i++) {
-        if (value > (max - (text->data[i] - '0')) / 10)
-            return false;
-        value = value * 10 + (text->data[i] - '0');
-    }
-    *out = value;
-    *text = slice_of(text->data + i, text->size - i);
-    return i > first;
-}
-
-bool leader_epochs_decode(struct leader_epochs *epochs, slice text)
-{
-    int64_t version, count, epoch, start;
+    uint8_t *bytes;
+    size_t size, count;
+    struct checkpoint_epoch *entries;
     epochs->count = 0;
-    if (text.size == 0)
-        return true;
-    if (!read_number(&text, 0, &version) || !read_number(&text, INT32_MAX, &count))
-        return false;
-    for (int64_t i = 0; i < count; i++) {
-        if (!read_number(&text, INT32_MAX, &epoch) || !read_number(&text, INT64_MAX, &start) ||
-            !leader_epochs_reserve(epochs)) {
-            epochs->count = 0;
-            return false;
-        }
-        leader_epochs_assign(epochs, (int32_t)epoch, start);
+    enum file_status status = file_read_all(files, path, LEADER_EPOCHS_FILE_SIZE_MAX, &bytes, &size);
+    if (status != FILE_OK)
+        return status;
+    bool ok = checkpoint_parse_epochs(slice_of(bytes, size), &entries, &count);
+    free(bytes);
+    if (!ok)
+        return FILE_IO;
+    for (size_t i = 0; i < count && ok; i++) {
+        ok = entries[i].epoch >= 0 && entries[i].start_offset >= 0 && leader_epochs_reserve(epochs);
+        if (ok)
+            leader_epochs_assign(epochs, entries[i].epoch, entries[i].start_offset);
     }
-    return true;
+    free(entries);
+    if (!ok)
+        epochs->count = 0;
+    return ok ? FILE_OK : FILE_IO;
+}
+
+slice leader_epochs_text(const struct leader_epochs *epochs)
+{
+    struct checkpoint_writer writer;
+    checkpoint_writer_init(&writer);
+    for (uint32_t i = 0; i < epochs->count; i++)
+        checkpoint_add_epoch(&writer, epochs->entries[i].epoch, epochs->entries[i].start_offset);
+    slice text = checkpoint_text(&writer);
+    uint8_t *copy = slice_is_null(text) ? NULL : malloc(text.size);
+    if (copy)
+        memcpy(copy, text.data, text.size);
+    checkpoint_writer_destroy(&writer);
+    return copy ? slice_of(copy, text.size) : SLICE_NULL;
 }

@@ -2,7 +2,7 @@
 #ifndef RUNNEL_STORAGE_LEADER_EPOCHS_H
 #define RUNNEL_STORAGE_LEADER_EPOCHS_H
 
-#include "protocol/base/slice.h"
+#include "storage/file.h"
 
 struct leader_epoch {
     int32_t epoch;
@@ -36,9 +36,9 @@ int32_t leader_epochs_at(const struct leader_epochs *epochs, int64_t offset);
 void leader_epochs_end(const struct leader_epochs *epochs, int32_t requested, int64_t log_end, int32_t *epoch,
                        int64_t *end_offset);
 
+/* Replaces the entries by those of the file. Not FILE_OK: they are empty; FILE_IO: it is damaged. */
+enum file_status leader_epochs_read(struct leader_epochs *epochs, struct file_system *files, const char *path);
 /* The file's text, malloc'ed and returned owned; null: no memory. */
-slice leader_epochs_encode(const struct leader_epochs *epochs);
-/* Replaces the entries by those of a file. False, and empty: the text is damaged, or no memory. */
-bool leader_epochs_decode(struct leader_epochs *epochs, slice text);
+slice leader_epochs_text(const struct leader_epochs *epochs);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
+#include "storage/log_history.h"
 #include "storage/producer_state.h"
 
 static void release(struct pin *pin)
@@ -28,6 +29,7 @@ static void release(struct pin *pin)
     }
     leader_epochs_destroy(&log->epochs);
     producer_state_destroy(log->producers);
+    log__free_snapshot(log->snapshot);
     pthread_mutex_destroy(&log->mutex);
     pthread_mutex_destroy(&log->prepare_mutex);
     pthread_mutex_destroy(&log->flush_mutex);
@@ -62,6 +64,7 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
     log->config = *config;
     log->flush_due_ms = INT64_MAX;
     log->epoch_wanted = -1;
+    log->stray_snapshot = -1;
     pin_init(&log->pin, release);
     pthread_mutex_init(&log->mutex, NULL);
     pthread_mutex_init(&log->prepare_mutex, NULL);
@@ -215,26 +218,33 @@ void log__set_closed_row(struct log *log, const struct log_row *row)
     pthread_mutex_unlock(&log->mutex);
 }
 
-void log_set_durable(struct log *log, int64_t end)
+void log__raise_durable(struct log *log, struct log_position durable)
 {
     pthread_mutex_lock(&log->mutex);
     struct log_moment m = log__moment(log);
-    check(end <= m.end);
-    bool rose = end > m.durable;
+    check(durable.offset <= m.end);
+    bool rose = durable.offset > m.durable;
     if (rose) {
-        m.durable = end;
-        if (log->durable.offset < end)
-            log->durable = LOG_POSITION_OF_OFFSET(end);
-        if (atomic_load(&log->durable_mode) && end > m.high_watermark) {
-            m.stable = m.high_watermark = end;
-            m.high_watermark_base = log->durable.segment_base;
-            m.high_watermark_position = log->durable.position;
+        m.durable = durable.offset;
+        log->durable = durable;
+        if (log_is_durable_mode(log) && durable.offset > m.high_watermark) {
+            m.stable = m.high_watermark = durable.offset;
+            m.high_watermark_base = durable.segment_base;
+            m.high_watermark_position = durable.position;
         }
         log__publish(log, &m);
     }
     pthread_mutex_unlock(&log->mutex);
     if (rose)
         log->env->progress(log->env, log->owner);
+}
+
+void log_set_durable(struct log *log, int64_t end)
+{
+    struct log_moment m = log__moment(log);
+    bool at_end = end == m.end; /* the usual case; else readers look the place up */
+    log__raise_durable(log, at_end ? (struct log_position){ end, m.end_base, m.end_position }
+                                   : LOG_POSITION_OF_OFFSET(end));
 }
 
 void log_set_config(struct log *log, const struct log_config *config)

@@ -201,7 +201,7 @@ static enum log_status may_append(struct log *log, int32_t leader_epoch)
     enum log_status health = log_health(log);
     if (health != LOG_OK)
         return health;
-    if (log__state(log) != LOG_OPEN || !log->may_change) {
+    if (log__state(log) != LOG_OPEN || !atomic_load(&log->may_change)) {
         log->epoch_wanted = leader_epoch;
         return LOG_BUSY;
     }

@@ -43,6 +43,13 @@ struct segment_spare {
     uint64_t number;
 };
 
+/* The producer state at a roll, until a worker writes it. */
+struct pending_snapshot {
+    int64_t offset;
+    size_t count;
+    struct producer_snapshot_entry *entries; /* owned */
+};
+
 struct log {
     struct storage_env *env;
     struct log_host *host;
@@ -60,6 +67,7 @@ struct log {
     _Atomic int state;                       /* enum log_state; changes under the mutex */
     _Atomic int health;                      /* enum log_status; LOG_OK, LOG_IO, LOG_CLOSED */
     _Atomic bool durable_mode;
+    _Atomic bool may_change;                 /* before_change() was answered with LOG_OK */
 
     pthread_mutex_t mutex;         /* appends, and everything below */
     pthread_mutex_t prepare_mutex; /* whoever opens, shuts, makes files; before mutex */
@@ -68,13 +76,15 @@ struct log {
     struct log_row row;            /* while shut */
     struct leader_epochs epochs;
     struct producer_state *producers; /* NULL: none seen */
+    struct pending_snapshot *snapshot; /* as of the last roll, to be written by the job; NULL: none */
+    int64_t stray_snapshot;            /* offset of a snapshot at no segment's base; -1: none */
     struct segment_spare *spares;
     uint64_t spare_number;
     uint32_t spare_count;
     uint32_t spares_wanted;        /* rolls that the last refused append needs */
     int32_t epoch_wanted;          /* leader epoch of the append that found no directory */
     bool job_pending;
-    bool may_change;               /* before_change() was answered with LOG_OK */
+    bool producers_loaded;
     bool changed;                  /* written to since it was opened: indexes and snapshot are due at close */
     bool epochs_dirty;             /* the file is older than the cache */
     bool is_data_dirty;            /* the host knows that the end is beyond the durable end */
@@ -96,6 +106,9 @@ void log__publish(struct log *log, const struct log_moment *moment);
 /* start <= stable <= high watermark <= end, durable <= end. */
 void log_check(const struct log_moment *moment);
 
+/* log_set_durable() with the place known: what a flush made durable. */
+void log__raise_durable(struct log *log, struct log_position durable);
+
 /* The active segment. Under the mutex, when open. */
 struct segment *log__active(struct log *log);
 struct segment_list *log__segments(const struct log *log);
@@ -111,11 +124,11 @@ void log__note_names_dirty(struct log *log);
 enum log_status log__open_shut(struct log *log);
 /* Submits a job that makes spares and writes what a worker has to write. Under the mutex. */
 void log__submit_job(struct log *log);
-/* Drops spares and deletes their files if asked to. Under prepare_mutex and mutex. */
-void log__drop_spares(struct log *log, bool unlink_files);
-/* Writes leader-epoch-checkpoint when it is older than the cache. Under prepare_mutex. */
+/* Drops spares, deletes their files. Under prepare_mutex. */
+void log__drop_spares(struct log *log);
+/* Writes leader-epoch-checkpoint when it is older than the cache. Under prepare_mutex, without mutex. */
 enum log_status log__save_epochs(struct log *log);
-/* New active segment from a spare; mutex held, LOG_BUSY: no spare. */
+/* New active segment from a spare. Under the mutex; LOG_BUSY: no spare. */
 enum log_status log__roll(struct log *log, int64_t base_offset, int64_t now_ms);
 struct random log__random(const struct log *log, int64_t base_offset);
 

@@ -228,8 +228,13 @@ static struct arena_page *add_page(struct arena *arena, size_t rounded)
         page_class = PAGE_CLASS_NONE;
         capacity = rounded;
     }
-    if (!budget_take(arena->share, sizeof *newest + capacity))
-        return NULL;
+    if (!budget_take(arena->share, sizeof *newest + capacity)) {
+        /* Near the limit there may still be room for the bytes alone. */
+        page_class = PAGE_CLASS_NONE;
+        capacity = rounded;
+        if (!budget_take(arena->share, sizeof *newest + capacity))
+            return NULL;
+    }
     struct arena_page *page = page_obtain(page_class, capacity);
     if (page == NULL) {
         budget_give(arena->share, sizeof *newest + capacity);

@@ -10,6 +10,18 @@ void put(const struct place *place, const char *text)
     fprintf(place->out, "%*s%s\n", place->indent * 4, "", text);
 }
 
+void put_step(const struct place *place, const char *when, const char *text, const char *step)
+{
+    const char *indent = when ? "    " : "";
+    if (when)
+        put(place, text_format("if (%s) {", when));
+    put(place, text_format("%s%s", indent, text));
+    if (step)
+        put(place, text_format("%s%s", indent, step));
+    if (when)
+        put(place, "}");
+}
+
 struct place deeper(const struct place *place, struct range within)
 {
     struct place inner = *place;

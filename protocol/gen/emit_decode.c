@@ -28,34 +28,28 @@ static const char *load(enum type type, const char *at)
     }
 }
 
+/* One bounds check, then plain loads. Stands in a block of its own, which a condition brings along. */
 static void emit_run(const struct place *place, const struct run *run)
 {
-    put(place, "{");
-    struct place inner = deeper(place, place->within);
+    bool block = run->condition == NULL;
+    if (block)
+        put(place, "{");
+    struct place inner = block ? deeper(place, place->within) : *place;
     put(&inner, text_format("const uint8_t *p = reader_take(reader, %s);", run->size));
     put(&inner, "if (p == NULL)");
     put(&inner, "    return false;");
     for (const struct field *field = run->first;; field = field->next) {
         struct range plain = field_plain(field, place->within);
         const char *when = condition(plain, place->within);
-        const char *at = text_format("out->%s", field->name);
-        if (range_empty(plain)) {
-            ;
-        } else if (when && !text_equal(when, run->condition)) {
-            put(&inner, text_format("if (%s) {", when));
-            put(&inner, text_format("    %s", load(field->type, at)));
-            if (field != run->last)
-                put(&inner, text_format("    p += %d;", type_size(field->type)));
-            put(&inner, "}");
-        } else {
-            put(&inner, load(field->type, at));
-            if (field != run->last)
-                put(&inner, text_format("p += %d;", type_size(field->type)));
-        }
+        const char *text = load(field->type, text_format("out->%s", field->name));
+        const char *step = field == run->last ? NULL : text_format("p += %d;", type_size(field->type));
+        if (!range_empty(plain))
+            put_step(&inner, text_equal(when, run->condition) ? NULL : when, text, step);
         if (field == run->last)
             break;
     }
-    put(place, "}");
+    if (block)
+        put(place, "}");
 }
 
 /* One element or value that is neither fixed nor an array. */
@@ -64,8 +58,9 @@ static void emit_value(const struct place *place, const struct field *field, con
 {
     const char *flexible = flexible_value(place->message, place->within);
     if (field->type == TYPE_STRUCT)
-        put(place, text_format("if (!read_%s(reader, version, &%s))",
-                               instance_of(place->message, field->of)->function, at));
+        put(place, text_format("if (!read_%s(reader, version, %s))",
+                               instance_of(place->message, field->of)->function,
+                               at[0] == '*' ? at + 1 : text_format("&%s", at)));
     else
         put(place, text_format("if (!reader_%s(reader, %s, %s, &%s))", type_name(field->type), flexible,
                                nullable, at));
@@ -105,12 +100,12 @@ static void emit_array(const struct place *place, const struct field *field, con
     put(place, "}");
 }
 
-static void emit_nullable_struct(const struct place *place, const struct field *field, const char *nullable)
+static void emit_nullable_struct(const struct place *place, const struct field *field)
 {
     put(place, "{");
     struct place inner = deeper(place, place->within);
     put(&inner, "bool present;");
-    put(&inner, text_format("if (!reader_present(reader, %s, &present))", nullable));
+    put(&inner, "if (!reader_present(reader, &present))");
     put(&inner, "    return false;");
     put(&inner, text_format("out->%s = NULL;", field->name));
     put(&inner, "if (present) {");
@@ -131,7 +126,7 @@ static void emit_field(const struct place *place, const struct field *field)
     if (field->array)
         emit_array(place, field, nullable);
     else if (field->type == TYPE_STRUCT && !range_empty(field->nullable))
-        emit_nullable_struct(place, field, nullable);
+        emit_nullable_struct(place, field);
     else
         emit_value(place, field, text_format("out->%s", field->name), nullable);
 }
@@ -269,7 +264,7 @@ static void emit_decoder(FILE *out, const struct message *message, const struct 
     if (strcmp(flexible, "flexible") == 0)
         put(&place,
             text_format("const bool flexible = %s;", condition(message->flexible, instance->versions)));
-    put(&place, "(void)version;");
+    put(&place, "(void)reader, (void)version;");
     if (!always_there(instance) || instance->of->fields == NULL)
         put(&place, text_format("%s_init(out);", instance->of->c_name));
     emit_fields(&place, instance);

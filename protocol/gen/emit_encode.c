@@ -49,27 +49,15 @@ static const char *store(enum type type, const char *at)
     }
 }
 
-static void emit_run_stores(const struct walk *walk, const struct run *run)
+static void emit_run_stores(const struct place *place, const struct run *run)
 {
-    struct range within = walk->place.within;
     for (const struct field *field = run->first;; field = field->next) {
-        struct range plain = field_plain(field, within);
-        const char *when = condition(plain, within);
+        struct range plain = field_plain(field, place->within);
+        const char *when = condition(plain, place->within);
         const char *text = store(field->type, text_format("in->%s", field->name));
         const char *step = field == run->last ? NULL : text_format("p += %d;", type_size(field->type));
-        if (range_empty(plain)) {
-            ;
-        } else if (when && !text_equal(when, run->condition)) {
-            walk_put(walk, text_format("if (%s) {", when));
-            walk_put(walk, text_format("    %s", text));
-            if (step)
-                walk_put(walk, text_format("    %s", step));
-            walk_put(walk, "}");
-        } else {
-            walk_put(walk, text);
-            if (step)
-                walk_put(walk, step);
-        }
+        if (!range_empty(plain))
+            put_step(place, text_equal(when, run->condition) ? NULL : when, text, step);
         if (field == run->last)
             return;
     }
@@ -77,17 +65,20 @@ static void emit_run_stores(const struct walk *walk, const struct run *run)
 
 static void emit_run(const struct walk *walk, const struct run *run)
 {
+    bool block = run->condition == NULL;
     if (walk->sizing) {
         walk_put(walk, text_format("*size += %s;", run->size));
         return;
     }
-    walk_put(walk, "{");
-    struct walk inner = walk_deeper(walk, walk->place.within);
+    if (block)
+        walk_put(walk, "{");
+    struct walk inner = block ? walk_deeper(walk, walk->place.within) : *walk;
     walk_put(&inner, text_format("uint8_t *p = writer_take(writer, %s);", run->size));
     walk_put(&inner, "if (p == NULL)");
     walk_put(&inner, "    return false;");
-    emit_run_stores(&inner, run);
-    walk_put(walk, "}");
+    emit_run_stores(&inner.place, run);
+    if (block)
+        walk_put(walk, "}");
 }
 
 static void emit_struct_call(const struct walk *walk, const struct field *field, const char *address)
@@ -143,12 +134,13 @@ static void emit_array(const struct walk *walk, const struct field *field, const
     walk_put(walk, "}");
 }
 
-static void emit_nullable_struct(const struct walk *walk, const struct field *field, const char *nullable)
+static void emit_nullable_struct(const struct walk *walk, const struct field *field)
 {
     const char *name = field->name;
-    put_failing(walk, walk->sizing
-                          ? text_format("size_add_present(size, %s, in->%s != NULL)", nullable, name)
-                          : text_format("writer_present(writer, %s, in->%s != NULL)", nullable, name));
+    if (walk->sizing)
+        walk_put(walk, "*size += 1;");
+    else
+        put_failing(walk, text_format("writer_present(writer, in->%s != NULL)", name));
     walk_put(walk, text_format("if (in->%s) {", name));
     struct walk inner = walk_deeper(walk, walk->place.within);
     emit_struct_call(&inner, field, text_format("in->%s", name));
@@ -161,7 +153,7 @@ static void emit_field(const struct walk *walk, const struct field *field)
     if (field->array)
         emit_array(walk, field, nullable);
     else if (field->type == TYPE_STRUCT && !range_empty(field->nullable))
-        emit_nullable_struct(walk, field, nullable);
+        emit_nullable_struct(walk, field);
     else if (field->type == TYPE_STRUCT)
         emit_struct_call(walk, field, text_format("&in->%s", field->name));
     else
@@ -299,8 +291,7 @@ static void emit_body(const struct walk *walk, const struct instance *instance)
     if (strcmp(flexible, "flexible") == 0)
         walk_put(walk, text_format("const bool flexible = %s;",
                                    condition(walk->place.message->flexible, walk->place.within)));
-    walk_put(walk, "(void)version;");
-    walk_put(walk, "(void)in;");
+    walk_put(walk, text_format("(void)%s, (void)version, (void)in;", walk->sizing ? "size" : "writer"));
     if (walk->sizing) {
         walk_put(walk, "enum codec_status status = CODEC_OK;");
         walk_put(walk, "(void)status;");

@@ -205,21 +205,21 @@ static int effective_flexible(struct range flexible)
 static void emit_wrappers(FILE *out, const struct message *message)
 {
     const char *m = message->name;
-    fprintf(out, "\nstatic void %s_init_any(void *out)\n{\n    %s_init(out);\n}\n", m, m);
+    fprintf(out, "\nstatic void any_%s_init(void *out)\n{\n    %s_init(out);\n}\n", m, m);
     fprintf(out,
-            "\nstatic bool %s_decode_any(struct reader *reader, int16_t version, void *out)\n{\n"
+            "\nstatic bool any_%s_decode(struct reader *reader, int16_t version, void *out)\n{\n"
             "    return %s_decode(reader, version, out);\n}\n",
             m, m);
     fprintf(out,
-            "\nstatic bool %s_encode_any(struct writer *writer, int16_t version, const void *in)\n{\n"
+            "\nstatic bool any_%s_encode(struct writer *writer, int16_t version, const void *in)\n{\n"
             "    return %s_encode(writer, version, in);\n}\n",
             m, m);
     fprintf(out,
-            "\nstatic bool %s_size_any(int16_t version, const void *in, size_t *size)\n{\n"
+            "\nstatic bool any_%s_size(int16_t version, const void *in, size_t *size)\n{\n"
             "    return %s_size(version, in, size);\n}\n",
             m, m);
     fprintf(out,
-            "\nstatic void %s_print_any(struct printer *printer, int16_t version, const void *in)\n{\n"
+            "\nstatic void any_%s_print(struct printer *printer, int16_t version, const void *in)\n{\n"
             "    %s_print(printer, version, in);\n}\n",
             m, m);
 }
@@ -228,8 +228,8 @@ static void emit_message_schema(FILE *out, const struct message *message)
 {
     const char *m = message->name;
     fprintf(out,
-            "{ \"%s\", sizeof(struct %s), &%s_fields, %s_init_any,\n"
-            "                   %s_decode_any, %s_encode_any, %s_size_any, %s_print_any }",
+            "{ \"%s\", sizeof(struct %s), &%s_fields, any_%s_init,\n"
+            "                   any_%s_decode, any_%s_encode, any_%s_size, any_%s_print }",
             m, m, m, m, m, m, m, m);
 }
 

@@ -218,6 +218,8 @@ struct place {
     int indent;
 };
 void put(const struct place *place, const char *text);
+/* A load or store of a run, and the step to the next one (NULL: none), both only `when`. */
+void put_step(const struct place *place, const char *when, const char *text, const char *step);
 struct place deeper(const struct place *place, struct range within);
 bool instance_has_tags(const struct instance *instance);
 

@@ -292,7 +292,20 @@ static void verify_message(struct message *message)
 
 /* APIs and records as a whole */
 
-static void verify_api(const struct api *api, struct file *files)
+static void refuse_twin_api(const struct api *api, struct file *files)
+{
+    for (struct file *file = files; file; file = file->next) {
+        for (struct api *other = file->apis; other; other = other->next) {
+            if (other == api)
+                return;
+            if (other->key == api->key || strcmp(other->name, api->name) == 0)
+                fail(api->file->path, api->line, "%s %d: key or name are those of %s %d (%s:%d)", api->name,
+                     api->key, other->name, other->key, file->path, other->line);
+        }
+    }
+}
+
+static void verify_api(const struct api *api)
 {
     const char *path = api->file->path;
     if (api->request == NULL || api->response == NULL)
@@ -302,11 +315,6 @@ static void verify_api(const struct api *api, struct file *files)
     if (!range_empty(api->unserved) &&
         (api->unserved.last < api->versions.last || api->unserved.first <= api->versions.first))
         fail(path, api->line, "%s: unserved versions are the last of the known ones", api->name);
-    for (struct file *file = files; file; file = file->next)
-        for (struct api *other = file->apis; other; other = other->next)
-            if (other != api && (other->key == api->key || strcmp(other->name, api->name) == 0))
-                fail(path, api->line, "%s %d: key or name are those of %s %d (%s:%d)", api->name, api->key,
-                     other->name, other->key, file->path, other->line);
 }
 
 static void verify_records(const struct file *file)
@@ -375,6 +383,9 @@ void verify_files(struct file *files)
 {
     for (struct file *file = files; file; file = file->next)
         resolve_uses(file, files);
+    for (struct file *file = files; file; file = file->next)
+        for (struct api *api = file->apis; api; api = api->next)
+            refuse_twin_api(api, files);
     each_structure(files, visit_name, files);
     each_structure(files, visit_fields, files);
     each_structure(files, visit_recursion, files);
@@ -382,7 +393,7 @@ void verify_files(struct file *files)
         for (struct message *message = file->messages; message; message = message->next)
             verify_message(message);
         for (struct api *api = file->apis; api; api = api->next)
-            verify_api(api, files);
+            verify_api(api);
         verify_records(file);
     }
 }

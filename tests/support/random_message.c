@@ -3,11 +3,11 @@
 
 #include "protocol/base/check.h"
 
-static void fill_field(struct random *random, struct arena *arena, const struct field_schema *field, int16_t version,
-                       uint8_t *struct_at);
+static void fill_field(struct random *random, struct arena *arena, const struct field_schema *field,
+                       int16_t version, uint8_t *struct_at);
 
-void random_message(struct random *random, struct arena *arena, const struct struct_schema *schema, int16_t version,
-                    void *out)
+void random_message(struct random *random, struct arena *arena, const struct struct_schema *schema,
+                    int16_t version, void *out)
 {
     schema->init(out);
     for (size_t i = 0; i < schema->count; i++) {
@@ -27,8 +27,8 @@ static slice random_slice(struct random *random, struct arena *arena)
     return slice_of(bytes, size);
 }
 
-static void fill_value(struct random *random, struct arena *arena, const struct field_schema *field, int16_t version,
-                       bool nullable, void *at)
+static void fill_value(struct random *random, struct arena *arena, const struct field_schema *field,
+                       int16_t version, bool nullable, void *at)
 {
     uint64_t bits = random_u64(random);
     bool null = nullable && random_below(random, 4) == 0;
@@ -63,8 +63,8 @@ static void fill_value(struct random *random, struct arena *arena, const struct 
     }
 }
 
-static void fill_array(struct random *random, struct arena *arena, const struct field_schema *field, int16_t version,
-                       bool nullable, uint8_t *struct_at)
+static void fill_array(struct random *random, struct arena *arena, const struct field_schema *field,
+                       int16_t version, bool nullable, uint8_t *struct_at)
 {
     int32_t count = (int32_t)random_below(random, 4);
     if (nullable && random_below(random, 4) == 0)
@@ -81,8 +81,8 @@ static void fill_array(struct random *random, struct arena *arena, const struct 
     memcpy(struct_at + field->count_offset, &count, sizeof count);
 }
 
-static void fill_field(struct random *random, struct arena *arena, const struct field_schema *field, int16_t version,
-                       uint8_t *struct_at)
+static void fill_field(struct random *random, struct arena *arena, const struct field_schema *field,
+                       int16_t version, uint8_t *struct_at)
 {
     bool nullable = version >= field->null_first && version <= field->null_last;
     if (field->array) {

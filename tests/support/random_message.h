@@ -7,8 +7,8 @@
 
 /* Fills out with values that the version can carry; fields outside of it keep their defaults. Memory comes
  * from the arena. */
-void random_message(struct random *random, struct arena *arena, const struct struct_schema *schema, int16_t version,
-                    void *out);
+void random_message(struct random *random, struct arena *arena, const struct struct_schema *schema,
+                    int16_t version, void *out);
 
 /* The bytes of a chain in one piece of the arena. */
 slice chain_bytes(const struct chain *chain, struct arena *arena);

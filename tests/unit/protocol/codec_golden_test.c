@@ -1,4 +1,5 @@
-/* Our bytes against those of others: an independent code base's messages, and the golden bytes of the facts. */
+/* Our bytes against those of others: an independent code base's messages, and the golden bytes of the facts.
+ */
 #include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -92,7 +93,8 @@ static void list_slice(struct printer *printer, slice value, bool hex)
         printer_text(printer, arena_string(&arena, value));
 }
 
-static void list_value(struct printer *printer, const struct field_schema *field, int16_t version, const uint8_t *at)
+static void list_value(struct printer *printer, const struct field_schema *field, int16_t version,
+                       const uint8_t *at)
 {
     int64_t number = 0;
     slice text;
@@ -172,8 +174,8 @@ static void check_message(const struct api_schema *api, const char *side, int16_
     printer_init(&printer, text, sizeof text);
     listed = 0;
     list_struct(&printer, schema->fields, version, message);
-    ck_assert_msg(strcmp(printer.size ? text : "-", values) == 0, "%s v%d:\n%s\n%s", schema->name, version, text,
-                  values);
+    ck_assert_msg(strcmp(printer.size ? text : "-", values) == 0, "%s v%d:\n%s\n%s", schema->name, version,
+                  text, values);
 
     struct out out;
     ck_assert(schema->encode(begin(&out), version, message));
@@ -246,7 +248,8 @@ static slice api_versions_answer(int16_t version, const struct api_versions_resp
 {
     struct out out;
     struct writer *writer = begin(&out);
-    ck_assert(writer_begin_frame(writer) && response_header_encode(writer, API_KEY_API_VERSIONS, version, 1) &&
+    ck_assert(writer_begin_frame(writer) &&
+              response_header_encode(writer, API_KEY_API_VERSIONS, version, 1) &&
               api_versions_response_encode(writer, version, response) && writer_end_frame(writer));
     return end(&out);
 }
@@ -303,7 +306,8 @@ START_TEST(metadata_record_values)
     for (int i = 0; i < 16; i++)
         topic.topic_id.bytes[i] = (uint8_t)i;
     writer = begin(&out);
-    ck_assert(metadata_record_frame_encode(writer, METADATA_RECORD_TOPIC, 0) && topic_record_encode(writer, 0, &topic));
+    ck_assert(metadata_record_frame_encode(writer, METADATA_RECORD_TOPIC, 0) &&
+              topic_record_encode(writer, 0, &topic));
     slice value = end(&out);
     expect(value, "01 02 00 02 74 000102030405060708090a0b0c0d0e0f 00");
 

@@ -66,8 +66,9 @@ START_TEST(uvarints)
         uint32_t value = 0;
         struct reader reader = reader_on(row->bytes, row->size);
         ck_assert_msg(reader_uvarint(&reader, &value) == (row->status == CODEC_OK), "%s", row->what);
-        ck_assert_msg(reader.status == row->status && value == row->value && reader_left(&reader) == row->left, "%s",
-                      row->what);
+        ck_assert_msg(reader.status == row->status && value == row->value &&
+                          reader_left(&reader) == row->left,
+                      "%s", row->what);
     }
 }
 END_TEST
@@ -85,8 +86,9 @@ START_TEST(uvarlongs)
         uint64_t value = 0;
         struct reader reader = reader_on(row->bytes, row->size);
         ck_assert_msg(reader_uvarlong(&reader, &value) == (row->status == CODEC_OK), "%s", row->what);
-        ck_assert_msg(reader.status == row->status && value == row->value && reader_left(&reader) == row->left, "%s",
-                      row->what);
+        ck_assert_msg(reader.status == row->status && value == row->value &&
+                          reader_left(&reader) == row->left,
+                      "%s", row->what);
     }
 }
 END_TEST
@@ -98,11 +100,16 @@ START_TEST(varints)
         size_t size;
         int32_t value;
     } rows[] = {
-        { BYTES("\x00"), 0 },         { BYTES("\x01"), -1 },
-        { BYTES("\x02"), 1 },         { BYTES("\x03"), -2 },
-        { BYTES("\x7e"), 63 },        { BYTES("\x80\x01"), 64 },
-        { BYTES("\x81\x01"), -65 },   { BYTES("\xfe\x7f"), 8191 },
-        { BYTES("\xfe\xff\xff\xff\x0f"), INT32_MAX }, { BYTES("\xff\xff\xff\xff\x0f"), INT32_MIN },
+        { BYTES("\x00"), 0 },
+        { BYTES("\x01"), -1 },
+        { BYTES("\x02"), 1 },
+        { BYTES("\x03"), -2 },
+        { BYTES("\x7e"), 63 },
+        { BYTES("\x80\x01"), 64 },
+        { BYTES("\x81\x01"), -65 },
+        { BYTES("\xfe\x7f"), 8191 },
+        { BYTES("\xfe\xff\xff\xff\x0f"), INT32_MAX },
+        { BYTES("\xff\xff\xff\xff\x0f"), INT32_MIN },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int32_t value;
@@ -145,16 +152,26 @@ START_TEST(strings_and_bytes)
         { "a null compact string", STRING, true, true, BYTES("\0"), CODEC_OK, -1 },
         { "row 31: compact null where it may not be", STRING, true, false, BYTES("\0"), CODEC_INVALID, -1 },
         { "row 29: compact, longer than the frame", STRING, true, false, BYTES("\4ab"), CODEC_SHORT, 0 },
-        { "row 32: compact length 0xffffffff", STRING, true, true, BYTES("\xff\xff\xff\xff\x0f" "ab"),
+        { "row 32: compact length 0xffffffff", STRING, true, true,
+          BYTES("\xff\xff\xff\xff\x0f"
+                "ab"),
           CODEC_INVALID, 0 },
-        { "a compact string of 32768", STRING, true, true, BYTES("\x81\x80\x02" "ab"), CODEC_INVALID, 0 },
+        { "a compact string of 32768", STRING, true, true,
+          BYTES("\x81\x80\x02"
+                "ab"),
+          CODEC_INVALID, 0 },
         { "bytes", BYTES_FIELD, false, false, BYTES("\0\0\0\2ab"), CODEC_OK, 2 },
         { "null bytes", BYTES_FIELD, false, true, BYTES("\xff\xff\xff\xff"), CODEC_OK, -1 },
-        { "null bytes where they may not be", BYTES_FIELD, false, false, BYTES("\xff\xff\xff\xff"), CODEC_INVALID,
-          -1 },
+        { "null bytes where they may not be", BYTES_FIELD, false, false, BYTES("\xff\xff\xff\xff"),
+          CODEC_INVALID, -1 },
         { "bytes of size -2", BYTES_FIELD, false, true, BYTES("\xff\xff\xff\xfe"), CODEC_INVALID, -1 },
-        { "bytes of size 2^31-1", BYTES_FIELD, false, false, BYTES("\x7f\xff\xff\xff" "ab"), CODEC_SHORT, 0 },
-        { "row 32: compact bytes of 2^32-2", BYTES_FIELD, true, true, BYTES("\xff\xff\xff\xff\x0f" "ab"),
+        { "bytes of size 2^31-1", BYTES_FIELD, false, false,
+          BYTES("\x7f\xff\xff\xff"
+                "ab"),
+          CODEC_SHORT, 0 },
+        { "row 32: compact bytes of 2^32-2", BYTES_FIELD, true, true,
+          BYTES("\xff\xff\xff\xff\x0f"
+                "ab"),
           CODEC_SHORT, 0 },
         { "row 39: no character set is asked of a string here", STRING, false, false, BYTES("\0\3\xed\xa0\0"),
           CODEC_OK, 3 },
@@ -164,8 +181,8 @@ START_TEST(strings_and_bytes)
         struct reader reader = reader_on(rows[i].bytes, rows[i].size);
         bool ok = rows[i].kind == STRING ? reader_string(&reader, rows[i].flexible, rows[i].nullable, &value)
                                          : reader_bytes(&reader, rows[i].flexible, rows[i].nullable, &value);
-        ck_assert_msg(ok == (rows[i].status == CODEC_OK) && reader.status == rows[i].status, "%s: %s", rows[i].what,
-                      codec_status_text(reader.status));
+        ck_assert_msg(ok == (rows[i].status == CODEC_OK) && reader.status == rows[i].status, "%s: %s",
+                      rows[i].what, codec_status_text(reader.status));
         if (ok)
             ck_assert_msg(rows[i].value_size < 0 ? value.data == NULL
                                                  : value.data && value.size == (size_t)rows[i].value_size,
@@ -192,20 +209,25 @@ START_TEST(arrays)
         { "row 35: -2", false, true, 2, BYTES("\xff\xff\xff\xfe"), CODEC_INVALID, -1 },
         { "row 35: the smallest", false, true, 2, BYTES("\x80\0\0\0"), CODEC_INVALID, -1 },
         { "row 33: more than bytes", false, false, 1, BYTES("\0\0\0\5abcd"), CODEC_SHORT, 0 },
-        { "row 33: 2^31-1", false, false, 1, BYTES("\x7f\xff\xff\xff" "abcd"), CODEC_SHORT, 0 },
-        { "row 34: as many as bytes, two bytes each", false, false, 2, BYTES("\0\0\0\4abcd"), CODEC_SHORT, 0 },
+        { "row 33: 2^31-1", false, false, 1,
+          BYTES("\x7f\xff\xff\xff"
+                "abcd"),
+          CODEC_SHORT, 0 },
+        { "row 34: as many as bytes, two bytes each", false, false, 2, BYTES("\0\0\0\4abcd"), CODEC_SHORT,
+          0 },
         { "compact", true, false, 2, BYTES("\3abcd"), CODEC_OK, 2 },
         { "compact null", true, true, 2, BYTES("\0"), CODEC_OK, -1 },
         { "row 32: compact 2^32-2", true, true, 70000, BYTES("\xff\xff\xff\xff\x0f"), CODEC_SHORT, 0 },
         { "row 38: more than a message may have", false, false, 0, BYTES("\0\x10\0\0"), CODEC_TOO_MANY, 0 },
-        { "of nothing, and more than an int32", true, false, 0, BYTES("\xff\xff\xff\xff\x0f"), CODEC_TOO_MANY, 0 },
+        { "of nothing, and more than an int32", true, false, 0, BYTES("\xff\xff\xff\xff\x0f"), CODEC_TOO_MANY,
+          0 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int32_t count = 0;
         struct reader reader = reader_on(rows[i].bytes, rows[i].size);
         bool ok = reader_array(&reader, rows[i].flexible, rows[i].nullable, rows[i].element_size_min, &count);
-        ck_assert_msg(ok == (rows[i].status == CODEC_OK) && reader.status == rows[i].status, "%s: %s", rows[i].what,
-                      codec_status_text(reader.status));
+        ck_assert_msg(ok == (rows[i].status == CODEC_OK) && reader.status == rows[i].status, "%s: %s",
+                      rows[i].what, codec_status_text(reader.status));
         ck_assert_msg(!ok || count == rows[i].count, "%s", rows[i].what);
     }
 }
@@ -311,16 +333,17 @@ START_TEST(tags)
         struct end_transaction_record without;
         struct reader reader = reader_on(rows[i].bytes, rows[i].size);
         bool ok = begin_transaction_record_decode(&reader, 0, &record);
-        ck_assert_msg(ok == (rows[i].status == CODEC_OK) && reader.status == rows[i].status, "%s: %s", rows[i].what,
-                      codec_status_text(reader.status));
+        ck_assert_msg(ok == (rows[i].status == CODEC_OK) && reader.status == rows[i].status, "%s: %s",
+                      rows[i].what, codec_status_text(reader.status));
         if (ok)
-            ck_assert_msg(rows[i].name ? slice_equal_string(record.name, rows[i].name) : record.name.data == NULL,
+            ck_assert_msg(rows[i].name ? slice_equal_string(record.name, rows[i].name)
+                                       : record.name.data == NULL,
                           "%s", rows[i].what);
         /* A message that knows no tags skips them all, whatever is in those of the right size. */
         if (ok) {
             reader = reader_on(rows[i].bytes, rows[i].size);
-            ck_assert_msg(end_transaction_record_decode(&reader, 0, &without) && reader_left(&reader) == 0, "%s",
-                          rows[i].what);
+            ck_assert_msg(end_transaction_record_decode(&reader, 0, &without) && reader_left(&reader) == 0,
+                          "%s", rows[i].what);
         }
     }
 }
@@ -351,7 +374,8 @@ START_TEST(request_headers)
     } rows[] = {
         { "v1", BYTES("\0\3\0\1\0\0\0\7\0\1c"), CODEC_OK, 1, "c" },
         { "a null client id", BYTES("\0\3\0\1\0\0\0\7\xff\xff"), CODEC_OK, 1, NULL },
-        { "v2 has tags, its client id is not compact", BYTES("\0\3\0\x0c\0\0\0\7\0\1c\0"), CODEC_OK, 12, "c" },
+        { "v2 has tags, its client id is not compact", BYTES("\0\3\0\x0c\0\0\0\7\0\1c\0"), CODEC_OK, 12,
+          "c" },
         { "v2 with an unknown tag", BYTES("\0\3\0\x0c\0\0\0\7\0\1c\1\5\1x"), CODEC_OK, 12, "c" },
         { "v2 without its tags", BYTES("\0\3\0\x0c\0\0\0\7\0\1c"), CODEC_SHORT, 12, "c" },
         { "seven bytes", BYTES("\0\3\0\1\0\0\0"), CODEC_SHORT, 0, NULL },
@@ -361,18 +385,21 @@ START_TEST(request_headers)
         { "a negative key", BYTES("\xff\xff\0\1\0\0\0\7\0\0"), CODEC_UNKNOWN_KEY, 1, NULL },
         { "Metadata 99", BYTES("\0\3\0\x63\0\0\0\7\0\1c\0"), CODEC_UNKNOWN_VERSION, 99, NULL },
         { "Produce 2 is only advertised", BYTES("\0\0\0\2\0\0\0\7\0\1c"), CODEC_UNKNOWN_VERSION, 2, NULL },
-        { "ApiVersions 99 has header v2", BYTES("\0\x12\0\x63\0\0\0\7\0\1c\0junk"), CODEC_UNKNOWN_VERSION, 99, "c" },
-        { "ApiVersions -1 has header v1", BYTES("\0\x12\xff\xff\0\0\0\7\0\1c"), CODEC_UNKNOWN_VERSION, -1, "c" },
+        { "ApiVersions 99 has header v2", BYTES("\0\x12\0\x63\0\0\0\7\0\1c\0junk"), CODEC_UNKNOWN_VERSION, 99,
+          "c" },
+        { "ApiVersions -1 has header v1", BYTES("\0\x12\xff\xff\0\0\0\7\0\1c"), CODEC_UNKNOWN_VERSION, -1,
+          "c" },
         { "ApiVersions 99 without a header", BYTES("\0\x12\0\x63\0\0\0\7"), CODEC_SHORT, 99, NULL },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct request_header header = { 0 };
         struct reader reader = reader_on(rows[i].bytes, rows[i].size);
         bool ok = request_header_decode(&reader, &header);
-        ck_assert_msg(ok == (rows[i].status == CODEC_OK) && reader.status == rows[i].status, "%s: %s", rows[i].what,
-                      codec_status_text(reader.status));
-        ck_assert_msg(rows[i].size < 8 || (header.api_version == rows[i].version && header.correlation_id == 7), "%s",
-                      rows[i].what);
+        ck_assert_msg(ok == (rows[i].status == CODEC_OK) && reader.status == rows[i].status, "%s: %s",
+                      rows[i].what, codec_status_text(reader.status));
+        ck_assert_msg(rows[i].size < 8 ||
+                          (header.api_version == rows[i].version && header.correlation_id == 7),
+                      "%s", rows[i].what);
         if (reader.status == CODEC_OK || reader.status == CODEC_UNKNOWN_VERSION)
             ck_assert_msg(rows[i].client ? slice_equal_string(header.client_id, rows[i].client)
                                          : header.client_id.data == NULL,
@@ -385,7 +412,8 @@ START_TEST(response_headers)
 {
     int32_t id;
     struct reader reader = reader_on(BYTES("\0\0\0\7\0"));
-    ck_assert(response_header_decode(&reader, API_KEY_METADATA, 12, &id) && id == 7 && reader_left(&reader) == 0);
+    ck_assert(response_header_decode(&reader, API_KEY_METADATA, 12, &id) && id == 7 &&
+              reader_left(&reader) == 0);
     reader = reader_on(BYTES("\0\0\0\7"));
     ck_assert(response_header_decode(&reader, API_KEY_METADATA, 1, &id) && id == 7);
     reader = reader_on(BYTES("\0\0\0\7"));

@@ -44,7 +44,8 @@ END_TEST
 /* What is written comes back, and size_of_* says how long it is. */
 START_TEST(varints)
 {
-    static const uint64_t values[] = { 0, 1, 63, 64, 127, 128, 16383, 16384, 2097151, 2097152, 268435455, 268435456,
+    static const uint64_t values[] = { 0,         1,          63,         64,         127,       128,
+                                       16383,     16384,      2097151,    2097152,    268435455, 268435456,
                                        INT32_MAX, 2147483648, UINT32_MAX, 4294967296, INT64_MAX, UINT64_MAX };
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         uint64_t value;
@@ -54,7 +55,8 @@ START_TEST(varints)
         start();
         ck_assert(writer_uvarlong(&writer, values[i]) && writer_finish(&writer));
         ck_assert_uint_eq(chain.size, size_of_uvarlong(values[i]));
-        ck_assert(writer_varlong(&writer, (int64_t)values[i]) && writer_uvarint(&writer, (uint32_t)values[i]) &&
+        ck_assert(writer_varlong(&writer, (int64_t)values[i]) &&
+                  writer_uvarint(&writer, (uint32_t)values[i]) &&
                   writer_varint(&writer, (int32_t)(uint32_t)values[i]) && writer_finish(&writer));
         struct reader reader;
         reader_init(&reader, chain_bytes(&chain, &arena), &arena);
@@ -63,7 +65,8 @@ START_TEST(varints)
         ck_assert(reader_uvarint(&reader, &value32) && value32 == (uint32_t)values[i]);
         ck_assert(reader_varint(&reader, &signed32) && signed32 == (int32_t)(uint32_t)values[i]);
         ck_assert_uint_eq(reader_left(&reader), 0);
-        ck_assert(values[i] > UINT32_MAX || size_of_uvarint((uint32_t)values[i]) == size_of_uvarlong(values[i]));
+        ck_assert(values[i] > UINT32_MAX ||
+                  size_of_uvarint((uint32_t)values[i]) == size_of_uvarlong(values[i]));
     }
 }
 END_TEST
@@ -139,10 +142,12 @@ START_TEST(pinned_records_join_the_chain)
     struct fetch_response response, back;
     released = 0;
     pin_init(&pin, count_release);
-    fetch_of(&response, (struct records){ slice_of(segment, 4), &pin }, (struct records){ slice_of(segment + 4, 6), &pin });
+    fetch_of(&response, (struct records){ slice_of(segment, 4), &pin },
+             (struct records){ slice_of(segment + 4, 6), &pin });
     size_t size;
     ck_assert(fetch_response_size(12, &response, &size));
-    ck_assert(writer_begin_frame(&writer) && fetch_response_encode(&writer, 12, &response) && writer_end_frame(&writer));
+    ck_assert(writer_begin_frame(&writer) && fetch_response_encode(&writer, 12, &response) &&
+              writer_end_frame(&writer));
     ck_assert_uint_eq(chain.size, size + 4);
     ck_assert_uint_eq(chain.count, 5);
     ck_assert_ptr_eq(chain.parts[1].bytes.data, segment);

@@ -1,0 +1,125 @@
+/* FindCoordinator v0-6: who keeps a group, a transactional id, a share partition.
+ * v1 key type; v3 flexible; v4 several keys, each with its own error; v6 share groups (KIP-932). */
+#include "broker/handlers/handlers.h"
+
+enum coordinator_type { COORDINATOR_GROUP = 0, COORDINATOR_TRANSACTION = 1, COORDINATOR_SHARE = 2 };
+
+enum { BATCH_SINCE = 4, SHARE_SINCE = 6, NO_NODE = -1 };
+
+/* String.hashCode() of Java, which counts UTF-16 units; ids outside the basic plane have two. */
+static uint32_t java_hash(slice text)
+{
+    uint32_t hash = 0;
+    size_t i = 0;
+    while (i < text.size) {
+        uint32_t c = text.data[i++];
+        int more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+        c = more == 0 ? c : c & (0x3fu >> more);
+        for (; more > 0 && i < text.size; more--)
+            c = c << 6 | (text.data[i++] & 0x3fu);
+        if (c >= 0x10000) {
+            hash = 31 * hash + (0xd800 + ((c - 0x10000) >> 10));
+            c = 0xdc00 + ((c - 0x10000) & 0x3ff);
+        }
+        hash = 31 * hash + c;
+    }
+    return hash;
+}
+
+/* The leader of the key's partition of the internal topic. While that topic does not exist the only
+ * node will be its leader. */
+static int32_t coordinator_node(struct request *rq, enum coordinator_type type, slice key)
+{
+    static const char *const topics[] = { "__consumer_offsets", "__transaction_state", "__share_group_state" };
+    const struct topic *topic = image_topic_by_name(rq->image, slice_of_string(topics[type]));
+    if (!topic)
+        return rq->image->nodes[0].id;
+    uint32_t hash = java_hash(key);
+    uint32_t absolute = hash == 0x80000000u ? 0 : (int32_t)hash < 0 ? 0 - hash : hash;
+    return topic->partitions[absolute % (uint32_t)topic->partition_count].leader;
+}
+
+/* groupId:topicId:partition; the group's id may hold colons itself. */
+static bool is_share_key(slice key)
+{
+    size_t last = key.size, middle = 0;
+    while (last > 0 && key.data[last - 1] != ':')
+        last--;
+    if (last < 2 || last == key.size || key.size - last > 10)
+        return false;
+    for (size_t i = last; i < key.size; i++)
+        if (key.data[i] < '0' || key.data[i] > '9')
+            return false;
+    for (middle = last - 1; middle > 0 && key.data[middle - 1] != ':';)
+        middle--;
+    uuid topic_id;
+    return middle >= 2 && uuid_from_text(slice_of(key.data + middle, last - 1 - middle), &topic_id);
+}
+
+static int16_t authorize(struct request *rq, int8_t type, slice key)
+{
+    switch ((enum coordinator_type)type) {
+    case COORDINATOR_GROUP:
+        return rq_group(rq, key, OP_DESCRIBE);
+    case COORDINATOR_TRANSACTION:
+        return rq_txn(rq, key, OP_DESCRIBE);
+    case COORDINATOR_SHARE:
+        if (rq->api_version < SHARE_SINCE)
+            return ERR_INVALID_REQUEST;
+        int16_t error_code = rq_cluster(rq, OP_CLUSTER_ACTION);
+        return error_code == ERR_NONE && !is_share_key(key) ? ERR_INVALID_REQUEST : error_code;
+    }
+    return ERR_INVALID_REQUEST;
+}
+
+/* The answer for one key, in the shape of v4; all slices live in this turn. */
+static void find(struct request *rq, int8_t type, slice key, struct find_coordinator_response_coordinator *out)
+{
+    find_coordinator_response_coordinator_init(out);
+    out->key = key;
+    out->node_id = NO_NODE;
+    out->host = SLICE_LITERAL("");
+    out->port = -1;
+    out->error_code = authorize(rq, type, key);
+    if (out->error_code == ERR_NONE) {
+        int32_t node_id = coordinator_node(rq, (enum coordinator_type)type, key);
+        if (node_id == NO_NODE) {
+            out->error_code = ERR_COORDINATOR_NOT_AVAILABLE;
+        } else {
+            struct endpoint endpoint = rq_advertised_endpoint(rq, node_id);
+            out->node_id = node_id;
+            out->host = slice_of_string(endpoint.host);
+            out->port = endpoint.port;
+        }
+    }
+    if (out->error_code != ERR_NONE)
+        out->error_message = slice_of_string(error_message(out->error_code));
+}
+
+static enum handled find_one(struct request *rq, const struct find_coordinator_request *in,
+                             struct find_coordinator_response *out)
+{
+    struct find_coordinator_response_coordinator found;
+    find(rq, in->key_type, in->key, &found);
+    out->error_code = found.error_code;
+    out->error_message = found.error_code == ERR_NONE ? SLICE_LITERAL("NONE") : found.error_message;
+    out->node_id = found.node_id;
+    out->host = found.host;
+    out->port = found.port;
+    return HANDLED_DONE;
+}
+
+enum handled handle_find_coordinator(struct request *rq, const struct find_coordinator_request *in,
+                                     struct find_coordinator_response *out)
+{
+    if (rq->api_version < BATCH_SINCE)
+        return find_one(rq, in, out);
+    out->coordinators =
+        arena_alloc_array(&rq->arena, (size_t)in->coordinator_keys_count, sizeof *out->coordinators);
+    if (!out->coordinators)
+        return HANDLED_CLOSE;
+    for (int32_t i = 0; i < in->coordinator_keys_count; i++)
+        find(rq, in->key_type, in->coordinator_keys[i], &out->coordinators[i]);
+    out->coordinators_count = in->coordinator_keys_count;
+    return HANDLED_DONE;
+}

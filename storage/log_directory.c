@@ -1,0 +1,321 @@
+/* What lies in a partition directory, and the tidying with which Kafka begins to load it. */
+#include "storage/log_directory.h"
+
+#include <stdlib.h>
+
+#include "protocol/base/note.h"
+#include "storage/segment_scan.h"
+
+enum { BASE_DIGITS = 20 };
+
+enum file_kind { KIND_LOG, KIND_OFFSET_INDEX, KIND_TIME_INDEX, KIND_TXN_INDEX, KIND_SNAPSHOT, KIND_SPARE, KIND_OTHER };
+enum file_stage { STAGE_FINAL, STAGE_DELETED, STAGE_CLEANED, STAGE_SWAP };
+
+static const char *const suffixes[] = { ".log", ".index", ".timeindex", ".txnindex", ".snapshot" };
+
+struct entry {
+    char *name;
+    int64_t base_offset; /* -1: the name begins with no number */
+    enum file_kind kind;
+    enum file_stage stage;
+};
+
+struct listing {
+    struct entry *entries;
+    size_t count, capacity;
+    bool failed; /* no memory */
+};
+
+static bool ends_with(const char *name, size_t size, const char *suffix)
+{
+    size_t suffix_size = strlen(suffix);
+    return size >= suffix_size && memcmp(name + size - suffix_size, suffix, suffix_size) == 0;
+}
+
+/* The 20 decimal digits in front of the first '.', or -1. */
+static int64_t base_offset_of(const char *name)
+{
+    int64_t value = 0;
+    for (size_t i = 0; i < BASE_DIGITS; i++) {
+        if (name[i] < '0' || name[i] > '9' || value > (INT64_MAX - (name[i] - '0')) / 10)
+            return -1;
+        value = value * 10 + (name[i] - '0');
+    }
+    return name[BASE_DIGITS] == '.' ? value : -1;
+}
+
+static void classify(struct entry *entry)
+{
+    const char *name = entry->name;
+    size_t size = strlen(name);
+    entry->stage = STAGE_FINAL;
+    entry->kind = KIND_OTHER;
+    entry->base_offset = base_offset_of(name);
+    if (strncmp(name, SPARE_PREFIX, strlen(SPARE_PREFIX)) == 0 && ends_with(name, size, SPARE_SUFFIX)) {
+        entry->kind = KIND_SPARE;
+        return;
+    }
+    static const struct { const char *suffix; enum file_stage stage; } stages[] = {
+        { ".deleted", STAGE_DELETED }, { ".cleaned", STAGE_CLEANED }, { ".swap", STAGE_SWAP },
+    };
+    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
+        if (ends_with(name, size, stages[i].suffix)) {
+            entry->stage = stages[i].stage;
+            size -= strlen(stages[i].suffix);
+            break;
+        }
+    }
+    /* Snapshots of the raft log are its reader's to delete. */
+    if (entry->stage == STAGE_DELETED && ends_with(name, size, ".checkpoint"))
+        entry->stage = STAGE_FINAL;
+    for (size_t i = 0; entry->base_offset >= 0 && i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        if (ends_with(name, size, suffixes[i]))
+            entry->kind = (enum file_kind)i;
+    }
+}
+
+static bool visit(void *context, const char *name)
+{
+    struct listing *listing = context;
+    if (listing->count == listing->capacity) {
+        size_t capacity = listing->capacity ? listing->capacity * 2 : 32;
+        struct entry *entries = realloc(listing->entries, capacity * sizeof *entries);
+        if (!entries) {
+            listing->failed = true;
+            return false;
+        }
+        listing->entries = entries;
+        listing->capacity = capacity;
+    }
+    struct entry *entry = &listing->entries[listing->count];
+    entry->name = strdup(name);
+    if (!entry->name) {
+        listing->failed = true;
+        return false;
+    }
+    classify(entry);
+    listing->count++;
+    return true;
+}
+
+static void listing_free(struct listing *listing)
+{
+    for (size_t i = 0; i < listing->count; i++)
+        free(listing->entries[i].name);
+    free(listing->entries);
+    *listing = (struct listing){ .entries = NULL };
+}
+
+static enum file_status list_directory(const struct segment_home *home, struct listing *listing)
+{
+    *listing = (struct listing){ .entries = NULL };
+    enum file_status status = file_list(home->env->files, home->path, visit, listing);
+    if (status == FILE_OK && listing->failed)
+        status = FILE_LIMIT;
+    if (status != FILE_OK)
+        listing_free(listing);
+    return status;
+}
+
+static enum file_status remove_entry(const struct segment_home *home, const struct entry *entry)
+{
+    char path[SEGMENT_PATH_MAX];
+    segment_home_path(home, entry->name, path);
+    enum file_status status = file_unlink(home->env->files, path);
+    return status == FILE_NOT_FOUND ? FILE_OK : status;
+}
+
+/* Removes every entry that wants() names. */
+static enum file_status remove_where(const struct segment_home *home, const struct listing *listing,
+                                     bool (*wants)(const struct entry *, const int64_t *range),
+                                     const int64_t *range, bool *any)
+{
+    enum file_status status = FILE_OK;
+    for (size_t i = 0; i < listing->count && status == FILE_OK; i++) {
+        if (wants(&listing->entries[i], range)) {
+            status = remove_entry(home, &listing->entries[i]);
+            *any = true;
+        }
+    }
+    return status;
+}
+
+static bool is_deleted(const struct entry *entry, const int64_t *range)
+{
+    (void)range;
+    return entry->stage == STAGE_DELETED || entry->kind == KIND_SPARE;
+}
+
+static bool is_cleaned(const struct entry *entry, const int64_t *range)
+{
+    (void)range;
+    return entry->stage == STAGE_CLEANED;
+}
+
+/* A swap beside output of the same run of the cleaner was not complete. */
+static bool is_incomplete_swap(const struct entry *entry, const int64_t *range)
+{
+    return entry->stage == STAGE_SWAP && entry->base_offset >= range[0];
+}
+
+static bool is_replaced(const struct entry *entry, const int64_t *range)
+{
+    return entry->stage == STAGE_FINAL && entry->kind != KIND_OTHER && entry->base_offset >= range[0] &&
+           entry->base_offset < range[1];
+}
+
+/* The offset behind the last batch of a .log.swap. */
+static enum file_status swap_end(const struct segment_home *home, const struct entry *entry, int64_t *end)
+{
+    char path[SEGMENT_PATH_MAX];
+    struct file *file;
+    uint64_t size;
+    struct segment_scan scan;
+    segment_home_path(home, entry->name, path);
+    enum file_status status = file_open(home->env->files, path, FILE_READ, &file);
+    if (status != FILE_OK)
+        return status;
+    status = file_size(file, &size);
+    *end = entry->base_offset;
+    if (status == FILE_OK && segment_scan_begin(&scan, file, 0, size, entry->base_offset, false)) {
+        while (segment_scan_next(&scan) == SCAN_BATCH)
+            *end = scan.expected;
+        segment_scan_end(&scan);
+    }
+    file_close(file);
+    return status;
+}
+
+/* Completes what the cleaner had fully written and begun to swap in (facts: disk-format 5.7). */
+static enum file_status finish_swaps(const struct segment_home *home, const struct listing *listing, bool *any)
+{
+    enum file_status status = FILE_OK;
+    int64_t range[2] = { INT64_MAX, -1 };
+    for (size_t i = 0; i < listing->count && status == FILE_OK; i++) {
+        const struct entry *entry = &listing->entries[i];
+        int64_t end;
+        if (entry->stage != STAGE_SWAP || entry->kind != KIND_LOG)
+            continue;
+        status = swap_end(home, entry, &end);
+        range[0] = entry->base_offset < range[0] ? entry->base_offset : range[0];
+        range[1] = status == FILE_OK && end > range[1] ? end : range[1];
+    }
+    if (status == FILE_OK && range[1] > range[0])
+        status = remove_where(home, listing, is_replaced, range, any);
+    for (size_t i = 0; i < listing->count && status == FILE_OK; i++) {
+        const struct entry *entry = &listing->entries[i];
+        char from[SEGMENT_PATH_MAX], to[SEGMENT_PATH_MAX];
+        if (entry->stage != STAGE_SWAP)
+            continue;
+        segment_home_path(home, entry->name, from);
+        memcpy(to, from, sizeof to);
+        to[strlen(to) - strlen(".swap")] = 0;
+        status = file_rename(home->env->files, from, to);
+        *any = true;
+    }
+    return status;
+}
+
+static enum file_status tidy_temporaries(const struct segment_home *home, bool *any)
+{
+    struct listing listing;
+    int64_t cleaned[1] = { INT64_MAX };
+    enum file_status status = list_directory(home, &listing);
+    if (status != FILE_OK)
+        return status;
+    for (size_t i = 0; i < listing.count; i++) {
+        if (listing.entries[i].stage == STAGE_CLEANED && listing.entries[i].base_offset < cleaned[0])
+            cleaned[0] = listing.entries[i].base_offset;
+    }
+    status = remove_where(home, &listing, is_deleted, NULL, any);
+    if (status == FILE_OK && cleaned[0] != INT64_MAX)
+        status = remove_where(home, &listing, is_incomplete_swap, cleaned, any);
+    if (status == FILE_OK)
+        status = remove_where(home, &listing, is_cleaned, NULL, any);
+    listing_free(&listing);
+    if (status != FILE_OK || (status = list_directory(home, &listing)) != FILE_OK)
+        return status;
+    status = finish_swaps(home, &listing, any);
+    listing_free(&listing);
+    return status;
+}
+
+static int compare_segments(const void *a, const void *b)
+{
+    const struct segment_files *x = a, *y = b;
+    return (x->base_offset > y->base_offset) - (x->base_offset < y->base_offset);
+}
+
+static int compare_offsets(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static struct segment_files *find_segment(const struct log_directory *directory, int64_t base_offset)
+{
+    struct segment_files key = { .base_offset = base_offset };
+    if (directory->segment_count == 0)
+        return NULL;
+    return bsearch(&key, directory->segments, directory->segment_count, sizeof key, compare_segments);
+}
+
+/* Sorts what is final into segments and snapshots; an index without its .log is removed. */
+static enum file_status sort_out(const struct segment_home *home, const struct listing *listing, bool tidy,
+                                 struct log_directory *out)
+{
+    out->segments = calloc(listing->count + 1, sizeof *out->segments);
+    out->snapshots = calloc(listing->count + 1, sizeof *out->snapshots);
+    if (!out->segments || !out->snapshots)
+        return FILE_LIMIT;
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct entry *entry = &listing->entries[i];
+        if (entry->stage == STAGE_FINAL && entry->kind == KIND_LOG)
+            out->segments[out->segment_count++].base_offset = entry->base_offset;
+        if (entry->stage == STAGE_FINAL && entry->kind == KIND_SNAPSHOT)
+            out->snapshots[out->snapshot_count++] = entry->base_offset;
+    }
+    qsort(out->segments, out->segment_count, sizeof *out->segments, compare_segments);
+    qsort(out->snapshots, out->snapshot_count, sizeof *out->snapshots, compare_offsets);
+    for (size_t i = 0; i < listing->count; i++) {
+        const struct entry *entry = &listing->entries[i];
+        bool is_index = entry->kind == KIND_OFFSET_INDEX || entry->kind == KIND_TIME_INDEX ||
+                        entry->kind == KIND_TXN_INDEX;
+        if (entry->stage != STAGE_FINAL || !is_index)
+            continue;
+        struct segment_files *files = find_segment(out, entry->base_offset);
+        if (files && entry->kind == KIND_OFFSET_INDEX)
+            files->has_offset_index = true;
+        else if (files && entry->kind == KIND_TIME_INDEX)
+            files->has_time_index = true;
+        else if (!files && tidy)
+            (void)remove_entry(home, entry);
+    }
+    return FILE_OK;
+}
+
+enum file_status log_directory_load(const struct segment_home *home, bool tidy, struct log_directory *out)
+{
+    struct listing listing;
+    bool any = false;
+    *out = (struct log_directory){ .segments = NULL };
+    enum file_status status = tidy ? tidy_temporaries(home, &any) : FILE_OK;
+    if (any && status == FILE_OK)
+        status = file_flush_directory(home->env->files, home->path);
+    if (status == FILE_OK)
+        status = list_directory(home, &listing);
+    if (status != FILE_OK)
+        return status;
+    status = sort_out(home, &listing, tidy, out);
+    listing_free(&listing);
+    if (status != FILE_OK)
+        log_directory_free(out);
+    return status;
+}
+
+void log_directory_free(struct log_directory *directory)
+{
+    free(directory->segments);
+    free(directory->snapshots);
+    *directory = (struct log_directory){ .segments = NULL };
+}

@@ -1,0 +1,429 @@
+/* Making the files of a log before they are needed: directory, first segment, spare segments, rolls. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
+#include "storage/checkpoint.h"
+#include "storage/log_directory.h"
+#include "storage/log_history.h"
+#include "storage/partition_metadata.h"
+#include "storage/producer_state.h"
+#include "storage/recovery.h"
+#include "storage/segment_tail.h"
+
+enum { SPARES_MAX = 1024 };
+
+static const char *const suffixes[] = { ".log", ".index", ".timeindex" };
+
+static void spare_path(const struct log *log, uint64_t number, const char *suffix, char out[SEGMENT_PATH_MAX])
+{
+    int size = snprintf(out, SEGMENT_PATH_MAX, "%s/" SPARE_PREFIX "%" PRIu64 "%s" SPARE_SUFFIX, log->path, number,
+                        suffix);
+    check(size > 0 && size < SEGMENT_PATH_MAX);
+}
+
+static void unlink_spare(struct log *log, uint64_t number)
+{
+    char path[SEGMENT_PATH_MAX];
+    for (size_t i = 0; i < 3; i++) {
+        spare_path(log, number, suffixes[i], path);
+        (void)file_unlink(log->env->files, path);
+    }
+}
+
+/* The three empty files of a segment; the .log stays open. */
+static enum log_status create_files(struct log *log, struct segment *segment,
+                                    void (*path_of)(const struct log *, int64_t, const char *, char *),
+                                    int64_t number)
+{
+    enum { FLAGS = FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE };
+    struct open_file *data = NULL;
+    char path[SEGMENT_PATH_MAX];
+    enum file_status status = FILE_OK;
+    if (!log->host->may_open(log->host, 1, 0))
+        return LOG_LIMIT;
+    for (size_t i = 3; i > 0 && status == FILE_OK; i--) { /* the .log last: it makes the others count */
+        struct open_file *file;
+        path_of(log, number, suffixes[i - 1], path);
+        status = open_file_open(&log->home, path, FLAGS, &file);
+        if (status == FILE_OK && i > 1)
+            pin_drop(&file->pin);
+        else if (status == FILE_OK)
+            data = file;
+    }
+    if (status == FILE_OK)
+        atomic_store(&segment->data, data);
+    return log__status_of(status);
+}
+
+static void spare_path_of(const struct log *log, int64_t number, const char *suffix, char *out)
+{
+    spare_path(log, (uint64_t)number, suffix, out);
+}
+
+static void segment_path_of(const struct log *log, int64_t base_offset, const char *suffix, char *out)
+{
+    segment_path(&log->home, base_offset, suffix, out);
+}
+
+static enum log_status make_spare(struct log *log)
+{
+    struct segment_spare *spare = malloc(sizeof *spare);
+    struct segment *segment = segment_create(0);
+    enum log_status status = LOG_LIMIT;
+    if (!spare || !segment)
+        goto failed;
+    spare->number = ++log->spare_number;
+    spare->segment = segment;
+    status = create_files(log, segment, spare_path_of, (int64_t)spare->number);
+    if (status != LOG_OK) {
+        unlink_spare(log, spare->number);
+        goto failed;
+    }
+    pthread_mutex_lock(&log->mutex);
+    spare->next = log->spares;
+    log->spares = spare;
+    log->spare_count++;
+    pthread_mutex_unlock(&log->mutex);
+    return LOG_OK;
+failed:
+    if (segment)
+        segment_destroy(segment);
+    free(spare);
+    return status;
+}
+
+/* As many spares as the next append needs; one when the active segment is half full. */
+static enum log_status make_spares(struct log *log)
+{
+    pthread_mutex_lock(&log->mutex);
+    bool half = log__active(log)->growth.size >= (uint32_t)log->config.segment_bytes / 2;
+    uint32_t wanted = log->spares_wanted > (half ? 1u : 0u) ? log->spares_wanted : (half ? 1u : 0u);
+    uint32_t have = log->spare_count;
+    pthread_mutex_unlock(&log->mutex);
+    enum log_status status = LOG_OK;
+    for (uint32_t i = have; i < wanted && i < SPARES_MAX && status == LOG_OK; i++)
+        status = make_spare(log);
+    return status;
+}
+
+void log__drop_spares(struct log *log)
+{
+    pthread_mutex_lock(&log->mutex);
+    struct segment_spare *spare = log->spares;
+    log->spares = NULL;
+    log->spare_count = 0;
+    pthread_mutex_unlock(&log->mutex);
+    while (spare) {
+        struct segment_spare *next = spare->next;
+        segment_destroy(spare->segment);
+        unlink_spare(log, spare->number);
+        free(spare);
+        spare = next;
+    }
+}
+
+enum log_status log__roll(struct log *log, int64_t base_offset, int64_t now_ms)
+{
+    struct segment_list *old = log__segments(log);
+    struct segment *active = log__active(log);
+    struct segment_spare *spare = log->spares;
+    if (!spare)
+        return LOG_BUSY;
+    struct segment_list *list = segment_list_create(old->count + 1);
+    if (!list)
+        return LOG_LIMIT;
+    for (size_t i = 3; i > 0; i--) {
+        char from[SEGMENT_PATH_MAX], to[SEGMENT_PATH_MAX];
+        spare_path(log, spare->number, suffixes[i - 1], from);
+        segment_path(&log->home, base_offset, suffixes[i - 1], to);
+        enum file_status status = file_rename(log->env->files, from, to);
+        /* Without its .log there is no roll; an index that stays behind is made anew when it is saved. */
+        if (status != FILE_OK && i == 1) {
+            free(list);
+            return status == FILE_FULL || status == FILE_LIMIT ? log__status_of(status) : LOG_BUSY;
+        }
+    }
+    segment_seal(active, log->env->retire);
+    (void)segment_save_indexes(active, &log->home, 1); /* what fails is saved with the flush */
+    log->spares = spare->next;
+    log->spare_count--;
+    if (log->spares_wanted > 0)
+        log->spares_wanted--;
+    struct segment *segment = spare->segment;
+    struct random random = log__random(log, base_offset);
+    segment->base_offset = base_offset;
+    segment->growth = segment_growth_begin(base_offset, &log->config, now_ms, &random);
+    free(spare);
+    memcpy(list->items, old->items, old->count * sizeof old->items[0]);
+    list->items[old->count] = segment;
+    log__set_segments(log, list);
+    struct log_moment m = log__moment(log);
+    m.end_base = base_offset;
+    m.end_position = 0;
+    log__publish(log, &m);
+    log->directory_dirty = true;
+    log->changed = true;
+    log__free_snapshot(log->snapshot); /* one that was not written yet is only less of a short cut */
+    log->snapshot = log__take_snapshot(log, base_offset);
+    log__note_names_dirty(log);
+    log__submit_job(log);
+    return LOG_OK;
+}
+
+/* The files that say whose directory this is; they are flushed with the first append. */
+static enum log_status write_identity(struct log *log)
+{
+    char path[SEGMENT_PATH_MAX];
+    struct file *file;
+    enum file_status status = partition_metadata_write(log->env->files, log->path, log->topic_id, &file);
+    if (status != FILE_OK)
+        return log__status_of(status);
+    file_close(file);
+    segment_home_path(&log->home, PARTITION_METADATA_NAME, path);
+    status = open_file_open(&log->home, path, FILE_READ, &log->new_files[0]);
+    if (status != FILE_OK)
+        return log__status_of(status);
+    pthread_mutex_lock(&log->mutex);
+    if (log->epoch_wanted >= 0 && leader_epochs_reserve(&log->epochs))
+        leader_epochs_assign(&log->epochs, log->epoch_wanted, log__moment(log).end);
+    slice text = leader_epochs_text(&log->epochs);
+    pthread_mutex_unlock(&log->mutex);
+    if (slice_is_null(text))
+        return LOG_LIMIT;
+    segment_home_path(&log->home, CHECKPOINT_LEADER_EPOCH, path);
+    status = open_file_open(&log->home, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE,
+                            &log->new_files[1]);
+    if (status == FILE_OK)
+        status = file_pwrite(log->new_files[1]->file, text.data, text.size, 0);
+    free((void *)text.data);
+    return log__status_of(status);
+}
+
+static void close_identity(struct log *log)
+{
+    for (size_t i = 0; i < 2; i++) {
+        if (log->new_files[i])
+            pin_drop(&log->new_files[i]->pin);
+        log->new_files[i] = NULL;
+    }
+}
+
+/* A directory that the store did not know: what a first append left that did not come to its end. Whatever
+ * holds batches is opened like after a crash. */
+static enum log_status adopt_directory(struct log *log)
+{
+    struct recovery_plan plan = { .unclean = true, .durable = LOG_POSITION_OF_OFFSET(0), .start_offset = -1 };
+    struct log_directory directory;
+    enum log_status status = log__status_of(log_directory_load(&log->home, true, &directory));
+    if (status != LOG_OK)
+        return status;
+    bool has_segments = directory.segment_count > 0;
+    log_directory_free(&directory);
+    return has_segments ? log__load(log, &plan, NULL) : LOG_NOT_FOUND;
+}
+
+static enum log_status make_directory(struct log *log)
+{
+    struct segment_list *list = NULL;
+    struct segment *segment = NULL;
+    enum file_status made = file_make_directory(log->env->files, log->path);
+    if (made != FILE_OK && made != FILE_EXISTS)
+        return log__status_of(made);
+    enum log_status status = made == FILE_EXISTS ? adopt_directory(log) : LOG_NOT_FOUND;
+    if (status == LOG_OK)
+        log->parent_dirty = true;
+    if (status != LOG_NOT_FOUND)
+        return status;
+    int64_t base = log__moment(log).end;
+    status = LOG_LIMIT;
+    list = segment_list_create(1);
+    segment = segment_create(base);
+    if (!list || !segment)
+        goto failed;
+    status = write_identity(log);
+    if (status == LOG_OK)
+        status = create_files(log, segment, segment_path_of, base);
+    if (status != LOG_OK)
+        goto failed;
+    list->items[0] = segment;
+    struct random random = log__random(log, base);
+    pthread_mutex_lock(&log->mutex);
+    segment->growth = segment_growth_begin(base, &log->config, clock_wall_ms(log->env->clock), &random);
+    log->directory_dirty = log->parent_dirty = true;
+    log->changed = true;
+    log->durable = (struct log_position){ base, base, 0 };
+    log__set_segments(log, list);
+    atomic_store_explicit(&log->state, LOG_OPEN, memory_order_release);
+    pthread_mutex_unlock(&log->mutex);
+    return LOG_OK;
+failed:
+    close_identity(log);
+    if (segment)
+        segment_destroy(segment);
+    free(list);
+    return status;
+}
+
+enum log_status log__open_shut(struct log *log)
+{
+    struct log_row row = log->row;
+    struct recovery_plan plan = { .durable = LOG_POSITION_OF_OFFSET(0),
+                                  .proven = row.end_offset,
+                                  .start_offset = row.start_offset };
+    char path[SEGMENT_PATH_MAX];
+    struct file_info info;
+    if (!log->host->may_open(log->host, 1, 1))
+        return LOG_LIMIT;
+    segment_path(&log->home, row.active_base, ".log", path);
+    enum file_status status = file_info(log->env->files, path, &info);
+    if (status == FILE_LIMIT)
+        return LOG_LIMIT;
+    if (status != FILE_OK || info.size != row.active_size) {
+        /* Somebody was here since: nothing that the row says can be relied on but what was acknowledged. */
+        note_warn("log.row_distrusted", "log=%s reason=files_differ", log->name);
+        plan.unclean = true;
+        plan.durable = LOG_POSITION_OF_OFFSET(row.end_offset);
+    }
+    return log__load(log, &plan, NULL);
+}
+
+/* The newest snapshot when it belongs to no segment: the next clean stop replaces it. */
+static int64_t newest_stray(struct log *log, const struct log_directory *directory)
+{
+    struct segment_list *list = log__segments(log);
+    int64_t offset = directory->snapshot_count ? directory->snapshots[directory->snapshot_count - 1] : -1;
+    return offset >= 0 && list->items[segment_list_find(list, offset)]->base_offset != offset ? offset : -1;
+}
+
+/* Before the first append of this process to files that were there before: the host may refuse, what a
+ * clean stop left unparsed behind the end goes, and the producers are needed from here on. */
+static enum log_status begin_changes(struct log *log)
+{
+    enum file_status status;
+    struct log_directory directory;
+    struct segment *active = log__active(log);
+    struct open_file *data = segment_data(active, &log->home, FILE_READ | FILE_WRITE, true, &status);
+    if (!data)
+        return log__status_of(status);
+    status = segment_tail_cut(data->file, active->growth.size);
+    if (status == FILE_OK && !log->producers_loaded) {
+        status = log_directory_load(&log->home, false, &directory);
+        if (status == FILE_OK) {
+            pthread_mutex_lock(&log->mutex);
+            enum log_status loaded = log__load_producers(log, directory.snapshots, directory.snapshot_count,
+                                                         log__moment(log).end);
+            log->producers_loaded = loaded == LOG_OK;
+            log->stray_snapshot = newest_stray(log, &directory);
+            pthread_mutex_unlock(&log->mutex);
+            log_directory_free(&directory);
+            if (loaded != LOG_OK)
+                return loaded;
+        }
+    }
+    if (status != FILE_OK)
+        return log__status_of(status);
+    atomic_store(&log->may_change, true);
+    return LOG_OK;
+}
+
+static enum log_status prepare(struct log *log)
+{
+    enum log_status status = log_health(log);
+    if (status == LOG_OK && log__state(log) == LOG_SHUT)
+        status = log__open_shut(log);
+    else if (status == LOG_OK && log__state(log) == LOG_ABSENT) {
+        status = make_directory(log);
+        log->producers_loaded |= status == LOG_OK;
+    }
+    if (status == LOG_OK && log__state(log) == LOG_ENDED)
+        status = LOG_CLOSED;
+    if (status == LOG_OK)
+        status = begin_changes(log);
+    pthread_mutex_lock(&log->mutex);
+    bool epochs_dirty = log->epochs_dirty;
+    pthread_mutex_unlock(&log->mutex);
+    if (status == LOG_OK && epochs_dirty)
+        status = log__save_epochs(log);
+    return status == LOG_OK ? make_spares(log) : status;
+}
+
+enum log_status log_prepare(struct log *log)
+{
+    enum log_status status = atomic_load(&log->may_change) ? LOG_OK : log->host->before_change(log->host, log);
+    if (status != LOG_OK)
+        return status;
+    pthread_mutex_lock(&log->prepare_mutex);
+    status = prepare(log);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    log->host->used(log->host, log);
+    return status == LOG_NOT_FOUND ? LOG_IO : status;
+}
+
+enum log_status log__save_epochs(struct log *log)
+{
+    char path[SEGMENT_PATH_MAX];
+    pthread_mutex_lock(&log->mutex);
+    slice text = leader_epochs_text(&log->epochs);
+    log->epochs_dirty = false;
+    pthread_mutex_unlock(&log->mutex);
+    if (slice_is_null(text))
+        return LOG_LIMIT;
+    segment_home_path(&log->home, CHECKPOINT_LEADER_EPOCH, path);
+    enum file_status status = file_replace(log->env->files, path, text);
+    free((void *)text.data);
+    if (status != FILE_OK) {
+        pthread_mutex_lock(&log->mutex);
+        log->epochs_dirty = true;
+        pthread_mutex_unlock(&log->mutex);
+    }
+    return log__status_of(status);
+}
+
+/* A job of this log; holds it until it has run. */
+struct log_job {
+    struct storage_job job;
+    struct log *log;
+};
+
+/* What a roll or a new epoch left to do. Failures are met again by log_prepare() or at the close. */
+static void run_job(struct storage_job *storage_job)
+{
+    struct log_job *job = (struct log_job *)storage_job;
+    struct log *log = job->log;
+    free(job);
+    pthread_mutex_lock(&log->prepare_mutex);
+    pthread_mutex_lock(&log->mutex);
+    log->job_pending = false;
+    bool epochs = log->epochs_dirty;
+    struct pending_snapshot *snapshot = log->snapshot;
+    log->snapshot = NULL;
+    bool alive = log__state(log) == LOG_OPEN && log_health(log) == LOG_OK;
+    pthread_mutex_unlock(&log->mutex);
+    if (alive) {
+        (void)make_spares(log);
+        if (epochs)
+            (void)log__save_epochs(log);
+        (void)log__write_snapshot(log, snapshot);
+    } else {
+        log__free_snapshot(snapshot);
+    }
+    pthread_mutex_unlock(&log->prepare_mutex);
+    pin_drop(&log->pin);
+}
+
+void log__submit_job(struct log *log)
+{
+    if (log->job_pending)
+        return;
+    struct log_job *job = malloc(sizeof *job);
+    if (!job)
+        return; /* an append that needs the result says BUSY, and log_prepare() does it */
+    job->job.run = run_job;
+    job->log = log;
+    log->job_pending = true;
+    pin_take(&log->pin);
+    log->env->submit(log->env, &job->job);
+}

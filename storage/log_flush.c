@@ -1,0 +1,332 @@
+/* Flushing a log, and closing it so that nothing is left to do: group commit's part, LRU, clean stop. */
+#include <stdlib.h>
+
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
+#include "storage/log_history.h"
+#include "storage/log_struct.h"
+#include "storage/producer_snapshot.h"
+#include "storage/producer_state.h"
+
+static void hold(struct log_flush *flush, struct open_file *file)
+{
+    check(flush->file_count < LOG_FLUSH_FILES_MAX);
+    pin_take(&file->pin);
+    flush->held[flush->file_count] = file;
+    flush->files[flush->file_count++] = file->file;
+}
+
+/* The index of the oldest segment that waits for a flush. */
+static size_t first_unflushed(const struct segment_list *list)
+{
+    size_t i = list->count - 1;
+    while (i > 0 && !list->items[i - 1]->flushed)
+        i--;
+    return i;
+}
+
+/* Files of sealed segments, then of the active one, as many as there is room for. */
+static void collect_segments(struct log *log, struct log_flush *out)
+{
+    struct segment_list *list = log__segments(log);
+    size_t i = first_unflushed(list);
+    for (; i + 1 < list->count && out->file_count + 3 < LOG_FLUSH_FILES_MAX; i++) {
+        struct segment *segment = list->items[i];
+        struct open_file *data = atomic_load(&segment->data);
+        enum file_status status;
+        if (!data)
+            data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &status);
+        if (!data)
+            break;
+        hold(out, data);
+        /* An index that could not be saved for lack of space or descriptors is tried again next time. */
+        if (segment_save_indexes(segment, &log->home, 0) == FILE_OK && segment->offsets.file) {
+            hold(out, segment->offsets.file);
+            hold(out, segment->times.file);
+        }
+    }
+    struct segment *next = list->items[i];
+    struct segment *previous = i > 0 ? list->items[i - 1] : NULL;
+    out->sealed_below = next->base_offset;
+    out->with_active = i + 1 == list->count;
+    if (out->with_active) {
+        struct log_moment m = log__moment(log);
+        out->end = (struct log_position){ m.end, m.end_base, m.end_position };
+        if (m.end > log->durable.offset && next->growth.size > 0)
+            hold(out, atomic_load(&next->data));
+    } else {
+        out->end = (struct log_position){ next->base_offset, previous ? previous->base_offset : -1,
+                                          previous ? atomic_load(&previous->size) : 0 };
+    }
+}
+
+bool log__flush_begin(struct log *log, struct log_flush *out)
+{
+    *out = (struct log_flush){ .log = log };
+    pthread_mutex_lock(&log->flush_mutex);
+    pthread_mutex_lock(&log->mutex);
+    log->is_data_dirty = log->is_names_dirty = false;
+    log->flush_due_ms = INT64_MAX;
+    if (log__state(log) != LOG_OPEN || log_health(log) != LOG_OK)
+        goto nothing;
+    for (size_t i = 0; i < 2; i++) {
+        if (log->new_files[i]) {
+            hold(out, log->new_files[i]);
+            pin_drop(&log->new_files[i]->pin);
+            log->new_files[i] = NULL;
+        }
+    }
+    collect_segments(log, out);
+    out->size = log->unflushed_size;
+    out->with_directory = log->directory_dirty;
+    out->with_parent = log->parent_dirty;
+    log->directory_dirty = log->parent_dirty = false;
+    if (out->with_directory)
+        out->directories[out->directory_count++] = log->path;
+    if (out->with_parent)
+        out->directories[out->directory_count++] = log->parent;
+    if (out->file_count == 0 && out->directory_count == 0)
+        goto nothing;
+    pthread_mutex_unlock(&log->mutex);
+    return true;
+nothing:
+    pthread_mutex_unlock(&log->mutex);
+    pthread_mutex_unlock(&log->flush_mutex);
+    return false;
+}
+
+/* Sealed segments whose files are all on the device need no descriptor and no index in memory. */
+static void release_sealed(struct log *log, const struct log_flush *flush)
+{
+    struct segment_list *list = log__segments(log);
+    for (size_t i = first_unflushed(list); i + 1 < list->count; i++) {
+        struct segment *segment = list->items[i];
+        bool saved = segment->offsets.saved_count == segment_index_count(&segment->offsets) &&
+                     segment->times.saved_count == segment_index_count(&segment->times);
+        if (segment->base_offset >= flush->sealed_below || !saved)
+            return;
+        segment->flushed = true;
+        segment_index_leave_to_disk(&segment->offsets, log->env->retire);
+        segment_index_leave_to_disk(&segment->times, log->env->retire);
+        segment_index_close_files(&segment->offsets, &log->home);
+        segment_index_close_files(&segment->times, &log->home);
+        open_file_retire(&log->home, atomic_exchange(&segment->data, NULL));
+    }
+}
+
+void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
+{
+    for (size_t i = 0; i < flush->file_count; i++)
+        pin_drop(&flush->held[i]->pin);
+    if (ok)
+        log__raise_durable(log, flush->end);
+    else
+        log__fail(log, LOG_IO);
+    pthread_mutex_lock(&log->mutex);
+    if (ok) {
+        if (log__state(log) == LOG_OPEN)
+            release_sealed(log, flush);
+        uint64_t size = flush->with_active ? flush->size : 0;
+        log->unflushed_size -= size;
+        if (size > 0)
+            log->host->wrote_back(log->host, size);
+        if (!flush->with_active)
+            log__note_names_dirty(log); /* there was not room for all files */
+    }
+    pthread_mutex_unlock(&log->mutex);
+    pthread_mutex_unlock(&log->flush_mutex);
+}
+
+/* Flushes until what is appended now is durable, or the log has failed. */
+static enum log_status flush_all(struct log *log)
+{
+    struct log_flush flush;
+    while (log__flush_begin(log, &flush)) {
+        enum file_status statuses[LOG_FLUSH_FILES_MAX + LOG_FLUSH_DIRECTORIES_MAX];
+        bool ok = true;
+        file_flush_group(log->env->files, flush.files, flush.file_count, flush.directories,
+                         flush.directory_count, statuses);
+        for (size_t i = 0; i < flush.file_count + flush.directory_count; i++)
+            ok &= statuses[i] == FILE_OK;
+        bool complete = flush.with_active;
+        log__flush_end(log, &flush, ok);
+        if (!ok)
+            return LOG_IO;
+        if (complete)
+            break;
+    }
+    return log_health(log);
+}
+
+enum log_status log_flush(struct log *log)
+{
+    enum log_status status = log->host->before_flush(log->host, log);
+    if (status != LOG_OK)
+        return status;
+    status = flush_all(log);
+    if (status == LOG_IO)
+        log->host->failed(log->host, log);
+    return status;
+}
+
+static void fill_row(struct log *log, struct log_row *row)
+{
+    struct log_moment m = log__moment(log);
+    struct segment_list *list = log__segments(log);
+    *row = (struct log_row){
+        .start_offset = m.start,
+        .end_offset = m.end,
+        .active_base = log__active(log)->base_offset,
+        .active_size = atomic_load(&log__active(log)->size),
+        .leader_epoch = m.leader_epoch,
+        .segment_count = (uint32_t)list->count,
+    };
+    for (size_t i = 0; i < list->count; i++)
+        row->size += atomic_load(&list->items[i]->size);
+}
+
+/* Indexes with their final entries, saved and flushed after the last change (disk-format 4.6, 10). */
+static enum log_status finish_indexes(struct log *log)
+{
+    struct segment_list *list = log__segments(log);
+    enum file_status status = FILE_OK;
+    for (size_t i = first_unflushed(list); i < list->count && status == FILE_OK; i++) {
+        struct segment *segment = list->items[i];
+        segment_add_final_time_entry(segment, log->env->retire);
+        status = segment_save_indexes(segment, &log->home, 0);
+        if (status == FILE_OK && segment->offsets.file)
+            status = file_flush(segment->offsets.file->file);
+        if (status == FILE_OK && segment->times.file)
+            status = file_flush(segment->times.file->file);
+    }
+    return log__status_of(status);
+}
+
+/* Replaces the snapshot of the stop before by one of this moment. */
+static enum log_status finish_snapshot(struct log *log)
+{
+    char name[PRODUCER_SNAPSHOT_NAME_SIZE], path[SEGMENT_PATH_MAX];
+    int64_t end = log__moment(log).end;
+    struct pending_snapshot *snapshot = log__take_snapshot(log, end);
+    if (!snapshot)
+        return LOG_LIMIT;
+    enum log_status status = log__write_snapshot(log, snapshot);
+    if (status == LOG_OK && log->stray_snapshot >= 0 && log->stray_snapshot != end) {
+        producer_snapshot_name(log->stray_snapshot, name);
+        segment_home_path(&log->home, name, path);
+        (void)file_unlink(log->env->files, path);
+    }
+    log->stray_snapshot = end == log__active(log)->base_offset ? -1 : end;
+    return status;
+}
+
+/* Brings the files to what Kafka expects of a clean stop. Under prepare_mutex; nothing appends. */
+static enum log_status finish_files(struct log *log)
+{
+    enum log_status status = flush_all(log);
+    log__drop_spares(log);
+    log__free_snapshot(log->snapshot);
+    log->snapshot = NULL;
+    if (status == LOG_OK)
+        status = finish_indexes(log);
+    if (status == LOG_OK)
+        status = finish_snapshot(log);
+    if (status == LOG_OK && log->epochs_dirty)
+        status = log__save_epochs(log);
+    if (status == LOG_OK)
+        status = log__status_of(file_flush_directory(log->env->files, log->path));
+    if (status == LOG_OK)
+        log->changed = false;
+    return status;
+}
+
+/* Takes the segments away from new readers and lets go of them once no reader can have them. */
+static void let_go(struct log *log, enum log_state state)
+{
+    struct segment_list *list = log__segments(log);
+    atomic_store_explicit(&log->state, (int)state, memory_order_release);
+    atomic_store_explicit(&log->segments, NULL, memory_order_release);
+    for (size_t i = 0; list && i < list->count; i++)
+        retire(log->env->retire, list->items[i], segment_destroy);
+    if (list)
+        retire(log->env->retire, list, free);
+    producer_state_destroy(log->producers);
+    log->producers = NULL;
+    log->producers_loaded = false;
+}
+
+enum log_status log__close(struct log *log, bool clean, struct log_row *row)
+{
+    enum log_status status = LOG_OK;
+    *row = (struct log_row){ .leader_epoch = -1 };
+    pthread_mutex_lock(&log->prepare_mutex);
+    if (clean && log__state(log) == LOG_OPEN) {
+        status = log_health(log);
+        if (status == LOG_OK && log->changed)
+            status = finish_files(log);
+    }
+    pthread_mutex_lock(&log->mutex);
+    if (log__state(log) == LOG_OPEN)
+        fill_row(log, row);
+    else if (log__state(log) == LOG_SHUT)
+        *row = log->row;
+    atomic_store_explicit(&log->health, LOG_CLOSED, memory_order_release);
+    let_go(log, LOG_ENDED);
+    pthread_mutex_unlock(&log->mutex);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return status;
+}
+
+/* Whether the LRU may have the files: nothing waits, nobody reads from them. Under the mutex. */
+static bool is_idle(struct log *log)
+{
+    struct segment_list *list = log__segments(log);
+    struct log_moment m = log__moment(log);
+    if (log__state(log) != LOG_OPEN || log_health(log) != LOG_OK || m.durable < m.end || log->is_names_dirty ||
+        log->directory_dirty || log->parent_dirty || log->new_files[0] || log->new_files[1] ||
+        log->job_pending || first_unflushed(list) + 1 != list->count)
+        return false;
+    for (size_t i = 0; i < list->count; i++) {
+        if (segment_is_pinned(list->items[i]) || atomic_load(&list->items[i]->quarantine))
+            return false; /* what is known of damage must not be forgotten */
+    }
+    return true;
+}
+
+bool log__close_files(struct log *log)
+{
+    bool closed = false;
+    if (pthread_mutex_trylock(&log->prepare_mutex) != 0)
+        return false;
+    pthread_mutex_lock(&log->mutex);
+    bool idle = is_idle(log);
+    bool changed = log->changed;
+    bool could_change = atomic_exchange(&log->may_change, false); /* appends now say BUSY */
+    pthread_mutex_unlock(&log->mutex);
+    if (idle && (!changed || finish_files(log) == LOG_OK)) {
+        pthread_mutex_lock(&log->mutex);
+        if (is_idle(log)) {
+            fill_row(log, &log->row);
+            let_go(log, LOG_SHUT);
+            closed = true;
+        }
+        pthread_mutex_unlock(&log->mutex);
+    }
+    if (!closed)
+        atomic_store(&log->may_change, could_change);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return closed;
+}
+
+void log__delete(struct log *log)
+{
+    pthread_mutex_lock(&log->prepare_mutex);
+    pthread_mutex_lock(&log->flush_mutex); /* a flush in progress ends first */
+    pthread_mutex_lock(&log->mutex);
+    atomic_store_explicit(&log->health, LOG_CLOSED, memory_order_release);
+    let_go(log, LOG_ENDED);
+    pthread_mutex_unlock(&log->mutex);
+    pthread_mutex_unlock(&log->flush_mutex);
+    log__drop_spares(log);
+    pthread_mutex_unlock(&log->prepare_mutex);
+}

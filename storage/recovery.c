@@ -1,0 +1,387 @@
+/* Opening the directory of a log: what is trusted, what is scanned, what is cut or quarantined. */
+#include "storage/recovery.h"
+
+#include <stdlib.h>
+
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
+#include "storage/log_directory.h"
+#include "storage/log_history.h"
+#include "storage/segment_load.h"
+#include "storage/segment_tail.h"
+
+/* One opening. */
+struct opening {
+    struct log *log;
+    const struct recovery_plan *plan;
+    struct log_directory directory;
+    struct segment_list *list;
+    struct log_recovery result;
+    int64_t end_offset;
+    size_t first_loaded; /* index of the first segment that was walked */
+};
+
+static void free_segments(struct segment_list *list)
+{
+    for (size_t i = 0; list && i < list->count; i++) {
+        if (list->items[i])
+            segment_destroy(list->items[i]);
+    }
+    free(list);
+}
+
+/* All segments of the directory with their sizes; indexes of all are taken to be on disk for now. */
+static enum log_status make_segments(struct opening *opening)
+{
+    struct log *log = opening->log;
+    size_t count = opening->directory.segment_count;
+    opening->list = segment_list_create(count);
+    if (!opening->list)
+        return LOG_LIMIT;
+    memset(opening->list->items, 0, count * sizeof opening->list->items[0]);
+    for (size_t i = 0; i < count; i++) {
+        const struct segment_files *files = &opening->directory.segments[i];
+        struct segment *segment = segment_create(files->base_offset);
+        char path[SEGMENT_PATH_MAX];
+        struct file_info info;
+        if (!segment)
+            return LOG_LIMIT;
+        opening->list->items[i] = segment;
+        segment_path(&log->home, files->base_offset, ".log", path);
+        enum file_status status = file_info(log->env->files, path, &info);
+        if (status != FILE_OK)
+            return log__status_of(status);
+        if (!info.is_regular || info.size > INT32_MAX) {
+            note_error("log.unusable", "log=%s file=%s reason=not_a_segment", log->name, path);
+            return LOG_IO;
+        }
+        atomic_store(&segment->size, (uint32_t)info.size);
+        atomic_store(&segment->written_from, (uint32_t)info.size);
+        atomic_store(&segment->offsets.disk_count, UINT32_MAX); /* as many as the file holds */
+        atomic_store(&segment->times.disk_count, UINT32_MAX);
+        atomic_store(&segment->offsets.on_disk, true);
+        atomic_store(&segment->times.on_disk, true);
+        segment->flushed = true;
+        atomic_store(&segment->sealed, true);
+    }
+    return LOG_OK;
+}
+
+/* Where walking begins: the last segment after a clean stop, else the one that holds the durable end. */
+static size_t first_to_load(const struct opening *opening)
+{
+    size_t last = opening->list->count - 1;
+    if (!opening->plan->unclean)
+        return last;
+    return segment_list_find(opening->list, opening->plan->durable.offset);
+}
+
+/* Whether the place of the durable end is known, and inside this segment as it is now. */
+static bool place_is_known(const struct opening *opening, const struct segment *segment)
+{
+    const struct log_position *durable = &opening->plan->durable;
+    return opening->plan->unclean && durable->segment_base == segment->base_offset &&
+           durable->position <= atomic_load(&((struct segment *)segment)->size);
+}
+
+/* Removes the files of segments from index on, the last one first: should the power fail in between, what
+ * is left is still torn at the same place. */
+static enum log_status drop_segments_from(struct opening *opening, size_t index)
+{
+    static const char *const suffixes[] = { ".log", ".index", ".timeindex", ".txnindex" };
+    struct log *log = opening->log;
+    if (index >= opening->list->count)
+        return LOG_OK;
+    for (size_t i = opening->list->count; i > index; i--) {
+        struct segment *segment = opening->list->items[i - 1];
+        note_warn("log.segment_dropped", "log=%s base_offset=%lld size=%u reason=behind_torn_tail", log->name,
+                  (long long)segment->base_offset, atomic_load(&segment->size));
+        opening->result.cut_size += atomic_load(&segment->size);
+        for (size_t k = 0; k < sizeof suffixes / sizeof suffixes[0]; k++) {
+            char path[SEGMENT_PATH_MAX];
+            segment_path(&log->home, segment->base_offset, suffixes[k], path);
+            enum file_status status = file_unlink(log->env->files, path);
+            if (status != FILE_OK && status != FILE_NOT_FOUND)
+                return log__status_of(status);
+        }
+        segment_destroy(segment);
+        opening->list->items[i - 1] = NULL;
+        opening->list->count = i - 1;
+    }
+    return log__status_of(file_flush_directory(log->env->files, log->path));
+}
+
+/* Offsets that were durable and are in no file any more must neither be given out again nor answered
+ * as if they were empty. */
+static enum log_status quarantine_hole(struct opening *opening, struct segment *segment, int64_t first,
+                                       int64_t next)
+{
+    uint32_t size = atomic_load(&segment->size);
+    note_error("log.quarantined", "log=%s first_offset=%lld next_offset=%lld reason=missing",
+               opening->log->name, (long long)first, (long long)next);
+    opening->result.quarantined_count++;
+    return segment_add_quarantine(segment, opening->log->env->retire,
+                                  (struct quarantine_range){ first, next, size, size })
+               ? LOG_OK
+               : LOG_LIMIT;
+}
+
+static enum log_status load_one(struct opening *opening, size_t i, struct segment_load *load)
+{
+    const struct recovery_plan *plan = opening->plan;
+    struct segment *segment = opening->list->items[i];
+    bool known = place_is_known(opening, segment);
+    uint32_t size = atomic_load(&segment->size);
+    *load = (struct segment_load){
+        .log = opening->log,
+        .segment = segment,
+        .trusted_size = plan->unclean ? (known ? plan->durable.position : 0) : size,
+        .checked_from = plan->unclean ? (known ? plan->durable.position : 0) : UINT32_MAX,
+        .next_base = i + 1 < opening->list->count ? opening->list->items[i + 1]->base_offset : INT64_MAX,
+        .proven = plan->proven,
+    };
+    atomic_store(&segment->offsets.on_disk, false);
+    atomic_store(&segment->times.on_disk, false);
+    enum log_status status = segment_load(load);
+    opening->result.scanned_size += load->scanned_size;
+    opening->result.quarantined_count += load->quarantined_count;
+    return status;
+}
+
+/* Cuts what follows kept_size. After a clean stop no byte is changed: log_prepare() cuts before it appends. */
+static enum log_status cut(struct opening *opening, struct segment *segment, uint32_t kept_size)
+{
+    uint32_t size = atomic_load(&segment->size);
+    enum file_status status = FILE_OK;
+    if (size == kept_size)
+        return LOG_OK;
+    note_warn("log.tail_cut", "log=%s segment=%lld position=%u size=%u reason=torn_batch", opening->log->name,
+              (long long)segment->base_offset, kept_size, size - kept_size);
+    opening->result.cut_size += size - kept_size;
+    atomic_store(&segment->size, kept_size);
+    if (opening->plan->unclean)
+        status = segment_tail_cut(atomic_load(&segment->data)->file, kept_size);
+    return log__status_of(status);
+}
+
+/* Walks segments from first_loaded on and decides on what is torn. */
+static enum log_status load_segments(struct opening *opening)
+{
+    const struct recovery_plan *plan = opening->plan;
+    bool ours = plan->unclean && plan->durable.segment_base >= 0;
+    enum log_status status = LOG_OK;
+    opening->first_loaded = first_to_load(opening);
+    for (size_t i = opening->first_loaded; i < opening->list->count && status == LOG_OK; i++) {
+        struct segment_load load;
+        struct segment *segment = opening->list->items[i];
+        status = load_one(opening, i, &load);
+        if (status != LOG_OK)
+            return status;
+        /* Without the cleaner's gaps, a segment that ends early was cut by the power, at a batch. */
+        bool gap = ours && load.next_base != INT64_MAX && load.next_offset < load.next_base;
+        if (load.is_torn || (gap && load.next_offset >= plan->proven))
+            status = drop_segments_from(opening, i + 1);
+        if (status == LOG_OK)
+            status = cut(opening, segment, load.kept_size);
+        bool is_last = i + 1 == opening->list->count;
+        int64_t next = is_last ? INT64_MAX : opening->list->items[i + 1]->base_offset;
+        if (plan->proven != INT64_MAX && plan->proven < next)
+            next = plan->proven;
+        if (status == LOG_OK && (is_last || gap) && next != INT64_MAX && load.next_offset < next) {
+            status = quarantine_hole(opening, segment, load.next_offset, next);
+            load.next_offset = next;
+        }
+        opening->end_offset = load.next_offset;
+    }
+    return status;
+}
+
+/* A sealed segment whose index file is missing gets a new one, as Kafka makes one. */
+static enum log_status load_missing_indexes(struct opening *opening)
+{
+    enum log_status status = LOG_OK;
+    for (size_t i = 0; i < opening->first_loaded && status == LOG_OK; i++) {
+        const struct segment_files *files = &opening->directory.segments[i];
+        struct segment *segment = opening->list->items[i];
+        struct segment_load load = {
+            .log = opening->log,
+            .segment = segment,
+            .checked_from = UINT32_MAX,
+            .next_base = opening->list->items[i + 1]->base_offset,
+            .proven = INT64_MAX,
+        };
+        if (files->has_offset_index && files->has_time_index)
+            continue;
+        note_warn("log.index_rebuilt", "log=%s base_offset=%lld reason=missing", opening->log->name,
+                  (long long)segment->base_offset);
+        atomic_store(&segment->offsets.on_disk, false);
+        atomic_store(&segment->times.on_disk, false);
+        status = segment_load(&load);
+        segment_seal(segment, opening->log->env->retire);
+        opening->log->changed = true; /* saved at the next flush or close */
+    }
+    return status;
+}
+
+/* Everything that was kept is on the device before anything relies on it. */
+static enum log_status flush_kept(struct opening *opening)
+{
+    struct log *log = opening->log;
+    enum file_status status = FILE_OK;
+    for (size_t i = opening->first_loaded; i < opening->list->count && status == FILE_OK; i++) {
+        struct segment *segment = opening->list->items[i];
+        status = file_flush(atomic_load(&segment->data)->file);
+        if (status == FILE_OK)
+            status = segment_save_indexes(segment, &log->home, 0);
+        if (i + 1 == opening->list->count || status != FILE_OK)
+            continue;
+        status = file_flush(segment->offsets.file->file);
+        if (status == FILE_OK)
+            status = file_flush(segment->times.file->file);
+        segment_index_leave_to_disk(&segment->offsets, log->env->retire);
+        segment_index_leave_to_disk(&segment->times, log->env->retire);
+        segment->flushed = true;
+        segment_close_files(segment, &log->home);
+    }
+    if (status == FILE_OK)
+        status = file_flush_directory(log->env->files, log->path);
+    if (status == FILE_OK)
+        status = file_flush_directory(log->env->files, log->parent);
+    return log__status_of(status);
+}
+
+/* A directory without any .log: the first segment is made here, as Kafka does. */
+static enum log_status make_first_segment(struct opening *opening)
+{
+    int64_t base = opening->plan->start_offset > 0 ? opening->plan->start_offset : 0;
+    if (opening->plan->durable.offset > base)
+        base = opening->plan->durable.offset; /* offsets that were given out are not given out again */
+    char path[SEGMENT_PATH_MAX];
+    struct file *file;
+    segment_path(&opening->log->home, base, ".log", path);
+    enum file_status status =
+        file_open(opening->log->env->files, path, FILE_READ | FILE_WRITE | FILE_CREATE, &file);
+    if (status != FILE_OK)
+        return log__status_of(status);
+    file_close(file);
+    opening->directory.segments[0] = (struct segment_files){ base, false, false };
+    opening->directory.segment_count = 1;
+    return LOG_OK;
+}
+
+static void publish(struct opening *opening)
+{
+    struct log *log = opening->log;
+    struct segment_list *list = opening->list;
+    struct segment *active = list->items[list->count - 1];
+    int64_t start = list->items[0]->base_offset;
+    if (opening->plan->start_offset > start)
+        start = opening->plan->start_offset;
+    struct log_moment m = {
+        .start = start,
+        .stable = opening->end_offset,
+        .high_watermark = opening->end_offset,
+        .high_watermark_base = active->base_offset,
+        .high_watermark_position = active->growth.size,
+        .durable = opening->end_offset,
+        .end = opening->end_offset,
+        .end_base = active->base_offset,
+        .end_position = active->growth.size,
+        .leader_epoch = opening->end_offset > start ? leader_epochs_at(&log->epochs, opening->end_offset - 1) : -1,
+    };
+    log->durable = (struct log_position){ m.end, m.end_base, m.end_position };
+    log__publish(log, &m);
+    atomic_store_explicit(&log->state, LOG_OPEN, memory_order_release);
+}
+
+static enum log_status open_directory(struct opening *opening)
+{
+    struct log *log = opening->log;
+    enum log_status status = LOG_OK;
+    if (opening->directory.segment_count == 0)
+        status = make_first_segment(opening);
+    if (status == LOG_OK)
+        status = make_segments(opening);
+    if (status == LOG_OK)
+        status = load_segments(opening);
+    if (status == LOG_OK)
+        status = load_missing_indexes(opening);
+    if (status != LOG_OK)
+        return status;
+    struct segment *active = opening->list->items[opening->list->count - 1];
+    for (size_t i = opening->first_loaded; i + 1 < opening->list->count; i++)
+        segment_seal(opening->list->items[i], log->env->retire);
+    atomic_store(&active->sealed, false);
+    active->flushed = false;
+    if (opening->end_offset < opening->plan->start_offset)
+        opening->end_offset = opening->plan->start_offset;
+    if (opening->plan->unclean)
+        status = flush_kept(opening);
+    return status;
+}
+
+enum log_status log__load(struct log *log, const struct recovery_plan *plan, struct log_recovery *out)
+{
+    struct opening opening = { .log = log, .plan = plan };
+    enum log_status status = log__status_of(log_directory_load(&log->home, plan->unclean, &opening.directory));
+    if (status != LOG_OK)
+        return status;
+    status = open_directory(&opening);
+    if (status != LOG_OK)
+        goto failed;
+    pthread_mutex_lock(&log->mutex);
+    atomic_store_explicit(&log->segments, opening.list, memory_order_release);
+    int64_t start = plan->start_offset > opening.list->items[0]->base_offset ? plan->start_offset
+                                                                              : opening.list->items[0]->base_offset;
+    status = log__load_epochs(log, start, opening.end_offset);
+    if (status == LOG_OK && plan->unclean)
+        status = log__load_producers(log, opening.directory.snapshots, opening.directory.snapshot_count,
+                                     opening.end_offset);
+    if (status == LOG_OK)
+        publish(&opening);
+    else
+        atomic_store_explicit(&log->segments, NULL, memory_order_release);
+    pthread_mutex_unlock(&log->mutex);
+    if (status != LOG_OK)
+        goto failed;
+    log_directory_free(&opening.directory);
+    opening.result.epoch_must_rise =
+        !log_is_durable_mode(log) && (opening.result.cut_size > 0 || opening.end_offset > plan->durable.offset);
+    if (out)
+        *out = opening.result;
+    return LOG_OK;
+failed:
+    free_segments(opening.list);
+    log_directory_free(&opening.directory);
+    return status;
+}
+
+enum log_status log__open_clean(struct log *log, int64_t start_offset)
+{
+    struct recovery_plan plan = { .durable = LOG_POSITION_OF_OFFSET(0),
+                                  .proven = INT64_MAX,
+                                  .start_offset = start_offset };
+    pthread_mutex_lock(&log->prepare_mutex);
+    enum log_status status = log__load(log, &plan, NULL);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return status;
+}
+
+enum log_status log__recover(struct log *log, struct log_position durable, int64_t start_offset,
+                             struct log_recovery *out)
+{
+    struct recovery_plan plan = { .unclean = true,
+                                  .durable = durable,
+                                  .proven = durable.offset,
+                                  .start_offset = start_offset };
+    struct log_recovery unused;
+    pthread_mutex_lock(&log->prepare_mutex);
+    enum log_status status = log__load(log, &plan, out ? out : &unused);
+    if (status == LOG_OK) {
+        log->changed = true;
+        if (log->epochs_dirty)
+            status = log__save_epochs(log);
+    }
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return status;
+}
