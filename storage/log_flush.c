@@ -253,6 +253,9 @@ static void let_go(struct log *log, enum log_state state)
     producer_state_destroy(log->producers);
     log->producers = NULL;
     log->producers_loaded = false;
+    if (log->unflushed_size > 0)
+        log->host->wrote_back(log->host, log->unflushed_size);
+    log->unflushed_size = 0;
 }
 
 enum log_status log__close(struct log *log, bool clean, struct log_row *row)

@@ -356,6 +356,81 @@ failed:
     return status;
 }
 
+/* Puts the index entries that a walk made into the segment, when it is sealed. The active one's are right. */
+static enum log_status take_entries(struct log *log, struct segment *segment, struct segment *walked)
+{
+    bool ok = true;
+    pthread_mutex_lock(&log->mutex);
+    if (atomic_load(&segment->sealed)) {
+        struct index_block *offsets = atomic_load(&walked->offsets.block), *times = atomic_load(&walked->times.block);
+        ok = segment_index_assign(&segment->offsets, log->env->retire, offsets ? offsets->bytes : NULL,
+                                  segment_index_count(&walked->offsets)) &&
+             segment_index_assign(&segment->times, log->env->retire, times ? times->bytes : NULL,
+                                  segment_index_count(&walked->times));
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return ok ? LOG_OK : LOG_LIMIT;
+}
+
+/* Quarantines what the scan stands before, up to the next good batch. */
+static bool quarantine_ahead(struct log *log, struct segment *segment, struct segment_scan *scan, int64_t next_base)
+{
+    struct quarantine_range range = { scan->expected, next_base, (uint32_t)scan->position, (uint32_t)scan->limit };
+    struct segment_scan ahead = *scan;
+    if (segment_scan_resync(&ahead)) {
+        range.end_position = (uint32_t)ahead.position;
+        if (segment_scan_next(&ahead) != SCAN_BATCH)
+            return false;
+        range.next = ahead.head.base_offset;
+    }
+    scan->buffer_size = 0;
+    scan->expected = range.next;
+    scan->position = range.end_position;
+    note_error("log.quarantined", "log=%s first_offset=%lld next_offset=%lld position=%u segment=%lld", log->name,
+               (long long)range.first, (long long)range.next, range.position, (long long)segment->base_offset);
+    return range.first >= range.next || segment_add_quarantine(segment, log->env->retire, range);
+}
+
+enum log_status log__examine(struct log *log, struct segment *segment, int64_t next_base)
+{
+    enum file_status file_status;
+    struct segment_scan scan;
+    struct segment_entries entries;
+    struct log_moment m = log__moment(log);
+    uint32_t limit = segment->base_offset == m.end_base ? m.end_position : atomic_load(&segment->size);
+    struct open_file *data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &file_status);
+    if (!data)
+        return log__status_of(file_status);
+    struct segment *walked = segment_create(segment->base_offset);
+    if (!walked || !segment_scan_begin(&scan, data->file, 0, limit, segment->base_offset, true)) {
+        if (walked)
+            segment_destroy(walked);
+        return LOG_LIMIT;
+    }
+    note_warn("log.examined", "log=%s base_offset=%lld reason=odd_read", log->name,
+              (long long)segment->base_offset);
+    scan.bound = segment->base_offset == m.end_base ? m.end : next_base;
+    enum log_status status = LOG_OK;
+    while (status == LOG_OK) {
+        enum scan_result result = segment_scan_next(&scan);
+        if (result == SCAN_END)
+            break;
+        if (result == SCAN_BATCH) {
+            walked->growth.size = (uint32_t)scan.batch_position;
+            segment_growth_add(&walked->growth, &scan.head, &log->config, &entries);
+            segment_add_entries(walked, log->env->retire, &entries);
+        } else if (result == SCAN_IO || !quarantine_ahead(log, segment, &scan, scan.bound)) {
+            status = LOG_IO;
+        }
+    }
+    segment_scan_end(&scan);
+    segment_add_final_time_entry(walked, log->env->retire);
+    if (status == LOG_OK)
+        status = take_entries(log, segment, walked);
+    segment_destroy(walked);
+    return status;
+}
+
 enum log_status log__open_clean(struct log *log, int64_t start_offset)
 {
     struct recovery_plan plan = { .durable = LOG_POSITION_OF_OFFSET(0),
