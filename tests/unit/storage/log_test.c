@@ -47,7 +47,7 @@ START_TEST(records_come_back_over_many_segments)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         ck_assert_int_eq(rig_read_all(rig, sizes[i]), 300);
     ck_assert(rig_check_indexes(rig, false));
-    log_rig_flush(rig);
+    while (log_rig_flush(rig)) {} /* a group takes so many files at a time */
     ck_assert_int_eq(log_offsets(rig->log).durable, 300);
     ck_assert_int_eq(rig_read_all(rig, 1000), 300);
     struct log_row row;
