@@ -30,8 +30,9 @@ enum compress_status decompressor_read(struct decompressor *decompressor, void *
 void decompressor_close(struct decompressor *decompressor);
 
 /* Compresses all of input into memory of the arena. level 0: the codec's default; snappy has
- * none. Snappy is written in xerial framing (what Java and sarama write). (zlib owns the name compress.) */
-enum compress_status compress_bytes(enum codec codec, int level, slice input, struct arena *arena, slice *out);
+ * none. Snappy is written in xerial framing (what Java and sarama write). (compress is zlib's name.) */
+enum compress_status compress_bytes(enum codec codec, int level, slice input, struct arena *arena,
+                                    slice *out);
 
 /* Bytes that input claims to decompress to, as far as that is known cheaply; at least its own size.
  * For decisions where to work; never trusted for memory. */

@@ -46,7 +46,8 @@ static enum compress_status zstd_read(struct decompressor *decompressor, uint8_t
         size_t before = to.pos;
         size_t hint = ZSTD_decompressStream(decompressor->zstd, &to, &from);
         if (ZSTD_isError(hint)) {
-            status = ZSTD_getErrorCode(hint) == ZSTD_error_memory_allocation ? COMPRESS_NO_MEMORY : COMPRESS_CORRUPT;
+            status = ZSTD_getErrorCode(hint) == ZSTD_error_memory_allocation ? COMPRESS_NO_MEMORY
+                                                                             : COMPRESS_CORRUPT;
             break;
         }
         decompressor->inside = hint != 0;

@@ -50,12 +50,14 @@ static const char batch_b[] = "0000000000000002 00000042 00000000 02 26eafeb9 00
                               "0000018bcfe56864 0000000000000fa1 0007 ffffffff 00000001 "
                               "20 00 00 00 08 0000 0001 0c 0000 00000003 00";
 /* facts: disk format, appendix A. */
-static const char commit_marker[] = "000000000000000a 00000042 00000003 02 a1ac499f 0030 00000000 0000018bcfe56800 "
-                                    "0000018bcfe56800 00000000000003e8 0000 ffffffff 00000001 "
-                                    "20 00 00 00 08 00000001 0c 000000000000 00";
-static const char feature_level[] = "0000000000000001 0000004f 00000000 02 7b4e0140 0000 00000000 0000018bcfe56800 "
-                                    "0000018bcfe56800 ffffffffffffffff ffff ffffffff 00000001 3a 00 00 00 01 2e "
-                                    "01 0c 00 11 6d657461646174612e76657273696f6e 0019 00 00";
+static const char commit_marker[] =
+    "000000000000000a 00000042 00000003 02 a1ac499f 0030 00000000 0000018bcfe56800 "
+    "0000018bcfe56800 00000000000003e8 0000 ffffffff 00000001 "
+    "20 00 00 00 08 00000001 0c 000000000000 00";
+static const char feature_level[] =
+    "0000000000000001 0000004f 00000000 02 7b4e0140 0000 00000000 0000018bcfe56800 "
+    "0000018bcfe56800 ffffffffffffffff ffff ffffffff 00000001 3a 00 00 00 01 2e "
+    "01 0c 00 11 6d657461646174612e76657273696f6e 0019 00 00";
 
 static struct batch_view view_of(slice bytes)
 {
@@ -168,8 +170,8 @@ START_TEST(headers_that_are_no_batch)
 {
     static const struct {
         const char *what;
-        size_t size;     /* bytes given of batch A */
-        int32_t length;  /* 0: as it is */
+        size_t size;    /* bytes given of batch A */
+        int32_t length; /* 0: as it is */
         uint8_t magic;
         enum batch_status status;
         size_t needed;
@@ -201,7 +203,8 @@ START_TEST(headers_that_are_no_batch)
         uint8_t *exact = malloc(rows[i].size + 1);
         memcpy(exact, data, rows[i].size);
         struct batch_view batch;
-        ck_assert_msg(batch_view(slice_of(exact, rows[i].size), &batch) == rows[i].status, "%s", rows[i].what);
+        ck_assert_msg(batch_view(slice_of(exact, rows[i].size), &batch) == rows[i].status, "%s",
+                      rows[i].what);
         ck_assert_msg(batch.size == rows[i].needed, "%s: %zu", rows[i].what, batch.size);
         free(exact);
     }
@@ -275,7 +278,8 @@ static struct batch_view random_batch(uint64_t seed, int record_count, size_t va
             value[at] = (uint8_t)('a' + i % 26); /* so that it compresses */
         char key[16];
         snprintf(key, sizeof key, "key-%d", i);
-        struct record_header headers[2] = { { SLICE_LITERAL("a"), SLICE_NULL }, { SLICE_LITERAL(""), SLICE_LITERAL("b") } };
+        struct record_header headers[2] = { { SLICE_LITERAL("a"), SLICE_NULL },
+                                            { SLICE_LITERAL(""), SLICE_LITERAL("b") } };
         ck_assert(batch_builder_add(builder, NOW_MS + i * 7 - 100,
                                     random_below(&random, 4) ? slice_of_string(key) : SLICE_NULL,
                                     random_below(&random, 9) ? slice_of(value, size) : SLICE_NULL, headers,
@@ -373,9 +377,9 @@ END_TEST
 struct change {
     const char *what;
     enum { HEADER8, HEADER16, HEADER32, HEADER64, RECORDS } kind;
-    size_t position;      /* in the header */
-    int64_t value;        /* for the header */
-    const char *records;  /* or the whole payload in hex */
+    size_t position;     /* in the header */
+    int64_t value;       /* for the header */
+    const char *records; /* or the whole payload in hex */
     enum batch_status status;
     int error_count;
     int error_index;
@@ -431,9 +435,10 @@ static const struct change changes[] = {
     { "null header key", RECORDS, 0, 0, R0 R1 "12 00 04 04 01 02 76 02 01 01", BATCH_INVALID, 0, 0 },
     { "empty header key, null value", RECORDS, 0, 0, R0 R1 "12 00 04 04 01 02 76 02 00 01", BATCH_OK, 0, 0 },
     { "header value size -2", RECORDS, 0, 0, R0 R1 "12 00 04 04 01 02 76 02 00 03", BATCH_INVALID, 0, 0 },
-    { "header value beyond the record", RECORDS, 0, 0, R0 R1 "12 00 04 04 01 02 76 02 00 02", BATCH_INVALID, 0, 0 },
-    { "timestamp varlong of eleven bytes", RECORDS, 0, 0,
-      R0 R1 "22 00 ffffffffffffffffffff01 04 01 02 76 00", BATCH_INVALID, 0, 0 },
+    { "header value beyond the record", RECORDS, 0, 0, R0 R1 "12 00 04 04 01 02 76 02 00 02", BATCH_INVALID,
+      0, 0 },
+    { "timestamp varlong of eleven bytes", RECORDS, 0, 0, R0 R1 "22 00 ffffffffffffffffffff01 04 01 02 76 00",
+      BATCH_INVALID, 0, 0 },
     { "a record beyond the future limit", RECORDS, 0, 0, R0 "16 00 808abb0d 02 02 6b 02 76 00" R2,
       BATCH_INVALID_TIMESTAMP, 1, 1 },
     { "timestamp that wraps around", RECORDS, 0, 0, R0 R1 "20 00 feffffffffffffffff01 04 01 02 76 00",
@@ -493,7 +498,8 @@ START_TEST(what_validation_refuses)
         return;
     for (int codec = CODEC_GZIP; codec < CODEC_COUNT; codec++) {
         struct batch_view compressed;
-        ck_assert_int_eq(batch_recompress(&batch, (enum codec)codec, 0, &arena, OUTPUT_MAX, &compressed), BATCH_OK);
+        ck_assert_int_eq(batch_recompress(&batch, (enum codec)codec, 0, &arena, OUTPUT_MAX, &compressed),
+                         BATCH_OK);
         assert_verdict(change, &compressed, codec_name((enum codec)codec));
     }
 }
@@ -509,7 +515,8 @@ START_TEST(crc_and_attributes_of_records)
     ck_assert_int_eq(batch_validate(&batch, &rules, &arena, &verdict), BATCH_CORRUPT);
 
     /* A codec in a record's attributes: nobody looks at them in a plain batch. */
-    static const struct change coded = { "codec", RECORDS, 0, 0, R0 "10 01 02 02 02 6b 02 76 00" R2, BATCH_OK, 0, 0 };
+    static const struct change coded = { "codec",  RECORDS, 0, 0, R0 "10 01 02 02 02 6b 02 76 00" R2,
+                                         BATCH_OK, 0,       0 };
     batch = view_of(changed_batch(&coded));
     ck_assert_int_eq(batch_validate(&batch, &rules, &arena, &verdict), BATCH_OK);
     struct batch_view compressed;
@@ -554,8 +561,10 @@ START_TEST(timestamps)
         int64_t max_timestamp; /* stored */
     } rows[] = {
         { "now", NOW_MS, false, false, INT64_MAX, HOUR_MS, BATCH_OK, NOW_MS },
-        { "at the future limit", NOW_MS + HOUR_MS, false, false, INT64_MAX, HOUR_MS, BATCH_OK, NOW_MS + HOUR_MS },
-        { "past the future limit", NOW_MS + HOUR_MS + 1, false, false, INT64_MAX, HOUR_MS, BATCH_INVALID_TIMESTAMP, 0 },
+        { "at the future limit", NOW_MS + HOUR_MS, false, false, INT64_MAX, HOUR_MS, BATCH_OK,
+          NOW_MS + HOUR_MS },
+        { "past the future limit", NOW_MS + HOUR_MS + 1, false, false, INT64_MAX, HOUR_MS,
+          BATCH_INVALID_TIMESTAMP, 0 },
         { "at the past limit", NOW_MS - 10, false, false, 10, HOUR_MS, BATCH_OK, NOW_MS - 10 },
         { "before the past limit", NOW_MS - 11, false, false, 10, HOUR_MS, BATCH_INVALID_TIMESTAMP, 0 },
         { "no timestamp", -1, false, false, 10, 10, BATCH_OK, -1 },
@@ -567,9 +576,11 @@ START_TEST(timestamps)
         { "largest, the future open", INT64_MAX, false, false, INT64_MAX, INT64_MAX, BATCH_OK, INT64_MAX },
         { "append time of the topic", 5, false, true, 10, 10, BATCH_OK, NOW_MS },
         { "append time of both", NOW_MS, true, true, INT64_MAX, HOUR_MS, BATCH_INVALID_TIMESTAMP, 0 },
-        { "append time of the producer alone", NOW_MS - 3, true, false, INT64_MAX, HOUR_MS, BATCH_OK, NOW_MS - 3 },
+        { "append time of the producer alone", NOW_MS - 3, true, false, INT64_MAX, HOUR_MS, BATCH_OK,
+          NOW_MS - 3 },
         { "the same without a timestamp", -1, true, false, INT64_MAX, HOUR_MS, BATCH_INVALID_TIMESTAMP, 0 },
-        { "the same in the future", NOW_MS + 2 * HOUR_MS, true, false, INT64_MAX, HOUR_MS, BATCH_INVALID_TIMESTAMP, 0 },
+        { "the same in the future", NOW_MS + 2 * HOUR_MS, true, false, INT64_MAX, HOUR_MS,
+          BATCH_INVALID_TIMESTAMP, 0 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct batch_builder_options options = plain_options();
@@ -591,7 +602,8 @@ START_TEST(timestamps)
         batch_set_timestamps(&batch, &rules, &verdict);
         batch = view_of(slice_of(batch.data, batch.size));
         ck_assert_msg(batch_crc_ok(&batch), "%s", rows[i].what);
-        ck_assert_msg(batch.max_timestamp == rows[i].max_timestamp, "%s: %lld", rows[i].what, (long long)batch.max_timestamp);
+        ck_assert_msg(batch.max_timestamp == rows[i].max_timestamp, "%s: %lld", rows[i].what,
+                      (long long)batch.max_timestamp);
         bool bit = batch.attributes & BATCH_ATTRIBUTE_LOG_APPEND_TIME;
         ck_assert_msg(bit == rows[i].log_append_time, "%s", rows[i].what);
         ck_assert_msg(!batch_set_timestamps(&batch, &rules, &verdict), "%s: twice", rows[i].what);
