@@ -17,8 +17,9 @@ enum compress_status {
 
 /* A stream of decompressed bytes. Codec states come from a per-thread pool, so that steady traffic
  * does not reach malloc. snappy: raw or xerial framing, told apart by its magic; lz4: frames,
- * with the checksums checked; zstd: window at most 8 MiB, no dictionaries; gzip: members follow one
- * another, trailing garbage is corrupt. */
+ * with the checksums checked; zstd: window at most 128 MiB (what Java's levels 20-22 declare; memory
+ * is touched only as output comes), no dictionaries; gzip: members follow one another, trailing
+ * garbage is corrupt. */
 struct decompressor;
 
 /* input is borrowed until close; output_max bounds the sum of all reads. NULL: no memory. */

@@ -163,6 +163,7 @@ struct log_rig *log_rig_create(struct file_double *disk)
     struct file_system *files = file_double_system(disk);
     enum file_status status = file_make_directory(files, RIG_DIRECTORY);
     check(status == FILE_OK || status == FILE_EXISTS);
+    check(file_flush_directory(files, "/") == FILE_OK);
     return create(disk, files, RIG_DIRECTORY);
 }
 

@@ -374,9 +374,9 @@ START_TEST(zstd_frames)
     slice packed = zstd_stream(input, 21, NULL);
     assert_decompresses(CODEC_ZSTD, packed, input);
     ck_assert_uint_ge(compress_decoded_size_guess(CODEC_ZSTD, packed), input.size);
-    assert_decompresses(CODEC_ZSTD, zstd_stream(input, 23, NULL), input);
-    ck_assert_msg(status_of(CODEC_ZSTD, zstd_stream(input, 24, NULL)) == COMPRESS_CORRUPT,
-                  "window of 16 MiB");
+    assert_decompresses(CODEC_ZSTD, zstd_stream(input, 27, NULL), input);
+    ck_assert_msg(status_of(CODEC_ZSTD, zstd_stream(input, 28, NULL)) == COMPRESS_CORRUPT,
+                  "window of 256 MiB");
     /* Raw content serves as dictionary and leaves no id: its matches point before the frame. */
     slice text = SLICE_LITERAL("a dictionary that nobody has told us, a dictionary that nobody has");
     ck_assert_msg(status_of(CODEC_ZSTD, zstd_stream(text, 20, "a dictionary that nobody has told us")) ==

@@ -166,6 +166,53 @@ START_TEST(golden_records_are_read)
 }
 END_TEST
 
+/* Three records, k0 to k2 of the same value, as Kafka 4.2's MemoryRecordsBuilder writes them. */
+static const struct {
+    const char *what;
+    const char *bytes;
+} java_batches[] = {
+    { "gzip", "000000000000000000000066ffffffff02a23513b10001000000020000018bcfe568000000018bcfe568"
+              "02ffffffffffffffffffffffffffff000000031f8b08000000000000ffb363606060c936d02b4bcc294d"
+              "55c02019ec18989858b20df1c8b3b0b0641be1940700555dd61060000000" },
+    { "snappy", "00000000000000000000006dffffffff0263842fdd0002000000020000018bcfe568000000018bcfe568"
+                "02ffffffffffffffffffffffffffff0000000382534e415050590000000001000000010000002860343e"
+                "000000046b302e76616c7565204206001c003e000202046b316a2000100404046b32622000" },
+    { "lz4", "00000000000000000000006cffffffff024fb546d50003000000020000018bcfe568000000018bcfe568"
+             "02ffffffffffffffffffffffffffff0000000304224d186040822c000000ed3e000000046b302e76616c"
+             "75652006008f003e000202046b312000085f0404046b3220000150616c75650000000000" },
+    { "zstd", "000000000000000000000063ffffffff0266e81ee00004000000020000018bcfe568000000018bcfe568"
+              "02ffffffffffffffffffffffffffff0000000328b52ffd0058340100d83e000000046b302e76616c7565"
+              "20003e000202046b310404046b32030060d143855ce6a204010000" },
+    { "zstd, level 22", "000000000000000000000064ffffffff029555a2280004000000020000018bcfe568000000018bcfe568"
+                        "02ffffffffffffffffffffffffffff0000000328b52ffd00883c0100e03e000000046b302e76616c7565"
+                        "20003e000202046b310404046b322e0300002c43855ce6a204010000" },
+};
+
+START_TEST(batches_of_java)
+{
+    for (size_t i = 0; i < sizeof java_batches / sizeof java_batches[0]; i++) {
+        struct batch_view batch = view_of(unhex(java_batches[i].bytes));
+        struct batch_rules rules = open_rules();
+        struct batch_verdict verdict;
+        ck_assert_msg(batch_validate(&batch, &rules, &arena, &verdict) == BATCH_OK, "%s: %s",
+                      java_batches[i].what, verdict.message);
+        ck_assert_int_eq(verdict.max_timestamp, NOW_MS + 2);
+        ck_assert(!batch_set_timestamps(&batch, &rules, &verdict));
+        struct record_iterator *iterator = record_iterator_open(&batch, &arena, OUTPUT_MAX);
+        struct record record;
+        for (int index = 0; index < 3; index++) {
+            const char key[] = { 'k', (char)('0' + index), '\0' };
+            ck_assert_int_eq(record_iterator_next(iterator, &record), BATCH_OK);
+            ck_assert(slice_equal_string(record.key, key));
+            ck_assert(slice_equal_string(record.value, "value value value value"));
+            ck_assert_int_eq(record.timestamp, NOW_MS + index);
+        }
+        ck_assert_int_eq(record_iterator_next(iterator, &record), BATCH_SHORT);
+        record_iterator_close(iterator);
+    }
+}
+END_TEST
+
 START_TEST(headers_that_are_no_batch)
 {
     static const struct {
@@ -693,6 +740,7 @@ int main(void)
     tcase_add_test(cases, golden_batches_are_built);
     tcase_add_test(cases, golden_batches_are_read);
     tcase_add_test(cases, golden_records_are_read);
+    tcase_add_test(cases, batches_of_java);
     tcase_add_test(cases, headers_that_are_no_batch);
     tcase_add_test(cases, varints);
     tcase_add_loop_test(cases, every_codec_keeps_the_records, CODEC_NONE, CODEC_COUNT);
