@@ -206,7 +206,7 @@ static bool check_range(const struct config_row *row, const struct config_parsed
 {
     const struct config_valid *valid = &row->valid;
     int64_t n = value->integer;
-    char reason[96];
+    char reason[96], number[24];
     if ((n >= valid->min && n <= valid->max) || n == valid->also)
         return true;
     if (valid->also != valid->min)
@@ -216,7 +216,8 @@ static bool check_range(const struct config_row *row, const struct config_parsed
         snprintf(reason, sizeof reason, "Value must be at least %lld", (long long)valid->min);
     else
         snprintf(reason, sizeof reason, "Value must be no more than %lld", (long long)valid->max);
-    return invalid(why, row, value->text, reason);
+    snprintf(number, sizeof number, "%lld", (long long)n);
+    return invalid(why, row, slice_of_string(number), reason);
 }
 
 static bool check_ratio(const struct config_row *row, const struct config_parsed *value, char *why)

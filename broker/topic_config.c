@@ -36,109 +36,36 @@ static unsigned cleanup_policy_of(slice text)
     return policy;
 }
 
+static void store_text(struct topic_config *out, enum topic_config_index index, slice text)
+{
+    if (index == TOPIC_cleanup_policy)
+        out->cleanup_policy = cleanup_policy_of(text);
+    else if (index == TOPIC_compression_type)
+        out->compression_type = compression_of(text);
+    else if (index == TOPIC_message_timestamp_type)
+        out->message_timestamp_is_append_time = slice_equal_string(text, "LogAppendTime");
+    /* The throttled replicas are shown only. */
+}
+
+#define STORE_BOOLEAN(field) out->field = value->boolean
+#define STORE_INT(field)     out->field = (int32_t)value->integer /* checked to fit */
+#define STORE_LONG(field)    out->field = value->integer
+#define STORE_DOUBLE(field)  out->field = value->real
+#define STORE_STRING(field)  store_text(out, index, value->text)
+#define STORE_LIST(field)    store_text(out, index, value->text)
+
 /* Puts a checked value into its field. */
 static void store(struct topic_config *out, enum topic_config_index index, const struct config_parsed *value)
 {
-    int32_t number = (int32_t)value->integer; /* of INT rows: checked to fit */
     switch (index) {
-    case TOPIC_cleanup_policy:
-        out->cleanup_policy = cleanup_policy_of(value->text);
+#define TOPIC_CONFIG(field, name, type, kafka, valid, unit, row_class, from, sentence)                       \
+    case TOPIC_##field:                                                                                      \
+        STORE_##type(field);                                                                                 \
         return;
-    case TOPIC_compression_gzip_level:
-        out->compression_gzip_level = number;
-        return;
-    case TOPIC_compression_lz4_level:
-        out->compression_lz4_level = number;
-        return;
-    case TOPIC_compression_type:
-        out->compression_type = compression_of(value->text);
-        return;
-    case TOPIC_compression_zstd_level:
-        out->compression_zstd_level = number;
-        return;
-    case TOPIC_delete_retention_ms:
-        out->delete_retention_ms = value->integer;
-        return;
-    case TOPIC_file_delete_delay_ms:
-        out->file_delete_delay_ms = value->integer;
-        return;
-    case TOPIC_flush_messages:
-        out->flush_messages = value->integer;
-        return;
-    case TOPIC_flush_ms:
-        out->flush_ms = value->integer;
-        return;
-    case TOPIC_index_interval_bytes:
-        out->index_interval_bytes = number;
-        return;
-    case TOPIC_local_retention_bytes:
-        out->local_retention_bytes = value->integer;
-        return;
-    case TOPIC_local_retention_ms:
-        out->local_retention_ms = value->integer;
-        return;
-    case TOPIC_max_compaction_lag_ms:
-        out->max_compaction_lag_ms = value->integer;
-        return;
-    case TOPIC_max_message_bytes:
-        out->max_message_bytes = number;
-        return;
-    case TOPIC_message_timestamp_after_max_ms:
-        out->message_timestamp_after_max_ms = value->integer;
-        return;
-    case TOPIC_message_timestamp_before_max_ms:
-        out->message_timestamp_before_max_ms = value->integer;
-        return;
-    case TOPIC_message_timestamp_type:
-        out->message_timestamp_is_append_time = slice_equal_string(value->text, "LogAppendTime");
-        return;
-    case TOPIC_min_cleanable_dirty_ratio:
-        out->min_cleanable_dirty_ratio = value->real;
-        return;
-    case TOPIC_min_compaction_lag_ms:
-        out->min_compaction_lag_ms = value->integer;
-        return;
-    case TOPIC_min_insync_replicas:
-        out->min_insync_replicas = number;
-        return;
-    case TOPIC_preallocate:
-        out->preallocate = value->boolean;
-        return;
-    case TOPIC_remote_log_copy_disable:
-        out->remote_log_copy_disable = value->boolean;
-        return;
-    case TOPIC_remote_log_delete_on_disable:
-        out->remote_log_delete_on_disable = value->boolean;
-        return;
-    case TOPIC_remote_storage_enable:
-        out->remote_storage_enable = value->boolean;
-        return;
-    case TOPIC_retention_bytes:
-        out->retention_bytes = value->integer;
-        return;
-    case TOPIC_retention_ms:
-        out->retention_ms = value->integer;
-        return;
-    case TOPIC_internal_segment_bytes: /* as segment.bytes; a topic that has both keeps this one */
-    case TOPIC_segment_bytes:
-        out->segment_bytes = number;
-        return;
-    case TOPIC_segment_index_bytes:
-        out->segment_index_bytes = number;
-        return;
-    case TOPIC_segment_jitter_ms:
-        out->segment_jitter_ms = value->integer;
-        return;
-    case TOPIC_segment_ms:
-        out->segment_ms = value->integer;
-        return;
-    case TOPIC_unclean_leader_election_enable:
-        out->unclean_leader_election_enable = value->boolean;
-        return;
-    case TOPIC_follower_replication_throttled_replicas: /* shown, not acted on */
-    case TOPIC_leader_replication_throttled_replicas:
+#include "broker/topic_config.def"
+#undef TOPIC_CONFIG
     case TOPIC_CONFIG_COUNT:
-        return;
+        break;
     }
     check_unreachable("topic_config_index");
 }
@@ -250,32 +177,32 @@ static bool check_together(const struct topic_config *topic, char *error)
     return fail(error, text, "");
 }
 
-/* internal.segment.bytes wins over segment.bytes, whichever comes last. */
-static bool apply(struct topic_config *topic, size_t index, slice text, int32_t *internal_segment_bytes,
-                  char *why)
+static bool apply(struct topic_config *topic, size_t index, slice text, char *why)
 {
     struct config_parsed value;
     if (!config__check_value(&topic_config__rows[index].row, text, &value, why))
         return false;
-    if (index == TOPIC_internal_segment_bytes)
-        *internal_segment_bytes = (int32_t)value.integer;
-    if (index != TOPIC_segment_bytes || *internal_segment_bytes == 0)
-        store(topic, (enum topic_config_index)index, &value);
+    store(topic, (enum topic_config_index)index, &value);
     return true;
+}
+
+static void finish(struct topic_config *topic)
+{
+    if (topic->internal_segment_bytes > 0)
+        topic->segment_bytes = topic->internal_segment_bytes;
 }
 
 bool topic_config_resolve(const struct config *config, const struct topic_config_override *overrides,
                           size_t count, struct topic_config *out, char *error)
 {
     char why[CONFIG_WHY_SIZE];
-    int32_t internal_segment_bytes = 0;
     *out = config->topic_defaults;
     if (!check_names(overrides, count, error))
         return false;
     for (size_t i = 0; i < count; i++)
-        if (!apply(out, topic_config_find(overrides[i].name), overrides[i].value, &internal_segment_bytes,
-                   why))
+        if (!apply(out, topic_config_find(overrides[i].name), overrides[i].value, why))
             return fail(error, why, "");
+    finish(out);
     return check_together(out, error);
 }
 
@@ -283,13 +210,13 @@ size_t topic_config_load(const struct config *config, const struct topic_config_
                          size_t count, struct topic_config *out)
 {
     size_t ignored_count = 0;
-    int32_t internal_segment_bytes = 0;
     *out = config->topic_defaults;
     for (size_t i = 0; i < count; i++) {
         size_t index = topic_config_find(overrides[i].name);
         ignored_count += index == SIZE_MAX || slice_is_null(overrides[i].value) ||
-                         !apply(out, index, overrides[i].value, &internal_segment_bytes, NULL);
+                         !apply(out, index, overrides[i].value, NULL);
     }
+    finish(out);
     return ignored_count;
 }
 

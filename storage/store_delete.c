@@ -96,8 +96,7 @@ enum file_status store__detach_log(struct store *store, struct log *log)
     char *path;
 
     log__delete(log);
-    if (!log__has_directory(log))
-        return FILE_OK;
+    /* Tried even when the log had no directory a moment ago: a job may just have made it. */
     enum file_status status = store__set_aside(directory, log_name(log), "delete", &path);
     if (status == FILE_OK)
         store__unlink_later(store, path);

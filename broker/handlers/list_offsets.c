@@ -264,11 +264,20 @@ static void look_up_all(struct request *rq)
         look_up(image, &state->lookups[i]);
 }
 
+/* Before version 4 there is no place to tell an epoch. */
+static enum handled answer(struct request *rq)
+{
+    struct list_offsets_response *out = rq->out;
+    for (int32_t t = 0; rq->api_version < 4 && t < out->topics_count; t++)
+        for (int32_t p = 0; p < out->topics[t].partitions_count; p++)
+            out->topics[t].partitions[p].leader_epoch = UNKNOWN;
+    return HANDLED_DONE;
+}
+
 static enum handled resume_looked_up(struct request *rq, enum wake why)
 {
-    (void)rq;
     check(why == WAKE_WORKED);
-    return HANDLED_DONE;
+    return answer(rq);
 }
 
 enum handled handle_list_offsets(struct request *rq, const struct list_offsets_request *in,
@@ -287,7 +296,7 @@ enum handled handle_list_offsets(struct request *rq, const struct list_offsets_r
             return HANDLED_CLOSE;
     out->topics_count = in->topics_count;
     if (state->count == 0)
-        return HANDLED_DONE;
+        return answer(rq);
     rq->state = state;
     rq->resume = resume_looked_up;
     rq_work(rq, look_up_all);

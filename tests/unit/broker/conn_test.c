@@ -428,7 +428,7 @@ START_TEST(a_full_budget_makes_readers_wait)
     static struct sim_client greedy[GREEDY];
     static uint8_t bytes[SENT] = { 0x00, 0x40, 0, 0, 0, 0, 0, 3 };
     teardown();
-    open_with("queued.max.request.bytes=8388608\n");
+    open_with("socket.request.max.bytes=8388608\nqueued.max.request.bytes=8388608\n");
     for (size_t i = 0; i < GREEDY; i++) {
         sim_connect(&sim, &greedy[i]);
         for (size_t at = 0; at < SENT; at += SENT / 10) {
