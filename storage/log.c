@@ -61,7 +61,6 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
     log->home = (struct segment_home){ env, host, log->path };
     log->owner = owner;
     log->topic_id = topic_id;
-    log->config = *config;
     log->flush_due_ms = INT64_MAX;
     log->epoch_wanted = -1;
     log->stray_snapshot = -1;
@@ -70,7 +69,7 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
     pthread_mutex_init(&log->prepare_mutex, NULL);
     pthread_mutex_init(&log->flush_mutex, NULL);
     atomic_init(&log->health, LOG_OK);
-    atomic_init(&log->durable_mode, config->flush_messages == 1);
+    log__use_config(log, config);
     atomic_init(&log->published.leader_epoch, -1);
     atomic_init(&log->published.high_watermark_base, -1);
     return log;
@@ -149,6 +148,14 @@ void log__set_segments(struct log *log, struct segment_list *list)
     atomic_store_explicit(&log->segments, list, memory_order_release);
     if (old)
         retire(log->env->retire, old, free);
+}
+
+void log__use_config(struct log *log, const struct log_config *config)
+{
+    log->config = *config;
+    atomic_store(&log->durable_mode, config->flush_messages == 1);
+    atomic_store(&log->map_size_max, (uint32_t)config->segment_bytes);
+    atomic_store(&log->index_interval, (uint32_t)config->index_interval_bytes);
 }
 
 enum log_status log__status_of(enum file_status status)
@@ -250,8 +257,7 @@ void log_set_durable(struct log *log, int64_t end)
 void log_set_config(struct log *log, const struct log_config *config)
 {
     pthread_mutex_lock(&log->mutex);
-    log->config = *config;
-    atomic_store(&log->durable_mode, config->flush_messages == 1);
+    log__use_config(log, config);
     struct log_moment m = log__moment(log);
     bool rose = config->flush_messages != 1 && m.high_watermark < m.end;
     if (rose) { /* in page-cache mode consumers may read all that is appended */

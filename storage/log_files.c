@@ -340,7 +340,7 @@ static enum log_status prepare(struct log *log)
     }
     if (status == LOG_OK && log__state(log) == LOG_ENDED)
         status = LOG_CLOSED;
-    if (status == LOG_OK)
+    if (status == LOG_OK && !atomic_load(&log->may_change)) /* so nobody appends now */
         status = begin_changes(log);
     pthread_mutex_lock(&log->mutex);
     bool epochs_dirty = log->epochs_dirty;

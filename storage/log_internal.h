@@ -63,9 +63,11 @@ struct log_host_node {
     struct log *dirty_next;
     int64_t due_ms;
     _Atomic int64_t used_ms;
-    uint32_t directory; /* index into the store's log directories */
-    bool is_dirty;      /* in the dirty list */
-    bool needs_recovery;
+    uint32_t directory;   /* index into the store's log directories */
+    bool is_dirty;        /* in one of the dirty lists */
+    bool needs_recovery;  /* has a directory that store_recover() must open */
+    bool is_deleted;      /* log__delete() was called */
+    bool epoch_must_rise; /* as its recovery said */
 };
 
 /* What a clean stop keeps of a log, for its lazy opening: a row of the store's table. */

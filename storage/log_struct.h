@@ -67,6 +67,8 @@ struct log {
     _Atomic int state;                       /* enum log_state; changes under the mutex */
     _Atomic int health;                      /* enum log_status; LOG_OK, LOG_IO, LOG_CLOSED */
     _Atomic bool durable_mode;
+    _Atomic uint32_t map_size_max;           /* segment.bytes, for readers */
+    _Atomic uint32_t index_interval;         /* index.interval.bytes, for readers */
     _Atomic bool may_change;                 /* before_change() was answered with LOG_OK */
 
     pthread_mutex_t mutex;         /* appends, and everything below */
@@ -115,6 +117,8 @@ struct segment_list *log__segments(const struct log *log);
 /* Swaps the list in; the old one is retired, its segments are not. Under the mutex. */
 void log__set_segments(struct log *log, struct segment_list *list);
 
+/* Takes the settings over. Under the mutex, or before the log is in use. */
+void log__use_config(struct log *log, const struct log_config *config);
 enum log_status log__status_of(enum file_status status);
 /* Tells the host that there is something to flush, once. Under the mutex. */
 void log__note_dirty(struct log *log);

@@ -67,13 +67,17 @@ static enum log_status make_segments(struct opening *opening)
     return LOG_OK;
 }
 
-/* Where walking begins: the last segment after a clean stop, else the one that holds the durable end. */
+/* Where walking begins: the last segment after a clean stop, else the one that was active at the durable
+ * end: its indexes may never have been flushed, even when the next one begins at that very offset. */
 static size_t first_to_load(const struct opening *opening)
 {
-    size_t last = opening->list->count - 1;
+    const struct log_position *durable = &opening->plan->durable;
     if (!opening->plan->unclean)
-        return last;
-    return segment_list_find(opening->list, opening->plan->durable.offset);
+        return opening->list->count - 1;
+    if (durable->segment_base >= 0)
+        return segment_list_find(opening->list, durable->segment_base);
+    size_t i = segment_list_find(opening->list, durable->offset);
+    return i > 0 && opening->list->items[i]->base_offset == durable->offset ? i - 1 : i;
 }
 
 /* Whether the place of the durable end is known, and inside this segment as it is now. */
@@ -135,7 +139,8 @@ static enum log_status load_one(struct opening *opening, size_t i, struct segmen
     *load = (struct segment_load){
         .log = opening->log,
         .segment = segment,
-        .trusted_size = plan->unclean ? (known ? plan->durable.position : 0) : size,
+        /* Indexes of segments that grew are in no flush group: any sector of them may be old. */
+        .trusted_size = plan->unclean ? 0 : size,
         .checked_from = plan->unclean ? (known ? plan->durable.position : 0) : UINT32_MAX,
         .next_base = i + 1 < opening->list->count ? opening->list->items[i + 1]->base_offset : INT64_MAX,
         .proven = plan->proven,
@@ -353,6 +358,81 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
 failed:
     free_segments(opening.list);
     log_directory_free(&opening.directory);
+    return status;
+}
+
+/* Puts the index entries that a walk made into the segment, when it is sealed. The active one's are right. */
+static enum log_status take_entries(struct log *log, struct segment *segment, struct segment *walked)
+{
+    bool ok = true;
+    pthread_mutex_lock(&log->mutex);
+    if (atomic_load(&segment->sealed)) {
+        struct index_block *offsets = atomic_load(&walked->offsets.block), *times = atomic_load(&walked->times.block);
+        ok = segment_index_assign(&segment->offsets, log->env->retire, offsets ? offsets->bytes : NULL,
+                                  segment_index_count(&walked->offsets)) &&
+             segment_index_assign(&segment->times, log->env->retire, times ? times->bytes : NULL,
+                                  segment_index_count(&walked->times));
+    }
+    pthread_mutex_unlock(&log->mutex);
+    return ok ? LOG_OK : LOG_LIMIT;
+}
+
+/* Quarantines what the scan stands before, up to the next good batch. */
+static bool quarantine_ahead(struct log *log, struct segment *segment, struct segment_scan *scan, int64_t next_base)
+{
+    struct quarantine_range range = { scan->expected, next_base, (uint32_t)scan->position, (uint32_t)scan->limit };
+    struct segment_scan ahead = *scan;
+    if (segment_scan_resync(&ahead)) {
+        range.end_position = (uint32_t)ahead.position;
+        if (segment_scan_next(&ahead) != SCAN_BATCH)
+            return false;
+        range.next = ahead.head.base_offset;
+    }
+    scan->buffer_size = 0;
+    scan->expected = range.next;
+    scan->position = range.end_position;
+    note_error("log.quarantined", "log=%s first_offset=%lld next_offset=%lld position=%u segment=%lld", log->name,
+               (long long)range.first, (long long)range.next, range.position, (long long)segment->base_offset);
+    return range.first >= range.next || segment_add_quarantine(segment, log->env->retire, range);
+}
+
+enum log_status log__examine(struct log *log, struct segment *segment, int64_t next_base)
+{
+    enum file_status file_status;
+    struct segment_scan scan;
+    struct segment_entries entries;
+    struct log_moment m = log__moment(log);
+    uint32_t limit = segment->base_offset == m.end_base ? m.end_position : atomic_load(&segment->size);
+    struct open_file *data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &file_status);
+    if (!data)
+        return log__status_of(file_status);
+    struct segment *walked = segment_create(segment->base_offset);
+    if (!walked || !segment_scan_begin(&scan, data->file, 0, limit, segment->base_offset, true)) {
+        if (walked)
+            segment_destroy(walked);
+        return LOG_LIMIT;
+    }
+    note_warn("log.examined", "log=%s base_offset=%lld reason=odd_read", log->name,
+              (long long)segment->base_offset);
+    scan.bound = segment->base_offset == m.end_base ? m.end : next_base;
+    enum log_status status = LOG_OK;
+    while (status == LOG_OK) {
+        enum scan_result result = segment_scan_next(&scan);
+        if (result == SCAN_END)
+            break;
+        if (result == SCAN_BATCH) {
+            walked->growth.size = (uint32_t)scan.batch_position;
+            segment_growth_add(&walked->growth, &scan.head, &log->config, &entries);
+            segment_add_entries(walked, log->env->retire, &entries);
+        } else if (result == SCAN_IO || !quarantine_ahead(log, segment, &scan, scan.bound)) {
+            status = LOG_IO;
+        }
+    }
+    segment_scan_end(&scan);
+    segment_add_final_time_entry(walked, log->env->retire);
+    if (status == LOG_OK)
+        status = take_entries(log, segment, walked);
+    segment_destroy(walked);
     return status;
 }
 

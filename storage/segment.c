@@ -155,15 +155,11 @@ struct open_file *segment_data(struct segment *segment, const struct segment_hom
     return none;
 }
 
-struct mapping *segment_map(struct segment *segment, const struct segment_home *home, uint32_t size,
-                            uint32_t size_max)
+/* Maps at least [0, size) of data and makes it the segment's; NULL: refused. */
+static struct mapping *map_data(struct segment *segment, const struct segment_home *home, struct open_file *data,
+                                uint32_t size, uint32_t size_max)
 {
-    struct mapping *old = atomic_load_explicit(&segment->mapping, memory_order_acquire);
-    if (old && old->map.size >= size)
-        return old;
-    struct open_file *data = atomic_load_explicit(&segment->data, memory_order_acquire);
-    if (!data || size == 0)
-        return NULL;
+    struct mapping *old = atomic_load_explicit(&segment->mapping, memory_order_acquire), *mapping;
     uint64_t want = size;
     if (!atomic_load_explicit(&segment->sealed, memory_order_relaxed)) {
         want = SEGMENT_MAP_STEP;
@@ -172,7 +168,6 @@ struct mapping *segment_map(struct segment *segment, const struct segment_home *
         if (want > size_max)
             want = size_max > size ? size_max : size;
     }
-    struct mapping *mapping;
     if (mapping_create(home, data->file, (size_t)want, &mapping) != FILE_OK)
         return NULL;
     while (!atomic_compare_exchange_strong(&segment->mapping, &old, mapping)) {
@@ -183,6 +178,37 @@ struct mapping *segment_map(struct segment *segment, const struct segment_home *
     }
     mapping_retire(home, old);
     return mapping;
+}
+
+enum log_status segment_access(struct segment *segment, const struct segment_home *home, uint32_t size,
+                               uint32_t size_max, bool may_block, struct segment_access *out)
+{
+    *out = (struct segment_access){ atomic_load_explicit(&segment->mapping, memory_order_acquire), NULL };
+    if (out->mapping && out->mapping->map.size >= size)
+        return LOG_OK;
+    struct open_file *data = atomic_load_explicit(&segment->data, memory_order_acquire), *own = NULL, *none = NULL;
+    if (!data && !may_block)
+        return LOG_COLD;
+    if (!data) {
+        char path[SEGMENT_PATH_MAX];
+        segment_path(home, segment->base_offset, ".log", path);
+        enum file_status status = open_file_open(home, path, FILE_READ, &own);
+        if (status != FILE_OK)
+            return status == FILE_LIMIT ? LOG_LIMIT : LOG_IO;
+        data = own;
+    }
+    out->mapping = map_data(segment, home, data, size, size_max);
+    if (out->mapping) { /* it needs no descriptor */
+        if (own)
+            pin_drop(&own->pin);
+        return LOG_OK;
+    }
+    if (own && !atomic_compare_exchange_strong(&segment->data, &none, own)) {
+        pin_drop(&own->pin); /* another reader was first */
+        data = none;
+    }
+    out->file = data;
+    return LOG_OK;
 }
 
 void segment_add_entries(struct segment *segment, struct retire *retire_list,

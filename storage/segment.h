@@ -69,7 +69,7 @@ struct segment {
     _Atomic uint32_t size;               /* bytes that readers may see; for good once sealed */
     _Atomic bool sealed;
     bool flushed;                        /* sealed, and .log and indexes are on the device (log's mutex) */
-    bool written_here;                   /* this process appended to it */
+    _Atomic bool examined;               /* walked with all CRCs because a read met something odd */
     _Atomic uint32_t written_from;       /* bytes from here on were written by this process */
     _Atomic(struct open_file *) data;    /* NULL: closed */
     _Atomic(struct mapping *) mapping;
@@ -87,10 +87,15 @@ void segment_destroy(void *segment);
 /* The open .log; opens it when needed and may_block. NULL with *status FILE_OK: it would block. */
 struct open_file *segment_data(struct segment *segment, const struct segment_home *home, int flags,
                                bool may_block, enum file_status *status);
-/* A mapping of at least [0, size) of the .log, borrowed for this turn; NULL: refused, use pread. An active
- * segment is mapped ahead in steps up to size_max. data must be open. */
-struct mapping *segment_map(struct segment *segment, const struct segment_home *home, uint32_t size,
-                            uint32_t size_max);
+/* The bytes [0, size) of the .log for a reader: mapped, or by pread where no mapping is to be had. Both
+ * are borrowed for this turn. An active segment is mapped ahead in steps up to size_max. */
+struct segment_access {
+    struct mapping *mapping; /* NULL: use file */
+    struct open_file *file;
+};
+/* LOG_COLD: a file would have to be opened, and may_block is false. */
+enum log_status segment_access(struct segment *segment, const struct segment_home *home, uint32_t size,
+                               uint32_t size_max, bool may_block, struct segment_access *out);
 
 /* Index entries for a batch that was appended; what has no memory is left out. */
 void segment_add_entries(struct segment *segment, struct retire *retire, const struct segment_entries *entries);

@@ -141,7 +141,7 @@ bool side_table_next(struct side_table_reader *reader, struct side_row *row)
     return true;
 }
 
-enum { POSITIONS_BASE = 8, POSITIONS_CRC = 24 };
+enum { POSITIONS_DIRECTORY = 8, POSITIONS_CRC = 24 };
 enum {
     POSITION_TOPIC_ID = 0,
     POSITION_PARTITION = 16,
@@ -152,10 +152,10 @@ enum {
     POSITION_CRC = 48,
 };
 
-void side_positions_encode_header(uuid base, uint8_t out[SIDE_POSITIONS_HEADER_SIZE])
+void side_positions_encode_header(uuid directory_id, uint8_t out[SIDE_POSITIONS_HEADER_SIZE])
 {
     memcpy(out, POSITIONS_MAGIC, MAGIC_SIZE);
-    memcpy(out + POSITIONS_BASE, base.bytes, sizeof base.bytes);
+    memcpy(out + POSITIONS_DIRECTORY, directory_id.bytes, sizeof directory_id.bytes);
     store_be32(out + POSITIONS_CRC, crc32c(0, out, POSITIONS_CRC));
 }
 
@@ -170,16 +170,15 @@ void side_position_encode(const struct side_position *position, uint8_t out[SIDE
     store_be32(out + POSITION_CRC, crc32c(0, out, POSITION_CRC));
 }
 
-bool side_positions_parse(slice bytes, uuid *base,
+bool side_positions_parse(slice bytes, uuid directory_id,
                           void (*visit)(void *context, const struct side_position *position), void *context)
 {
     struct side_position position;
 
-    *base = UUID_ZERO;
     if (bytes.size < SIDE_POSITIONS_HEADER_SIZE || memcmp(bytes.data, POSITIONS_MAGIC, MAGIC_SIZE) != 0 ||
+        memcmp(bytes.data + POSITIONS_DIRECTORY, directory_id.bytes, sizeof directory_id.bytes) != 0 ||
         load_be32(bytes.data + POSITIONS_CRC) != crc32c(0, bytes.data, POSITIONS_CRC))
         return false;
-    memcpy(base->bytes, bytes.data + POSITIONS_BASE, sizeof base->bytes);
     for (size_t at = SIDE_POSITIONS_HEADER_SIZE; bytes.size - at >= SIDE_POSITION_SIZE; at += SIDE_POSITION_SIZE) {
         const uint8_t *record = bytes.data + at;
         if (load_be32(record + POSITION_CRC) != crc32c(0, record, POSITION_CRC))

@@ -1,8 +1,8 @@
 /* Our own .runnel files in a log directory: the table of logs, and the durable positions.
  *
- * Both may be deleted at any time at the cost of time only. The table is believed only beside a clean-stop
- * marker with the same nonce, the positions only after an unclean stop in which nobody but us used the
- * directory (directory.h). */
+ * Both may be deleted at any time at the cost of time only. After a clean stop the table is believed beside a
+ * marker with the same nonce. After an unclean one there is no marker; then both give lower bounds of what
+ * is durable, as long as nobody but us used the directory (directory.h: may_be_foreign). */
 #ifndef RUNNEL_STORAGE_SIDE_FILE_H
 #define RUNNEL_STORAGE_SIDE_FILE_H
 
@@ -59,11 +59,11 @@ struct side_position {
  * the last good one of a log counts. */
 enum { SIDE_POSITIONS_HEADER_SIZE = 28, SIDE_POSITION_SIZE = 52 };
 
-/* base: the nonce of the table that these positions continue; zero: of none. */
-void side_positions_encode_header(uuid base, uint8_t out[SIDE_POSITIONS_HEADER_SIZE]);
+/* directory_id: of the log directory, so that a copied file is not believed elsewhere. */
+void side_positions_encode_header(uuid directory_id, uint8_t out[SIDE_POSITIONS_HEADER_SIZE]);
 void side_position_encode(const struct side_position *position, uint8_t out[SIDE_POSITION_SIZE]);
-/* Calls visit for every good record, in the file's order. False when the header is not ours. */
-bool side_positions_parse(slice bytes, uuid *base,
+/* Calls visit for every good record, in the file's order. False when the header is not that of this directory. */
+bool side_positions_parse(slice bytes, uuid directory_id,
                           void (*visit)(void *context, const struct side_position *position), void *context);
 
 #endif

@@ -61,6 +61,10 @@ struct log *store_log(struct store *store, uuid topic_id, const char *topic, int
  * partitions that the image does not know are left alone and reported. */
 enum store_status store_recover(struct store *store, unsigned threads, const char **error);
 
+/* Whether the recovery of this log lost bytes that were appended but not flushed, or kept some that were: the
+ * partition's leader epoch must rise before it serves (DESIGN 7; page-cache mode). */
+bool store_epoch_must_rise(struct store *store, struct log *log);
+
 /* The log is gone for new callers; its directory gets Kafka's -delete name and is unlinked by a
  * worker once nobody holds a pin. May block. */
 enum log_status store_delete_log(struct store *store, struct log *log);

@@ -1,0 +1,455 @@
+/* Reading: ranges of whole batches out of mapped segments, without a lock and without a copy. */
+#include "storage/log_struct.h"
+
+#include <stdlib.h>
+
+#include "protocol/base/check.h"
+#include "storage/recovery.h"
+
+/* What this process wrote last is taken to be in memory without asking the kernel. */
+#define RECENT_SIZE_MAX (64u << 20)
+
+/* One segment as a reader sees it. */
+struct reader {
+    struct log *log;
+    struct segment *segment;
+    const struct log_moment *moment;
+    const struct quarantine *quarantine;
+    struct segment_access data;
+    struct index_view index;
+    uint32_t limit;     /* bytes that may be touched */
+    int64_t next_base;  /* base offset of the next segment, or the log end offset */
+};
+
+/* A question to one segment and its answer; what a guard runs. */
+struct lookup {
+    struct reader *reader;
+    int64_t offset;
+    int64_t bound;
+    size_t size_max; /* <= UINT32_MAX */
+    bool at_least_one;
+    enum log_status status; /* LOG_OK, LOG_NOT_FOUND: beyond the last batch, LOG_CORRUPT */
+    uint32_t scan_from;     /* where the index says that the batch is at or behind */
+    uint32_t start;         /* position of the batch that holds offset */
+    uint32_t end;           /* behind the last batch */
+    int64_t base_offset;
+    int64_t next_offset;
+};
+
+/* The segment that holds offset, opened for reading. */
+static enum log_status reader_open(struct reader *reader, struct log *log, const struct log_moment *moment,
+                                   int64_t offset, bool may_block)
+{
+    char path[SEGMENT_PATH_MAX];
+    struct segment_list *list = log__segments(log);
+    if (!list)
+        return LOG_COLD; /* shut in this moment */
+    size_t i = segment_list_find(list, offset);
+    struct segment *segment = list->items[i];
+    bool is_end = segment->base_offset == moment->end_base;
+    *reader = (struct reader){
+        .log = log,
+        .segment = segment,
+        .moment = moment,
+        .quarantine = atomic_load_explicit(&segment->quarantine, memory_order_acquire),
+        .limit = is_end ? moment->end_position : atomic_load_explicit(&segment->size, memory_order_acquire),
+        .next_base = is_end || i + 1 == list->count ? moment->end : list->items[i + 1]->base_offset,
+    };
+    enum log_status status = LOG_OK;
+    if (reader->limit > 0)
+        status = segment_access(segment, &log->home, reader->limit, atomic_load_explicit(&log->map_size_max, memory_order_relaxed),
+                                may_block, &reader->data);
+    if (status != LOG_OK)
+        return status;
+    segment_path(&log->home, segment->base_offset, ".index", path);
+    switch (segment_index_view(&segment->offsets, &log->home, path, may_block, &reader->index)) {
+    case INDEX_OK:
+        return LOG_OK;
+    case INDEX_COLD:
+        return LOG_COLD;
+    case INDEX_FAILED:
+        reader->index = (struct index_view){ .bytes = (const uint8_t *)"", .entry_size = OFFSET_INDEX_ENTRY_SIZE };
+        return LOG_OK; /* only slower */
+    }
+    check_unreachable("index_access");
+}
+
+static void reader_close(struct reader *reader)
+{
+    index_view_close(&reader->index);
+}
+
+/* The header of the batch at position; false: none that could lie there. */
+static bool read_head(const struct reader *reader, uint32_t position, struct batch_head *out)
+{
+    uint8_t bytes[BATCH_HEADER_SIZE];
+    size_t got;
+    if (position > reader->limit || reader->limit - position < BATCH_HEADER_SIZE)
+        return false;
+    uint32_t size_max = reader->limit - position;
+    bool ok;
+    if (reader->data.mapping) {
+        ok = batch_head_read(reader->data.mapping->map.address + position, size_max, out);
+    } else {
+        ok = file_pread(reader->data.file->file, bytes, sizeof bytes, position, &got) == FILE_OK &&
+             got == sizeof bytes && batch_head_read(bytes, size_max, out);
+    }
+    return ok && out->base_offset >= reader->segment->base_offset && out->last_offset < reader->next_base;
+}
+
+/* Finds where the search begins, by the index alone. */
+static void seek(void *context)
+{
+    struct lookup *lookup = context;
+    struct reader *reader = lookup->reader;
+    struct offset_entry entry;
+    if (!offset_index_find(&reader->index, lookup->offset - reader->segment->base_offset, &entry) ||
+        entry.position >= reader->limit)
+        entry.position = 0;
+    lookup->scan_from = quarantine_skip(reader->quarantine, lookup->offset, entry.position);
+}
+
+/* Finds the batch that holds lookup->offset, or the first one behind it. */
+static void find_start(struct lookup *lookup, struct batch_head *head)
+{
+    struct reader *reader = lookup->reader;
+    uint32_t position = lookup->scan_from;
+    int64_t expected = reader->segment->base_offset;
+    lookup->status = LOG_NOT_FOUND;
+    for (; position < reader->limit; position += head->size) {
+        lookup->status = LOG_CORRUPT;
+        if (!read_head(reader, position, head) || head->base_offset < expected)
+            return;
+        /* The index names batches at or before the offset: this one is not, so the index is wrong. */
+        if (position == lookup->scan_from && position > 0 && head->base_offset > lookup->offset &&
+            quarantine_skip(reader->quarantine, lookup->offset, 0) != position)
+            return;
+        if (head->last_offset >= lookup->offset) {
+            lookup->status = LOG_OK;
+            lookup->start = position;
+            lookup->base_offset = head->base_offset;
+            return;
+        }
+        expected = head->last_offset + 1;
+        lookup->status = LOG_NOT_FOUND;
+    }
+}
+
+/* Walks batches from position while they end at or before stop and below bound. */
+static void walk_to(struct lookup *lookup, uint32_t position, uint32_t stop)
+{
+    struct reader *reader = lookup->reader;
+    struct batch_head head;
+    int64_t next = lookup->base_offset;
+    bool first = true;
+    while (position < reader->limit && read_head(reader, position, &head)) {
+        if (first)
+            next = head.base_offset;
+        if (head.base_offset < next || (uint64_t)position + head.size > stop || head.last_offset >= lookup->bound)
+            break;
+        next = head.last_offset + 1;
+        position += head.size;
+        first = false;
+    }
+    lookup->end = position;
+    lookup->next_offset = next;
+}
+
+/* The end of what may be returned when only the bound and damage count; *next is the offset there. False: not
+ * known without a walk. */
+static bool known_end(const struct lookup *lookup, uint32_t *end, int64_t *next)
+{
+    const struct reader *reader = lookup->reader;
+    const struct log_moment *m = reader->moment;
+    const struct quarantine_range *damage = quarantine_after(reader->quarantine, lookup->offset);
+    if (damage && damage->first < lookup->bound) {
+        *end = damage->position;
+        *next = damage->first;
+        return true;
+    }
+    *end = reader->limit;
+    *next = reader->next_base;
+    if (lookup->bound >= reader->next_base)
+        return true;
+    *end = m->high_watermark_position;
+    *next = m->high_watermark;
+    return lookup->bound == m->high_watermark && m->high_watermark_base == reader->segment->base_offset;
+}
+
+/* Finds the start and the end of the answer. */
+static void find_range(void *context)
+{
+    struct lookup *lookup = context;
+    struct reader *reader = lookup->reader;
+    struct batch_head head;
+    struct offset_entry entry;
+    uint32_t end;
+    int64_t next;
+    find_start(lookup, &head);
+    if (lookup->status != LOG_OK)
+        return;
+    lookup->end = lookup->start;
+    lookup->next_offset = lookup->offset;
+    if (head.last_offset >= lookup->bound)
+        return;
+    uint64_t stop = (uint64_t)lookup->start + lookup->size_max;
+    bool known = known_end(lookup, &end, &next);
+    if (known && end >= lookup->start && stop >= end) {
+        lookup->end = end;
+        lookup->next_offset = next;
+        return;
+    }
+    if (stop < (uint64_t)lookup->start + head.size) {
+        if (lookup->at_least_one) {
+            lookup->end = lookup->start + head.size;
+            lookup->next_offset = head.last_offset + 1;
+        }
+        return;
+    }
+    if (stop > reader->limit)
+        stop = reader->limit;
+    if (known && stop > end)
+        stop = end;
+    /* Jump over what surely belongs to the answer; the rest is less than an index interval. */
+    uint32_t from = lookup->start;
+    if (offset_index_find_position(&reader->index, (uint32_t)stop, &entry) && entry.position > from)
+        from = entry.position;
+    if (!known && offset_index_find(&reader->index, lookup->bound - 1 - reader->segment->base_offset, &entry) &&
+        entry.position < from)
+        from = entry.position > lookup->start ? entry.position : lookup->start;
+    walk_to(lookup, from, (uint32_t)stop);
+}
+
+static bool is_mapped(const struct reader *reader)
+{
+    return reader->data.mapping || reader->index.mapping;
+}
+
+static bool run(const struct reader *reader, void (*fn)(void *), struct lookup *lookup)
+{
+    if (is_mapped(reader))
+        return file_guarded(fn, lookup);
+    fn(lookup);
+    return true;
+}
+
+/* What a look-up may touch behind the place that the index names. */
+static uint32_t window_size(const struct lookup *lookup)
+{
+    const struct reader *reader = lookup->reader;
+    uint64_t size = atomic_load_explicit(&reader->log->index_interval, memory_order_relaxed) + (uint64_t)4096;
+    size += lookup->size_max;
+    uint32_t left = reader->limit - (lookup->scan_from < reader->limit ? lookup->scan_from : reader->limit);
+    return size < left ? (uint32_t)size : left;
+}
+
+static bool is_resident(const struct lookup *lookup)
+{
+    const struct reader *reader = lookup->reader;
+    struct mapping *mapping = reader->data.mapping;
+    if (!mapping)
+        return false; /* pread may wait */
+    if (lookup->scan_from >= atomic_load_explicit(&reader->segment->written_from, memory_order_relaxed) &&
+        reader->limit - lookup->scan_from <= RECENT_SIZE_MAX &&
+        reader->segment->base_offset == reader->moment->end_base)
+        return true;
+    return file_is_resident(mapping->files, mapping->map.address + lookup->scan_from, window_size(lookup));
+}
+
+static bool index_is_resident(const struct reader *reader)
+{
+    if (!reader->index.bytes)
+        return false;
+    return !reader->index.mapping || file_is_resident(reader->index.mapping->files, reader->index.bytes,
+                                                      (size_t)reader->index.count * reader->index.entry_size);
+}
+
+/* Answers the look-up in one segment. LOG_COLD only when resident_only. */
+static enum log_status look_up(struct lookup *lookup, bool resident_only)
+{
+    struct reader *reader = lookup->reader;
+    if (resident_only && !index_is_resident(reader))
+        return LOG_COLD;
+    if (!run(reader, seek, lookup))
+        return LOG_IO;
+    if (lookup->scan_from >= reader->limit)
+        return LOG_NOT_FOUND;
+    if (resident_only && !is_resident(lookup))
+        return LOG_COLD;
+    if (!run(reader, find_range, lookup))
+        return LOG_IO;
+    return lookup->status;
+}
+
+/* Has the segment walked once by whoever may block; afterwards damage is quarantined and the index right. */
+static enum log_status examine(struct reader *reader)
+{
+    struct log *log = reader->log;
+    enum log_status status = LOG_CORRUPT;
+    pthread_mutex_lock(&log->prepare_mutex);
+    if (log__state(log) == LOG_OPEN && !atomic_exchange(&reader->segment->examined, true))
+        status = log__examine(log, reader->segment, reader->next_base);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return status;
+}
+
+/* Opens a log that is shut, for those who may block. */
+static enum log_status open_for_reading(struct log *log)
+{
+    enum log_status status = LOG_OK;
+    pthread_mutex_lock(&log->prepare_mutex);
+    if (log__state(log) == LOG_SHUT)
+        status = log__open_shut(log);
+    else if (log__state(log) == LOG_ENDED)
+        status = LOG_CLOSED;
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return status == LOG_NOT_FOUND ? LOG_IO : status;
+}
+
+/* Brings index and data of the window into memory. */
+static enum log_status populate(struct lookup *lookup)
+{
+    struct reader *reader = lookup->reader;
+    if (reader->index.mapping && reader->index.count > 0 &&
+        file_populate(reader->index.mapping->files, reader->index.bytes,
+                      (size_t)reader->index.count * reader->index.entry_size) != FILE_OK)
+        return LOG_IO;
+    if (!run(reader, seek, lookup))
+        return LOG_IO;
+    struct mapping *mapping = reader->data.mapping;
+    if (mapping && lookup->scan_from < reader->limit &&
+        file_populate(mapping->files, mapping->map.address + lookup->scan_from, window_size(lookup)) != FILE_OK)
+        return LOG_IO;
+    return LOG_OK;
+}
+
+/* Fills out from a look-up that found something; bytes that are not mapped are read into the arena. */
+static enum log_status fill_range(const struct lookup *lookup, struct arena *arena, struct log_range *out)
+{
+    const struct reader *reader = lookup->reader;
+    uint32_t size = lookup->end - lookup->start;
+    size_t got;
+    out->base_offset = lookup->base_offset;
+    out->next_offset = lookup->next_offset;
+    if (size == 0)
+        return LOG_OK;
+    if (reader->data.mapping) {
+        out->bytes = slice_of(reader->data.mapping->map.address + lookup->start, size);
+        out->pin = &reader->data.mapping->pin;
+        return LOG_OK;
+    }
+    uint8_t *bytes = arena ? arena_alloc(arena, size) : NULL;
+    if (!bytes)
+        return LOG_LIMIT;
+    if (file_pread(reader->data.file->file, bytes, size, lookup->start, &got) != FILE_OK || got != size)
+        return LOG_IO;
+    out->bytes = slice_of(bytes, size);
+    return LOG_OK;
+}
+
+/* One try. LOG_NOT_FOUND: offset lies behind the last batch of its segment; *next_base is where the next one
+ * begins. warm: the bytes are brought into memory instead of returned. */
+static enum log_status try_read(struct log *log, const struct log_moment *m, struct lookup *lookup,
+                                bool resident_only, bool warm, struct arena *arena, struct log_range *out,
+                                int64_t *next_base)
+{
+    struct reader reader;
+    enum log_status status = reader_open(&reader, log, m, lookup->offset, !resident_only);
+    if (status != LOG_OK)
+        return status;
+    lookup->reader = &reader;
+    *next_base = reader.next_base;
+    const struct quarantine_range *damage = quarantine_find(reader.quarantine, lookup->offset);
+    if (damage) {
+        out->next_offset = damage->next < lookup->bound ? damage->next : lookup->bound;
+        status = LOG_CORRUPT;
+        goto close;
+    }
+    if (warm)
+        status = populate(lookup);
+    if (status == LOG_OK)
+        status = look_up(lookup, resident_only);
+    if (status == LOG_CORRUPT) {
+        bool known = atomic_load(&reader.segment->examined);
+        if (resident_only)
+            status = known ? LOG_CORRUPT : LOG_COLD;
+        else if (!known && examine(&reader) == LOG_OK)
+            status = LOG_BUSY; /* look again */
+        out->next_offset = reader.next_base < lookup->bound ? reader.next_base : lookup->bound;
+    }
+    if (status == LOG_OK && !warm)
+        status = fill_range(lookup, arena, out);
+close:
+    reader_close(&reader);
+    return status;
+}
+
+static enum log_status read_or_warm(struct log *log, struct lookup *lookup, bool resident_only, bool warm,
+                                    struct arena *arena, struct log_range *out)
+{
+    int64_t asked = lookup->offset, bound = lookup->bound;
+    *out = (struct log_range){ .bytes = slice_of("", 0), .base_offset = asked, .next_offset = asked };
+    for (;;) {
+        struct log_moment m = log__moment(log);
+        int64_t next_base = -1;
+        if (log__state(log) == LOG_ENDED)
+            return LOG_CLOSED;
+        if (asked < m.start || asked > m.end)
+            return LOG_OUT_OF_RANGE;
+        lookup->bound = bound < m.end ? bound : m.end;
+        if (lookup->offset >= lookup->bound || log__state(log) == LOG_ABSENT)
+            return LOG_OK;
+        enum log_status status = LOG_COLD;
+        if (log__state(log) == LOG_OPEN)
+            status = try_read(log, &m, lookup, resident_only, warm, arena, out, &next_base);
+        if (status == LOG_NOT_FOUND && next_base < lookup->bound && next_base > lookup->offset)
+            lookup->offset = next_base; /* a gap of the cleaner ends the segment */
+        else if (status == LOG_NOT_FOUND)
+            return LOG_OK;
+        else if (status == LOG_COLD && !resident_only) {
+            status = open_for_reading(log);
+            if (status != LOG_OK)
+                return status;
+        } else if (status != LOG_BUSY)
+            return status;
+    }
+}
+
+enum log_status log_read(struct log *log, int64_t offset, int64_t bound, size_t size_max, bool at_least_one,
+                         bool resident_only, struct arena *arena, struct log_range *out)
+{
+    struct lookup lookup = {
+        .offset = offset,
+        .bound = bound,
+        .size_max = size_max < UINT32_MAX ? size_max : UINT32_MAX,
+        .at_least_one = at_least_one,
+    };
+    log->host->used(log->host, log);
+    return read_or_warm(log, &lookup, resident_only, false, arena, out);
+}
+
+enum log_status log_warm(struct log *log, int64_t offset, int64_t bound, size_t size_max)
+{
+    struct lookup lookup = { .offset = offset, .bound = bound, .size_max = size_max < UINT32_MAX ? size_max : UINT32_MAX, .at_least_one = true };
+    struct log_range unused;
+    log->host->used(log->host, log);
+    return read_or_warm(log, &lookup, false, true, NULL, &unused);
+}
+
+size_t log_size_between(struct log *log, int64_t from, int64_t bound)
+{
+    struct log_moment m = log__moment(log);
+    struct reader reader;
+    size_t size = SIZE_MAX;
+    if (bound > m.end)
+        bound = m.end;
+    if (from >= bound)
+        return 0;
+    if (log__state(log) != LOG_OPEN || reader_open(&reader, log, &m, from, false) != LOG_OK)
+        return SIZE_MAX; /* the read that follows finds out */
+    struct lookup lookup = { .reader = &reader, .offset = from, .bound = bound, .size_max = UINT32_MAX };
+    if (bound <= reader.next_base && look_up(&lookup, true) == LOG_OK)
+        size = lookup.end - lookup.start;
+    reader_close(&reader);
+    return size;
+}

@@ -1,0 +1,422 @@
+/* Group commit: the whole dirty set at once, and the fence that a failed flush puts up. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
+#include "storage/store_internal.h"
+
+/* Logs in one group; what is left forms the next. */
+enum { GROUP_COUNT_MIN = 16, GROUP_COUNT_MAX = 1024 };
+/* The positions are flushed for their own sake only so often: they are a lower bound at any age. */
+enum { POSITIONS_FLUSH_MS = 1000 };
+
+/* --- the dirty set ----------------------------------------------------------------------------- */
+
+static int64_t now_ms(const struct store *store)
+{
+    return clock_mono_ms(store->env->clock);
+}
+
+static void push_now(struct store *store, struct log *log)
+{
+    log__node(log)->dirty_next = store->dirty_now;
+    store->dirty_now = log;
+    store->dirty_now_count++;
+}
+
+void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms)
+{
+    struct store *store = store__directory_of(host)->store;
+    struct log_host_node *node = log__node(log);
+    bool is_news = false;
+
+    pthread_mutex_lock(&store->dirty_lock);
+    if (!node->is_dirty && due_ms == 0) {
+        is_news = !store->dirty_now;
+        push_now(store, log);
+    } else if (!node->is_dirty || due_ms < node->due_ms) {
+        if (!node->is_dirty) {
+            node->dirty_next = store->dirty_later;
+            store->dirty_later = log;
+        }
+        is_news = due_ms < store->later_due_ms;
+        if (is_news)
+            store->later_due_ms = due_ms;
+    }
+    if (!node->is_dirty || due_ms < node->due_ms)
+        node->due_ms = due_ms;
+    node->is_dirty = true;
+    pthread_mutex_unlock(&store->dirty_lock);
+    if (is_news)
+        store->env->flush_wanted(store->env);
+}
+
+static bool unlink_from(struct log **list, struct log *log)
+{
+    for (; *list; list = &log__node(*list)->dirty_next) {
+        if (*list == log) {
+            *list = log__node(log)->dirty_next;
+            return true;
+        }
+    }
+    return false;
+}
+
+void store__not_dirty(struct store *store, struct log *log)
+{
+    pthread_mutex_lock(&store->dirty_lock);
+    if (log__node(log)->is_dirty) {
+        if (unlink_from(&store->dirty_now, log))
+            store->dirty_now_count--;
+        else
+            unlink_from(&store->dirty_later, log);
+        log__node(log)->is_dirty = false;
+    }
+    pthread_mutex_unlock(&store->dirty_lock);
+}
+
+/* Moves what is due, or all, from the later list to the other. */
+static void hasten(struct store *store, bool all)
+{
+    int64_t now = now_ms(store);
+    struct log *log = store->dirty_later;
+
+    if (!all && store->later_due_ms > now)
+        return;
+    store->dirty_later = NULL;
+    store->later_due_ms = INT64_MAX;
+    while (log) {
+        struct log_host_node *node = log__node(log);
+        struct log *next = node->dirty_next;
+        if (all || node->due_ms <= now) {
+            push_now(store, log);
+        } else {
+            node->dirty_next = store->dirty_later;
+            store->dirty_later = log;
+            if (node->due_ms < store->later_due_ms)
+                store->later_due_ms = node->due_ms;
+        }
+        log = next;
+    }
+}
+
+/* Page-cache logs are written back before their bytes reach the bound: the kernel would do it in its own
+ * time, and block everybody meanwhile. */
+static bool is_pressed(const struct store *store)
+{
+    for (size_t i = 0; i < store->directory_count; i++) {
+        if (atomic_load(&store->directories[i].dirty_bytes) > store->dirty_bytes_max / 2)
+            return true;
+    }
+    return false;
+}
+
+void store__wrote(struct log_host *host, uint64_t size)
+{
+    struct store_directory *directory = store__directory_of(host);
+    struct store *store = directory->store;
+    uint64_t before = atomic_fetch_add_explicit(&directory->dirty_bytes, size, memory_order_relaxed);
+
+    if (before <= store->dirty_bytes_max / 2 && before + size > store->dirty_bytes_max / 2)
+        store->env->flush_wanted(store->env);
+}
+
+void store__wrote_back(struct log_host *host, uint64_t size)
+{
+    atomic_fetch_sub_explicit(&store__directory_of(host)->dirty_bytes, size, memory_order_relaxed);
+}
+
+void store__failed(struct log_host *host, struct log *log)
+{
+    (void)log;
+    store__want_fence(store__directory_of(host));
+}
+
+void store__names_changed(struct store_directory *directory)
+{
+    struct store *store = directory->store;
+
+    pthread_mutex_lock(&store->dirty_lock);
+    directory->names_changed = true;
+    pthread_mutex_unlock(&store->dirty_lock);
+    store->env->flush_wanted(store->env);
+}
+
+/* The smaller of 256 MiB and a quarter of what the kernel lets be dirty before it blocks writers. */
+uint64_t store__default_dirty_bytes_max(void)
+{
+    enum { BYTES_MAX = 256 << 20 };
+    unsigned long long dirty_bytes = 0;
+    unsigned long long available_kb = 0;
+    unsigned ratio = 20;
+    char line[128];
+
+    FILE *file = fopen("/proc/sys/vm/dirty_bytes", "re");
+    if (file) {
+        if (fscanf(file, "%llu", &dirty_bytes) != 1)
+            dirty_bytes = 0;
+        fclose(file);
+    }
+    if (dirty_bytes == 0) {
+        file = fopen("/proc/sys/vm/dirty_ratio", "re");
+        if (file) {
+            if (fscanf(file, "%u", &ratio) != 1)
+                ratio = 20;
+            fclose(file);
+        }
+        file = fopen("/proc/meminfo", "re");
+        while (file && fgets(line, sizeof line, file)) {
+            if (sscanf(line, "MemAvailable: %llu kB", &available_kb) == 1)
+                break;
+        }
+        if (file)
+            fclose(file);
+        dirty_bytes = available_kb * 1024 / 100 * ratio;
+    }
+    if (dirty_bytes == 0 || dirty_bytes / 4 > BYTES_MAX)
+        return BYTES_MAX;
+    return dirty_bytes / 4;
+}
+
+/* --- the fence --------------------------------------------------------------------------------- */
+
+/* Fails the logs of the directory and gathers who must hear of it, into malloc'ed memory. */
+static void **fail_logs(struct store *store, uint32_t index, size_t *count)
+{
+    *count = 0;
+    pthread_mutex_lock(&store->lock);
+    void **owners = malloc((store->log_count + 1) * sizeof(void *));
+    for (struct log *log = store->logs; log; log = log__node(log)->all_next) {
+        if (log__node(log)->directory != index || log__node(log)->is_deleted)
+            continue;
+        log__fail(log, LOG_IO);
+        if (owners)
+            owners[(*count)++] = log_owner(log);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return owners;
+}
+
+/* The device failed: what it holds is as of the last good flush, and nobody can tell more before the
+ * directory was read anew. So no log of it takes another write, and nothing is flushed again. */
+static void fence(struct store_directory *directory)
+{
+    struct store *store = directory->store;
+    size_t count;
+
+    atomic_store(&directory->is_fenced, true);
+    note_error("directory.failed",
+               "directory=%s next=\"check the device and its kernel messages, then restart\"",
+               directory->directory.path);
+    void **owners = fail_logs(store, directory->index, &count);
+    for (size_t i = 0; i < count; i++)
+        store->env->progress(store->env, owners[i]);
+    free(owners);
+    store->env->directory_failed(store->env, directory->directory.path);
+}
+
+static void fence_failed(struct store *store)
+{
+    for (size_t i = 0; i < store->directory_count; i++) {
+        struct store_directory *directory = &store->directories[i];
+        if (atomic_load(&directory->fence_wanted) && !atomic_load(&directory->is_fenced))
+            fence(directory);
+    }
+}
+
+/* --- one group --------------------------------------------------------------------------------- */
+
+/* Room for so many logs, before any of them is begun. Without memory the groups stay as large as they are. */
+static void grow_group(struct store *store, size_t count)
+{
+    size_t capacity = store->group_capacity ? store->group_capacity : GROUP_COUNT_MIN;
+
+    while (capacity < count && capacity < GROUP_COUNT_MAX)
+        capacity *= 2;
+    if (capacity == store->group_capacity)
+        return;
+    size_t files = capacity * LOG_FLUSH_FILES_MAX + 1;
+    size_t directories = capacity * LOG_FLUSH_DIRECTORIES_MAX + 1;
+    struct log_flush *flushes = malloc(capacity * sizeof *flushes);
+    struct log **group = malloc(capacity * sizeof(struct log *));
+    struct file **flush_files = malloc(files * sizeof(struct file *));
+    const char **flush_directories = malloc(directories * sizeof(char *));
+    enum file_status *statuses = malloc((files + directories) * sizeof *statuses);
+    if (flushes && group && flush_files && flush_directories && statuses) {
+        store__free_group(store);
+        store->flushes = flushes;
+        store->group = group;
+        store->flush_files = flush_files;
+        store->flush_directories = flush_directories;
+        store->flush_statuses = statuses;
+        store->group_capacity = capacity;
+        return;
+    }
+    free(flushes);
+    free(group);
+    free(flush_files);
+    free(flush_directories);
+    free(statuses);
+}
+
+void store__free_group(struct store *store)
+{
+    free(store->flushes);
+    free(store->group);
+    free(store->flush_files);
+    free(store->flush_directories);
+    free(store->flush_statuses);
+    store->flushes = NULL;
+    store->group = NULL;
+    store->flush_files = NULL;
+    store->flush_directories = NULL;
+    store->flush_statuses = NULL;
+    store->group_capacity = 0;
+}
+
+static size_t take_dirty(struct store *store)
+{
+    size_t count = 0;
+    bool all = is_pressed(store);
+
+    pthread_mutex_lock(&store->dirty_lock);
+    hasten(store, all);
+    grow_group(store, store->dirty_now_count);
+    while (store->dirty_now && count < store->group_capacity) {
+        struct log *log = store->dirty_now;
+        store->dirty_now = log__node(log)->dirty_next;
+        store->dirty_now_count--;
+        log__node(log)->is_dirty = false;
+        store->group[count++] = log;
+    }
+    pthread_mutex_unlock(&store->dirty_lock);
+    return count;
+}
+
+struct group_part {
+    size_t log_count; /* begun */
+    size_t file_count;
+    size_t directory_count;
+    bool with_positions;
+};
+
+static void add_directory(struct store_directory *directory, struct group_part *part, const char *path,
+                          bool *with_root)
+{
+    /* Many logs ask for the log directory itself; once is enough. */
+    if (strcmp(path, directory->directory.path) == 0)
+        *with_root = true;
+    else
+        directory->store->flush_directories[part->directory_count++] = path;
+}
+
+static bool positions_are_due(const struct store_directory *directory, const struct group_part *part)
+{
+    if (!directory->positions || !directory->positions_dirty || part->file_count == 0)
+        return false;
+    return part->file_count > 1 ||
+           now_ms(directory->store) - directory->positions_flushed_ms >= POSITIONS_FLUSH_MS;
+}
+
+static bool take_names_changed(struct store_directory *directory)
+{
+    pthread_mutex_lock(&directory->store->dirty_lock);
+    bool changed = directory->names_changed;
+    directory->names_changed = false;
+    pthread_mutex_unlock(&directory->store->dirty_lock);
+    return changed;
+}
+
+/* Begins the flush of the directory's logs among the group and lists what is to be flushed. */
+static void begin_part(struct store_directory *directory, size_t count, struct group_part *part)
+{
+    struct store *store = directory->store;
+    bool with_root = take_names_changed(directory);
+
+    *part = (struct group_part){ .log_count = 0 };
+    for (size_t i = 0; i < count; i++) {
+        struct log_flush *flush = &store->flushes[part->log_count];
+        if (log__node(store->group[i])->directory != directory->index ||
+            !log__flush_begin(store->group[i], flush))
+            continue;
+        part->log_count++;
+        for (size_t j = 0; j < flush->file_count; j++)
+            store->flush_files[part->file_count++] = flush->files[j];
+        for (size_t j = 0; j < flush->directory_count; j++)
+            add_directory(directory, part, flush->directories[j], &with_root);
+    }
+    part->with_positions = positions_are_due(directory, part);
+    if (part->with_positions)
+        store->flush_files[part->file_count++] = directory->positions;
+    if (with_root)
+        store->flush_directories[part->directory_count++] = directory->directory.path;
+}
+
+static bool flush_part(struct store_directory *directory, const struct group_part *part)
+{
+    struct store *store = directory->store;
+    bool ok = true;
+
+    if (part->log_count && store__make_durable(directory) != FILE_OK)
+        return false;
+    file_flush_group(store->env->files, store->flush_files, part->file_count, store->flush_directories,
+                     part->directory_count, store->flush_statuses);
+    for (size_t i = 0; i < part->file_count + part->directory_count; i++)
+        ok = ok && store->flush_statuses[i] == FILE_OK;
+    return ok;
+}
+
+static void flush_directory(struct store_directory *directory, size_t count)
+{
+    struct store *store = directory->store;
+    struct group_part part;
+
+    if (atomic_load(&directory->is_fenced))
+        return;
+    begin_part(directory, count, &part);
+    if (part.file_count + part.directory_count == 0 && part.log_count == 0)
+        return;
+    bool ok = flush_part(directory, &part);
+    for (size_t i = 0; i < part.log_count; i++)
+        log__flush_end(store->flushes[i].log, &store->flushes[i], ok);
+    if (!ok) {
+        store__want_fence(directory);
+        return;
+    }
+    if (part.with_positions) {
+        directory->positions_dirty = false;
+        directory->positions_flushed_ms = now_ms(store);
+    }
+    store__note_positions(directory, store->flushes, part.log_count);
+}
+
+bool store_flush(struct store *store)
+{
+    pthread_mutex_lock(&store->group_lock);
+    fence_failed(store);
+    size_t count = take_dirty(store);
+    for (size_t i = 0; i < store->directory_count; i++)
+        flush_directory(&store->directories[i], count);
+    fence_failed(store);
+    pthread_mutex_lock(&store->dirty_lock);
+    bool has_more = store->dirty_now != NULL;
+    pthread_mutex_unlock(&store->dirty_lock);
+    pthread_mutex_unlock(&store->group_lock);
+    return has_more;
+}
+
+int64_t store_flush_due_ms(struct store *store)
+{
+    pthread_mutex_lock(&store->dirty_lock);
+    int64_t due = store->dirty_now ? now_ms(store) : store->later_due_ms;
+    pthread_mutex_unlock(&store->dirty_lock);
+    return due;
+}
+
+void store__hasten_all(struct store *store)
+{
+    pthread_mutex_lock(&store->dirty_lock);
+    hasten(store, true);
+    pthread_mutex_unlock(&store->dirty_lock);
+}

@@ -1,0 +1,179 @@
+/* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c, store_positions.c,
+ * store_lru.c, store_delete.c, store_close.c. */
+#ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
+#define RUNNEL_STORAGE_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "storage/directory.h"
+#include "storage/log_internal.h"
+#include "storage/side_file.h"
+
+/* A partition directory that lay there at the start, until a log claims it. */
+struct store_found {
+    struct store_found *next; /* in its bucket */
+    const char *name;         /* borrowed from the directory's names: <topic>-<partition> */
+    uint32_t directory;
+    int32_t partition;
+    bool is_claimed;
+    bool has_row; /* of a table that may be believed */
+    uuid topic_id; /* with has_row */
+    struct log_row row;
+    int64_t recovery_point; /* of Kafka's checkpoint; -1: none */
+    int64_t start_offset;   /* of Kafka's checkpoint; -1: none */
+};
+
+/* A durable position read back after an unclean stop. */
+struct store_position {
+    struct store_position *next;
+    struct side_position position;
+};
+
+struct store_directory {
+    struct log_host host; /* first: what the logs of this directory are told to */
+    struct store *store;
+    uint32_t index;
+    struct directory directory;
+    bool was_clean;      /* stopped by us, with a table to prove it; or new */
+    bool was_clean_kafka; /* stopped by Kafka, or by us without a table */
+
+    pthread_mutex_t change_lock; /* held while the first change is prepared, or the identity flushed */
+    _Atomic bool has_changes;    /* the clean-stop marker is gone, durably */
+    _Atomic bool is_durable;     /* the identity is */
+    _Atomic bool fence_wanted;   /* an I/O error was met */
+    _Atomic bool is_fenced;      /* and everybody knows */
+    bool names_changed;          /* renames in it that no flush covers yet; under the dirty lock */
+    _Atomic uint64_t dirty_bytes;
+    uint32_t log_count; /* under the store's lock */
+
+    /* The durable positions; the flusher's alone. */
+    struct file *positions;
+    uint64_t positions_size;
+    bool positions_dirty;
+    int64_t positions_flushed_ms;
+};
+
+struct store {
+    struct storage_env *env;
+    struct store_directory *directories;
+    size_t directory_count;
+    uint64_t dirty_bytes_max;
+    bool was_clean;
+    bool is_recovered;
+    /* One for the owner, one per open file and mapping of its logs: whoever drops the last frees. */
+    _Atomic int64_t holds;
+
+    pthread_mutex_t lock; /* the logs: table, list, what was found; order: this before a log's mutex */
+    struct log **buckets; /* by name */
+    size_t bucket_count;
+    size_t log_count;
+    struct log *logs; /* all of them, doubly linked */
+    struct log *metadata;
+    int64_t metadata_written; /* its offset in the durable positions; the flusher's */
+    struct store_found **found_buckets;
+    struct store_found *found;
+    size_t found_bucket_count;
+    size_t found_count;
+    struct store_position **position_buckets;
+    struct store_position *positions;
+    size_t position_bucket_count;
+
+    pthread_mutex_t dirty_lock; /* innermost: log's mutex before it */
+    struct log *dirty_now;
+    size_t dirty_now_count;
+    struct log *dirty_later;
+    int64_t later_due_ms; /* the earliest of dirty_later; INT64_MAX: none is due by time */
+
+    pthread_mutex_t group_lock; /* held while a group is flushed: nothing of it goes away */
+    struct log_flush *flushes;
+    struct log **group;
+    struct file **flush_files;
+    const char **flush_directories;
+    enum file_status *flush_statuses;
+    size_t group_capacity;
+
+    pthread_mutex_t delete_lock; /* outermost: one log at a time gives up its name */
+
+    pthread_mutex_t sweep_lock; /* held while files are closed for others: no log goes away */
+    struct storage_job sweep_job;
+    _Atomic bool sweep_queued;
+    struct log *sweep_next;
+    _Atomic int64_t sweep_round; /* what used() stamps */
+    _Atomic int64_t open_files;
+    _Atomic int64_t maps;
+    int64_t open_files_max;
+    int64_t maps_max;
+};
+
+static inline struct store_directory *store__directory_of(struct log_host *host)
+{
+    return (struct store_directory *)host;
+}
+
+uint64_t store__hash(const void *bytes, size_t size, uint64_t seed);
+/* *error, when there is one, becomes the sentence; text is returned owned or NULL. */
+enum store_status store__fail(enum store_status status, char *text, const char **error);
+enum store_status store__status(enum file_status status);
+enum log_status store__log_status(enum file_status status);
+
+/* store.c: the table of logs; under the store's lock. */
+void store__add_log(struct store *store, struct log *log, uint32_t directory);
+void store__remove_log(struct store *store, struct log *log);
+/* The log of that name that is not deleted, or NULL. */
+struct log *store__log_named(const struct store *store, const char *name);
+
+/* store_found.c: what lay in the directories at the start; under the store's lock. */
+enum store_status store__read_found(struct store *store, const char **error);
+struct store_found *store__find_found(const struct store *store, const char *name);
+/* NULL when nothing is known. */
+const struct side_position *store__find_position(const struct store *store, uuid topic_id, int32_t partition);
+void store__forget_found(struct store *store);
+
+/* store_flush.c */
+void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms);
+void store__wrote(struct log_host *host, uint64_t size);
+void store__wrote_back(struct log_host *host, uint64_t size);
+void store__failed(struct log_host *host, struct log *log);
+/* Takes the log out of the dirty lists. */
+void store__not_dirty(struct store *store, struct log *log);
+/* The names in the directory changed: its next group flushes them. */
+void store__names_changed(struct store_directory *directory);
+uint64_t store__default_dirty_bytes_max(void);
+/* All dirty logs are due: for the clean stop. */
+void store__hasten_all(struct store *store);
+void store__free_group(struct store *store);
+
+/* store_positions.c: under the group lock, or before anybody else runs. */
+void store__note_positions(struct store_directory *directory, const struct log_flush *flushes, size_t count);
+/* Rewrites them all; for after a recovery, and when the file grew long. */
+enum file_status store__rewrite_positions(struct store_directory *directory);
+
+/* store_lru.c */
+void store__files_changed(struct log_host *host, int open_files, int maps);
+bool store__may_open(struct log_host *host, int open_files, int maps);
+void store__used(struct log_host *host, struct log *log);
+void store__limits_init(struct store *store, const struct store_options *options);
+void store__drop_hold(struct store *store, int64_t count);
+
+/* store_delete.c */
+/* Renames the partition directory out of the way; suffix is "delete" or "stray". *path_out is the new path,
+ * returned owned, NULL on failure. */
+enum file_status store__set_aside(struct store_directory *directory, const char *name, const char *suffix,
+                                  char **path_out);
+/* Has a worker unlink the directory and all in it; takes path. */
+void store__unlink_later(struct store *store, char *path);
+/* Takes the name from a log whose is_deleted was just set: log__delete() and the rename. It stays in the table
+ * of logs. Under the delete lock, without the store's. */
+enum file_status store__detach_log(struct store *store, struct log *log);
+
+/* store_change.c */
+enum log_status store__before_change(struct log_host *host, struct log *log);
+enum log_status store__before_flush(struct log_host *host, struct log *log);
+/* The same for the store itself: the clean-stop marker goes; the identity becomes durable. */
+enum file_status store__begin_changes(struct store_directory *directory);
+enum file_status store__make_durable(struct store_directory *directory);
+/* Has the directory fenced by the next store_flush(). */
+void store__want_fence(struct store_directory *directory);
+
+#endif

@@ -1,0 +1,201 @@
+/* Descriptors and mappings of all logs: counted, bounded, and closed where they were used the least. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
+#include "storage/store_internal.h"
+
+/* A sweep begins above 7/8 of a limit and ends below 6/8; it looks at so many logs at a time. */
+enum { SWEEP_BEGIN = 7, SWEEP_END = 6, SWEEP_PARTS = 8, SWEEP_BATCH = 64 };
+/* Descriptors kept for connections, listeners, side files and what else the process opens. */
+enum { DESCRIPTOR_RESERVE_MAX = 4096, DESCRIPTOR_COUNT_MAX = 1 << 20 };
+
+/* --- limits ------------------------------------------------------------------------------------ */
+
+static int64_t descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1024;
+    if (limit.rlim_cur < limit.rlim_max) {
+        rlim_t before = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+            limit.rlim_cur = before;
+    }
+    return limit.rlim_cur > DESCRIPTOR_COUNT_MAX ? DESCRIPTOR_COUNT_MAX : (int64_t)limit.rlim_cur;
+}
+
+/* Half of vm.max_map_count; the rest is for malloc, stacks and libraries. */
+static int64_t map_limit(void)
+{
+    long long count = 65530;
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+
+    if (file) {
+        if (fscanf(file, "%lld", &count) != 1)
+            count = 65530;
+        fclose(file);
+    }
+    return count / 2;
+}
+
+void store__limits_init(struct store *store, const struct store_options *options)
+{
+    int64_t limit = descriptor_limit();
+    int64_t reserve = limit / 2 < DESCRIPTOR_RESERVE_MAX ? limit / 2 : DESCRIPTOR_RESERVE_MAX;
+
+    store->open_files_max = options->open_files_max ? (int64_t)options->open_files_max : limit - reserve;
+    store->maps_max = options->maps_max ? (int64_t)options->maps_max : map_limit();
+    atomic_init(&store->sweep_round, 1);
+}
+
+/* --- counting ---------------------------------------------------------------------------------- */
+
+static void free_store(struct store *store)
+{
+    for (size_t i = 0; i < store->directory_count; i++)
+        pthread_mutex_destroy(&store->directories[i].change_lock);
+    store__free_group(store);
+    free(store->directories);
+    free(store->buckets);
+    pthread_mutex_destroy(&store->lock);
+    pthread_mutex_destroy(&store->dirty_lock);
+    pthread_mutex_destroy(&store->group_lock);
+    pthread_mutex_destroy(&store->sweep_lock);
+    pthread_mutex_destroy(&store->delete_lock);
+    free(store);
+}
+
+void store__drop_hold(struct store *store, int64_t count)
+{
+    int64_t before = atomic_fetch_sub(&store->holds, count);
+
+    check(before >= count);
+    if (before == count)
+        free_store(store);
+}
+
+static bool is_above(const struct store *store, int parts)
+{
+    return atomic_load(&store->open_files) > store->open_files_max / SWEEP_PARTS * parts ||
+           atomic_load(&store->maps) > store->maps_max / SWEEP_PARTS * parts;
+}
+
+static void run_sweep(struct storage_job *job);
+
+static void queue_sweep(struct store *store)
+{
+    if (!atomic_exchange(&store->sweep_queued, true)) {
+        atomic_fetch_add(&store->holds, 1);
+        store->sweep_job.run = run_sweep;
+        store->env->submit(store->env, &store->sweep_job);
+    }
+}
+
+void store__files_changed(struct log_host *host, int open_files, int maps)
+{
+    struct store *store = store__directory_of(host)->store;
+    int64_t delta = (int64_t)open_files + maps;
+
+    atomic_fetch_add(&store->open_files, open_files);
+    atomic_fetch_add(&store->maps, maps);
+    if (delta > 0) {
+        atomic_fetch_add(&store->holds, delta);
+        if (is_above(store, SWEEP_BEGIN))
+            queue_sweep(store);
+    } else if (delta < 0) {
+        store__drop_hold(store, -delta);
+    }
+}
+
+void store__used(struct log_host *host, struct log *log)
+{
+    struct store *store = store__directory_of(host)->store;
+    int64_t round = atomic_load_explicit(&store->sweep_round, memory_order_relaxed);
+    struct log_host_node *node = log__node(log);
+
+    /* Read first: a busy log's line stays clean. */
+    if (atomic_load_explicit(&node->used_ms, memory_order_relaxed) != round)
+        atomic_store_explicit(&node->used_ms, round, memory_order_relaxed);
+}
+
+/* --- sweeping ---------------------------------------------------------------------------------- */
+
+/* The next logs that were not used since the last round; false when the round is over. */
+static bool next_idle(struct store *store, struct log *batch[SWEEP_BATCH], size_t *count)
+{
+    int64_t round = atomic_load(&store->sweep_round);
+
+    *count = 0;
+    pthread_mutex_lock(&store->lock);
+    struct log *log = store->sweep_next;
+    for (; log && *count < SWEEP_BATCH; log = log__node(log)->all_next) {
+        if (atomic_load(&log__node(log)->used_ms) != round && !log__node(log)->is_deleted)
+            batch[(*count)++] = log;
+    }
+    store->sweep_next = log;
+    pthread_mutex_unlock(&store->lock);
+    return log != NULL;
+}
+
+/* One pass over all logs, or until enough is closed. Under the sweep lock. */
+static void sweep_round(struct store *store)
+{
+    struct log *batch[SWEEP_BATCH];
+    size_t count;
+    bool goes_on = true;
+
+    pthread_mutex_lock(&store->lock);
+    store->sweep_next = store->logs;
+    pthread_mutex_unlock(&store->lock);
+    while (goes_on && is_above(store, SWEEP_END)) {
+        goes_on = next_idle(store, batch, &count);
+        for (size_t i = 0; i < count && is_above(store, SWEEP_END); i++)
+            (void)log__close_files(batch[i]);
+    }
+    if (!goes_on)
+        atomic_fetch_add(&store->sweep_round, 1); /* what is used from now on survives the next one */
+}
+
+static void sweep(struct store *store)
+{
+    sweep_round(store);
+    if (is_above(store, SWEEP_END))
+        sweep_round(store);
+}
+
+static void run_sweep(struct storage_job *job)
+{
+    struct store *store = (struct store *)((char *)job - offsetof(struct store, sweep_job));
+
+    pthread_mutex_lock(&store->sweep_lock);
+    sweep(store);
+    pthread_mutex_unlock(&store->sweep_lock);
+    atomic_store(&store->sweep_queued, false);
+    store__drop_hold(store, 1);
+}
+
+bool store__may_open(struct log_host *host, int open_files, int maps)
+{
+    struct store *store = store__directory_of(host)->store;
+    bool fits = atomic_load(&store->open_files) + open_files <= store->open_files_max &&
+                atomic_load(&store->maps) + maps <= store->maps_max;
+
+    if (fits)
+        return true;
+    /* Descriptors are asked for on workers, which may close others right here. Somebody else who is at it
+     * may wait for what we hold, so we do not wait for him. */
+    if (open_files > 0 && pthread_mutex_trylock(&store->sweep_lock) == 0) {
+        sweep(store);
+        pthread_mutex_unlock(&store->sweep_lock);
+    } else {
+        queue_sweep(store);
+    }
+    return atomic_load(&store->open_files) + open_files <= store->open_files_max &&
+           atomic_load(&store->maps) + maps <= store->maps_max;
+}
