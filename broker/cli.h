@@ -28,14 +28,13 @@ struct cli {
     int ready_fd; /* -1: none */
     char error[256];
     char *listen; /* cli.c: the text of --listen options, joined */
-    char *loops;
 };
 
 /* Reads argv (argv[0] is skipped). Options: --opt VALUE or --opt=VALUE; -- ends them. */
 void cli_parse(int argc, char *const *argv, struct cli *out);
 void cli_destroy(struct cli *cli);
 
-/* The text of --help, made from the table of options; static. */
+/* The text of --help; static. */
 const char *cli_help(void);
 /* Writes to a descriptor; false when it takes no more. */
 bool config_print(const struct config *config, enum config_print_format format, int fd);

@@ -10,13 +10,14 @@
 /* A listener to open, or an address to tell clients. Text borrowed from its config. */
 struct config_listener {
     const char *name; /* the listener's, upper case: "PLAINTEXT" */
-    const char *host; /* without brackets; "": all addresses */
-    uint16_t port;    /* host order; 0: the kernel picks one */
+    const char *host; /* without brackets; "": all addresses; in advertised: the connection's local one */
+    uint16_t port;    /* host order; 0: the kernel picks one; in advertised: the bound one */
+    bool is_optional; /* of our default pair: may fail to bind while another one is bound */
 };
 
-/* Overrides of max.connections.per.ip. */
+/* One entry of max.connections.per.ip.overrides. */
 struct config_ip_limit {
-    const char *host;
+    uint8_t address[16]; /* IPv6, or IPv4 mapped into it */
     int32_t count;
 };
 
@@ -28,28 +29,28 @@ struct config_list {
 
 /* One field per setting of class USED, named as in config.def; NULL in a text is Kafka's null.
  * Immutable once loaded, any thread may read. */
-#define CONFIG_C_TYPE_BOOLEAN bool
-#define CONFIG_C_TYPE_STRING const char *
-#define CONFIG_C_TYPE_INT int32_t
-#define CONFIG_C_TYPE_SHORT int16_t
-#define CONFIG_C_TYPE_LONG int64_t
-#define CONFIG_C_TYPE_DOUBLE double
-#define CONFIG_C_TYPE_LIST struct config_list
-#define CONFIG_C_TYPE_CLASS const char *
+#define CONFIG_C_TYPE_BOOLEAN          bool
+#define CONFIG_C_TYPE_STRING           const char *
+#define CONFIG_C_TYPE_INT              int32_t
+#define CONFIG_C_TYPE_SHORT            int16_t
+#define CONFIG_C_TYPE_LONG             int64_t
+#define CONFIG_C_TYPE_DOUBLE           double
+#define CONFIG_C_TYPE_LIST             struct config_list
+#define CONFIG_C_TYPE_CLASS            const char *
 #define CONFIG_FIELD_USED(field, type) CONFIG_C_TYPE_##type field;
 #define CONFIG_FIELD_DERIVED(field, type)
 #define CONFIG_FIELD_ACCEPTED(field, type)
 #define CONFIG_FIELD_REFUSED(field, type)
 
 struct config {
-#define CONFIG(field, name, type, value, valid, unit, scope, row_class, sentence) \
+#define CONFIG(field, name, type, value, valid, unit, scope, row_class, sentence)                            \
     CONFIG_FIELD_##row_class(field, type)
 #include "broker/config.def"
 #undef CONFIG
 
     /* Derived. */
-    int32_t node_id;                     /* node.id, else broker.id */
-    struct config_list log_dirs;         /* log.dirs, else log.dir; the metadata's first; >= 1 */
+    int32_t node_id;                         /* node.id, else broker.id */
+    struct config_list log_dirs;             /* log.dirs, else log.dir; the metadata's first; >= 1 */
     const struct config_listener *listeners; /* listeners without those of a controller; >= 1 */
     size_t listener_count;
     const struct config_listener *advertised; /* only what advertised.listeners names */
@@ -78,8 +79,8 @@ struct config_override {
 };
 
 struct config_sources {
-    const char *file;            /* server.properties, or NULL */
-    char *const *environment;    /* ends with NULL, or NULL */
+    const char *file;         /* server.properties, or NULL */
+    char *const *environment; /* ends with NULL, or NULL */
     const struct config_override *overrides;
     size_t override_count;
     unsigned cpu_count; /* >= 1; sets the default of num.network.threads */
@@ -114,7 +115,12 @@ const struct config_listener *config_advertised(const struct config *config, con
 int32_t config_connections_per_ip(const struct config *config, const struct sockaddr *peer);
 
 /* For DescribeConfigs, --print-config and docs: all settings in the order of their names. */
-enum config_source { CONFIG_FROM_DEFAULT, CONFIG_FROM_FILE, CONFIG_FROM_ENVIRONMENT, CONFIG_FROM_COMMAND_LINE };
+enum config_source {
+    CONFIG_FROM_DEFAULT,
+    CONFIG_FROM_FILE,
+    CONFIG_FROM_ENVIRONMENT,
+    CONFIG_FROM_COMMAND_LINE
+};
 
 struct config_setting {
     const struct config_row *row;

@@ -10,25 +10,25 @@
 enum config_type {
     CONFIG_BOOLEAN,
     CONFIG_STRING,
-    CONFIG_INT,    /* 32 bits */
-    CONFIG_SHORT,  /* 16 bits */
-    CONFIG_LONG,   /* 64 bits */
+    CONFIG_INT,   /* 32 bits */
+    CONFIG_SHORT, /* 16 bits */
+    CONFIG_LONG,  /* 64 bits */
     CONFIG_DOUBLE,
-    CONFIG_LIST,   /* comma separated, trimmed */
-    CONFIG_CLASS,  /* a Java class name: text for us */
+    CONFIG_LIST,  /* comma separated, trimmed */
+    CONFIG_CLASS, /* a Java class name: text for us */
     CONFIG_PASSWORD,
 };
 
 /* Which values are right, beyond the type. */
 enum config_rule {
     RULE_ANY,
-    RULE_RANGE,      /* min <= value <= max, or value == also */
-    RULE_RATIO,      /* DOUBLE: ratio_min <= value <= ratio_max */
-    RULE_WORDS,      /* STRING: one of words; LIST: each of them, none twice */
+    RULE_RANGE, /* min <= value <= max, or value == also */
+    RULE_RATIO, /* DOUBLE: ratio_min <= value <= ratio_max */
+    RULE_WORDS, /* STRING: one of words; LIST: each of them, none twice */
     RULE_WORDS_ANY_CASE,
-    RULE_NOT_EMPTY,  /* STRING: at least one character; LIST: at least one item */
-    RULE_DISTINCT,   /* LIST: no item twice, none empty */
-    RULE_THROTTLED,  /* LIST of partition:broker, or * alone */
+    RULE_NOT_EMPTY, /* STRING: at least one character; LIST: at least one item */
+    RULE_DISTINCT,  /* LIST: no item twice, none empty */
+    RULE_THROTTLED, /* LIST of partition:broker, or * alone */
 };
 
 struct config_valid {

@@ -45,8 +45,9 @@ static void commit_preface(struct commit *commit)
         abort_transaction_record_init(&abort);
         abort.reason = SLICE_LITERAL("the controller changed");
         metadata_batches_cut(&commit->batches);
-        metadata_batches_add(&commit->batches,
-                             metadata_record_encode(&commit->arena, METADATA_RECORD_ABORT_TRANSACTION, 0, &abort));
+        metadata_batches_add(
+            &commit->batches,
+            metadata_record_encode(&commit->arena, METADATA_RECORD_ABORT_TRANSACTION, 0, &abort));
     }
     if (controller->needs_bootstrap) {
         size_t count;
@@ -101,8 +102,8 @@ static enum log_status commit_write(struct commit *commit)
     if (status == LOG_OK)
         return LOG_OK;
     controller->is_failed = status == LOG_IO || status == LOG_CLOSED;
-    note_error("metadata.append_failed", "directory=%s status=%d next=%s", controller->place.log_directory, status,
-               controller->is_failed ? "no more changes until a restart" : "the change was refused");
+    note_error("metadata.append_failed", "directory=%s status=%d next=%s", controller->place.log_directory,
+               status, controller->is_failed ? "no more changes until a restart" : "the change was refused");
     return status;
 }
 
@@ -140,7 +141,8 @@ static void decide_propose(struct commit *commit, struct command *command)
 {
     int64_t end = commit->batches.base_offset + (int64_t)commit->batches.record_count;
     command->propose.status = PROPOSE_COMMITTED; /* unless the commit fails */
-    if (command->propose.expected_end >= 0 && command->propose.expected_end != log_offsets(commit->controller->log).end) {
+    if (command->propose.expected_end >= 0 &&
+        command->propose.expected_end != log_offsets(commit->controller->log).end) {
         command->propose.status = PROPOSE_CONFLICT;
         return;
     }

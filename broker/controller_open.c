@@ -30,7 +30,8 @@ fail_with(struct opening *opening, enum store_status status, const char *format,
     return status;
 }
 
-static enum store_status fail(struct opening *opening, enum store_status status, const char *what, const char *why)
+static enum store_status fail(struct opening *opening, enum store_status status, const char *what,
+                              const char *why)
 {
     return fail_with(opening, status, "%s: %s: %s", opening->controller->log_directory, what, why);
 }
@@ -87,6 +88,8 @@ static enum store_status replay_snapshot(struct opening *opening)
 {
     const struct metadata_place *place = &opening->controller->place;
     enum file_status status = metadata_snapshot_load(place->files, place->log_directory, &opening->snapshot);
+    if (status == FILE_NOT_FOUND)
+        return STORE_OK; /* a new directory */
     if (status != FILE_OK)
         return fail(opening, store_status_of_file(status), "listing snapshots", file_status_name(status));
     if (opening->snapshot.end_offset < 0)
@@ -157,10 +160,11 @@ static enum store_status check_replicas(struct opening *opening, const struct im
             const struct partition_metadata *partition = &image->topics[t]->partitions[i];
             if (partition->replica_count == 1 && partition->replicas[0] == node_id)
                 continue;
-            return fail_with(opening, STORE_FOREIGN,
-                             "%s: the directory belongs to a replicated cluster: %s-%d has replicas on other nodes "
-                             "(ours is node.id %d)",
-                             opening->controller->place.directory, image->topics[t]->name, i, node_id);
+            return fail_with(
+                opening, STORE_FOREIGN,
+                "%s: the directory belongs to a replicated cluster: %s-%d has replicas on other nodes "
+                "(ours is node.id %d)",
+                opening->controller->place.directory, image->topics[t]->name, i, node_id);
         }
     }
     return STORE_OK;
@@ -170,12 +174,12 @@ static enum store_status build_image(struct opening *opening)
 {
     struct controller *controller = opening->controller;
     struct image *image;
-    enum change_status built = image_change_build(opening->change, log_offsets(controller->log).end,
-                                                  controller->epoch, &image);
+    enum change_status built =
+        image_change_build(opening->change, log_offsets(controller->log).end, controller->epoch, &image);
     if (built != CHANGE_OK)
-        return built == CHANGE_NO_MEMORY ? fail(opening, STORE_LIMIT, "metadata", "out of memory")
-                                         : fail(opening, STORE_DAMAGED, "metadata",
-                                                image_change_error(opening->change));
+        return built == CHANGE_NO_MEMORY
+                   ? fail(opening, STORE_LIMIT, "metadata", "out of memory")
+                   : fail(opening, STORE_DAMAGED, "metadata", image_change_error(opening->change));
     enum store_status status = check_replicas(opening, image);
     if (status == STORE_OK) {
         controller__open_partitions(controller, opening->change);
@@ -302,7 +306,8 @@ static void opening_end(struct opening *opening)
     image__free(opening->empty);
 }
 
-enum store_status controller_open(const struct controller_host *host, struct controller **out, const char **error)
+enum store_status controller_open(const struct controller_host *host, struct controller **out,
+                                  const char **error)
 {
     struct opening opening = { .snapshot = { .end_offset = -1 } };
     enum store_status status = STORE_LIMIT;

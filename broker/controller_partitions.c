@@ -23,8 +23,8 @@ static void open_partition(struct controller *controller, const struct topic *to
         partition->log = store_log(controller->host.store, topic->id, topic->name, index, config, partition);
     }
     if (!partition || !partition->log) {
-        note_error("partition.not_opened", "topic=%s partition=%d reason=out_of_memory next=restart", topic->name,
-                   index);
+        note_error("partition.not_opened", "topic=%s partition=%d reason=out_of_memory next=restart",
+                   topic->name, index);
         if (partition)
             partition_destroy(partition);
         free(partition);

@@ -88,8 +88,9 @@ static bool check_counts(struct commit *commit, struct create_topic *topic)
 {
     const struct config *config = commit->controller->host.config;
     int32_t count = partition_count(config, topic);
-    int32_t replication_factor = topic->replication_factor == FROM_DEFAULT ? config->default_replication_factor
-                                                                           : topic->replication_factor;
+    int32_t replication_factor = topic->replication_factor == FROM_DEFAULT
+                                     ? config->default_replication_factor
+                                     : topic->replication_factor;
     size_t broker_count = controller_image(commit->controller)->node_count;
     if (topic->replication_factor != FROM_DEFAULT && topic->replication_factor < 1)
         return refuse(topic, ERR_INVALID_REPLICATION_FACTOR,
@@ -98,14 +99,16 @@ static bool check_counts(struct commit *commit, struct create_topic *topic)
         return refuse(topic, ERR_INVALID_PARTITIONS,
                       "Number of partitions must be larger than 0, or -1 to use the default value.");
     if (replication_factor < 1 || (size_t)replication_factor > broker_count)
-        return refuse(topic, ERR_INVALID_REPLICATION_FACTOR,
-                      "Unable to replicate the partition %d time(s): The target replication factor of %d cannot "
-                      "be reached because only %zu broker(s) are registered.",
-                      replication_factor, replication_factor, broker_count);
+        return refuse(
+            topic, ERR_INVALID_REPLICATION_FACTOR,
+            "Unable to replicate the partition %d time(s): The target replication factor of %d cannot "
+            "be reached because only %zu broker(s) are registered.",
+            replication_factor, replication_factor, broker_count);
     if ((size_t)count + topic->override_count + 1 > METADATA_BATCH_RECORDS_MAX)
-        return refuse(topic, ERR_POLICY_VIOLATION,
-                      "Excessively large number of partitions per request: a topic is created with at most %d.",
-                      METADATA_BATCH_RECORDS_MAX - 1);
+        return refuse(
+            topic, ERR_POLICY_VIOLATION,
+            "Excessively large number of partitions per request: a topic is created with at most %d.",
+            METADATA_BATCH_RECORDS_MAX - 1);
     if (image_change_partition_count(commit->change) + (size_t)count > PARTITIONS_MAX)
         return refuse(topic, ERR_POLICY_VIOLATION,
                       "Unable to create the topic: this broker takes at most %d partitions.", PARTITIONS_MAX);

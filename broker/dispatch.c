@@ -99,7 +99,9 @@ static const struct api_row *read_header(struct request *rq, struct reader *read
     bool ok = request_header_decode(reader, &header);
     bool is_known = ok || reader->status == CODEC_UNKNOWN_KEY || reader->status == CODEC_UNKNOWN_VERSION;
     if (!is_known) {
-        refuse_request(rq, "header_invalid", codec_status_text(reader->status));
+        struct conn *conn = rq->conn;
+        request_drop(rq);
+        conn_refuse(conn, "header_invalid", codec_status_text(reader->status));
         return NULL;
     }
     rq->api_key = header.api_key;

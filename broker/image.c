@@ -108,7 +108,8 @@ struct image_index *image__index_copy(const struct image_index *from, size_t mor
     return index;
 }
 
-static uint64_t hash_of(const struct image_index *index, enum image_index_kind kind, const struct topic *topic)
+static uint64_t hash_of(const struct image_index *index, enum image_index_kind kind,
+                        const struct topic *topic)
 {
     return kind == IMAGE_INDEX_NAME ? image__hash_name(index->key, topic->name_slice)
                                     : image__hash_id(topic->id);
@@ -124,8 +125,8 @@ void image__index_put(struct image_index *index, enum image_index_kind kind, con
     index->count++;
 }
 
-void image__index_replace(struct image_index *index, enum image_index_kind kind,
-                          const struct topic *before, const struct topic *topic)
+void image__index_replace(struct image_index *index, enum image_index_kind kind, const struct topic *before,
+                          const struct topic *topic)
 {
     size_t slot = hash_of(index, kind, before) & index->mask;
     while (index->slots[slot] != before) {

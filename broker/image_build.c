@@ -40,7 +40,8 @@ static struct topic_block topic_measure(const struct topic_draft *draft)
     return block;
 }
 _Static_assert(sizeof(struct topic) % _Alignof(struct topic_config_override) == 0, "overrides follow");
-_Static_assert(sizeof(struct topic_config_override) % _Alignof(struct partition_metadata) == 0, "partitions follow");
+_Static_assert(sizeof(struct topic_config_override) % _Alignof(struct partition_metadata) == 0,
+               "partitions follow");
 
 static const int32_t *put_nodes(int32_t **next, const int32_t *nodes, int32_t count)
 {
@@ -107,7 +108,8 @@ static enum change_status draft_check(struct image_change *change, const struct 
         whole = whole && draft->partitions[i].replica_count > 0;
     if (whole)
         return CHANGE_OK;
-    snprintf(change->error, sizeof change->error, "topic %s lacks partition records", note_escape(draft->name));
+    snprintf(change->error, sizeof change->error, "topic %s lacks partition records",
+             note_escape(draft->name));
     return CHANGE_REFUSED;
 }
 
@@ -186,10 +188,8 @@ static struct topic **merge_topics(const struct image *base, const struct outcom
 static struct image_index *next_index(const struct image_change *change, const struct image *image,
                                       const struct outcome *outcome, enum image_index_kind kind)
 {
-    const struct image_index *from =
-        kind == IMAGE_INDEX_NAME ? change->base->by_name : change->base->by_id;
-    struct image_index *index =
-        outcome->any_removed ? NULL : image__index_copy(from, outcome->built_count);
+    const struct image_index *from = kind == IMAGE_INDEX_NAME ? change->base->by_name : change->base->by_id;
+    struct image_index *index = outcome->any_removed ? NULL : image__index_copy(from, outcome->built_count);
     if (index) {
         for (const struct topic_draft *draft = change->first; draft; draft = draft->next) {
             if (draft->before)

@@ -139,8 +139,7 @@ static struct topic_draft *draft_of_topic(struct image_change *change, const str
     draft->before = topic;
     draft->partitions =
         arena_alloc_array(&change->arena, (size_t)topic->partition_count, sizeof *draft->partitions);
-    draft->overrides =
-        arena_alloc_array(&change->arena, topic->override_count, sizeof *draft->overrides);
+    draft->overrides = arena_alloc_array(&change->arena, topic->override_count, sizeof *draft->overrides);
     if (!draft->partitions || !draft->overrides)
         return NULL;
     memcpy(draft->partitions, topic->partitions, (size_t)topic->partition_count * sizeof *draft->partitions);
@@ -271,8 +270,7 @@ static bool reserve_override(struct image_change *change, struct topic_draft *dr
     if (draft->override_count < draft->override_capacity)
         return true;
     size_t capacity = draft->override_capacity ? 2 * draft->override_capacity : 4;
-    struct topic_config_override *overrides =
-        arena_alloc_array(&change->arena, capacity, sizeof *overrides);
+    struct topic_config_override *overrides = arena_alloc_array(&change->arena, capacity, sizeof *overrides);
     if (!overrides)
         return false;
     if (draft->override_count)

@@ -33,8 +33,7 @@ enum change_status image_change_set_partition(struct image_change *change, uuid 
 const struct partition_metadata *image_change_partition(struct image_change *change, uuid topic_id,
                                                         int32_t index);
 /* A null value removes. Settings of a topic that is not there are passed over, as in Kafka. */
-enum change_status image_change_set_config(struct image_change *change, slice topic, slice name,
-                                           slice value);
+enum change_status image_change_set_config(struct image_change *change, slice topic, slice name, slice value);
 /* level 0 removes. */
 enum change_status image_change_set_feature(struct image_change *change, slice name, int16_t level);
 const char *image_change_error(const struct image_change *change);

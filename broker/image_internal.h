@@ -27,8 +27,8 @@ struct image_index *image__index_create(size_t count, const uint64_t key[2]);
 struct image_index *image__index_copy(const struct image_index *from, size_t more);
 void image__index_put(struct image_index *index, enum image_index_kind kind, const struct topic *topic);
 /* Puts topic in the place of before, which has the same name and id. */
-void image__index_replace(struct image_index *index, enum image_index_kind kind,
-                          const struct topic *before, const struct topic *topic);
+void image__index_replace(struct image_index *index, enum image_index_kind kind, const struct topic *before,
+                          const struct topic *topic);
 
 /* Frees the image, not its topics. */
 void image__free(void *image);

@@ -10,7 +10,8 @@
 
 enum { BOOTSTRAP_SIZE_MAX = 16 << 20, CONTROLLER_PORT = 9093 };
 
-static const char *const file_names[2] = { "00000000000000000000-0000000000.checkpoint", "bootstrap.checkpoint" };
+static const char *const file_names[2] = { "00000000000000000000-0000000000.checkpoint",
+                                           "bootstrap.checkpoint" };
 
 static void path_of(const struct metadata_place *place, int which, char out[PATH_MAX])
 {
@@ -103,8 +104,7 @@ static enum file_status write_file(const struct metadata_place *place, const cha
     struct file *file;
     if (slice_is_null(bytes))
         return FILE_LIMIT;
-    enum file_status status =
-        file_open(place->files, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
+    enum file_status status = file_open(place->files, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
     if (status != FILE_OK)
         return status;
     status = file_pwrite(file, bytes.data, bytes.size, 0);

@@ -7,8 +7,8 @@
 
 struct metadata_place {
     struct file_system *files;
-    const char *directory;      /* the log directory: bootstrap.checkpoint */
-    const char *log_directory;  /* its __cluster_metadata-0: 0-0.checkpoint */
+    const char *directory;     /* the log directory: bootstrap.checkpoint */
+    const char *log_directory; /* its __cluster_metadata-0: 0-0.checkpoint */
     int32_t node_id;
     uuid directory_id;
     int64_t now_ms;

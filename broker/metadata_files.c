@@ -7,7 +7,12 @@
 
 #include "protocol/base/note.h"
 
-enum { SNAPSHOT_SIZE_MAX = 1 << 30, QUORUM_STATE_SIZE_MAX = 1 << 16, END_OFFSET_DIGITS = 20, EPOCH_DIGITS = 10 };
+enum {
+    SNAPSHOT_SIZE_MAX = 1 << 30,
+    QUORUM_STATE_SIZE_MAX = 1 << 16,
+    END_OFFSET_DIGITS = 20,
+    EPOCH_DIGITS = 10
+};
 
 void metadata_snapshot_name(int64_t end_offset, int32_t epoch, char out[METADATA_SNAPSHOT_NAME_SIZE])
 {

@@ -9,7 +9,7 @@
 struct metadata_snapshot {
     int64_t end_offset; /* -1: there is no snapshot */
     int32_t epoch;
-    slice bytes;        /* whole and valid, malloc'ed */
+    slice bytes; /* whole and valid, malloc'ed */
 };
 
 /* Reads the newest snapshot of the directory that is whole; damaged ones are noted and passed

@@ -140,8 +140,7 @@ enum log_status metadata_log_append(struct log *log, struct metadata_batches *ba
     metadata_batches_cut(batches);
     if (batches->is_failed)
         return LOG_LIMIT;
-    struct log_append_result *results =
-        arena_alloc_array(batches->arena, batches->count, sizeof *results);
+    struct log_append_result *results = arena_alloc_array(batches->arena, batches->count, sizeof *results);
     if (!results)
         return LOG_LIMIT;
     enum log_status status;

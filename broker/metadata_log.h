@@ -49,7 +49,7 @@ enum log_status metadata_log_append(struct log *log, struct metadata_batches *ba
 /* A record that was read; value is borrowed until the visit ends. */
 struct metadata_record {
     int64_t offset;
-    int32_t epoch; /* of its batch */
+    int32_t epoch;    /* of its batch */
     int control_type; /* enum control_record_type, or -1: data */
     slice value;      /* framed; of control records without frame */
 };

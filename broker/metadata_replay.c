@@ -22,7 +22,8 @@ void metadata_replay_destroy(struct metadata_replay *replay)
     arena_destroy(&replay->held_arena);
 }
 
-__attribute__((format(printf, 2, 3))) static bool fail(struct metadata_replay *replay, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static bool fail(struct metadata_replay *replay, const char *format,
+                                                       ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -88,7 +89,8 @@ static bool replay_partition(struct metadata_replay *replay, struct reader *read
         .replicas = in.replicas,
         .isr = in.isr,
     };
-    return applied(replay, image_change_set_partition(replay->change, in.topic_id, in.partition_id, &metadata));
+    return applied(replay,
+                   image_change_set_partition(replay->change, in.topic_id, in.partition_id, &metadata));
 }
 
 static bool replay_partition_change(struct metadata_replay *replay, struct reader *reader, int16_t version)
@@ -317,9 +319,9 @@ bool metadata_replay_control(struct metadata_replay *replay, int type, slice val
 bool metadata_replay_visit(void *context, const struct metadata_record *record)
 {
     struct metadata_replay *replay = context;
-    return record->control_type < 0 ? metadata_replay_record(replay, record->value, record->offset)
-                                    : metadata_replay_control(replay, record->control_type, record->value,
-                                                              record->offset);
+    return record->control_type < 0
+               ? metadata_replay_record(replay, record->value, record->offset)
+               : metadata_replay_control(replay, record->control_type, record->value, record->offset);
 }
 
 void metadata_replay_note(const struct metadata_replay *replay)

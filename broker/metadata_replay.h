@@ -12,15 +12,15 @@ enum { METADATA_VERSION_MIN = 7, METADATA_VERSION_MAX = 29, METADATA_VERSION_NEW
 struct metadata_replay {
     struct image_change *change;
     int32_t node_id;
-    struct arena arena;          /* the decoder's; reset after each record */
+    struct arena arena; /* the decoder's; reset after each record */
     bool in_transaction;
-    struct arena held_arena;     /* records between Begin and End, */
-    slice *held;                 /* copied */
+    struct arena held_arena; /* records between Begin and End, */
+    slice *held;             /* copied */
     size_t held_count;
     size_t held_capacity;
-    int64_t held_offset;         /* of the Begin record */
-    unsigned ignored_count[32];  /* records of a type that has no meaning here yet */
-    char error[320];             /* what the operator must know when a call said false */
+    int64_t held_offset;        /* of the Begin record */
+    unsigned ignored_count[32]; /* records of a type that has no meaning here yet */
+    char error[320];            /* what the operator must know when a call said false */
     bool is_out_of_memory;
 };
 

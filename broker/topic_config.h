@@ -23,7 +23,8 @@ enum { CLEANUP_DELETE = 1, CLEANUP_COMPACT = 2 };
 
 /* All values of one topic, typed; plain data, copied by value. Sizes in bytes, times in ms. */
 struct topic_config {
-    int32_t segment_bytes;
+    int32_t segment_bytes;          /* internal.segment.bytes where that is set */
+    int32_t internal_segment_bytes; /* 0: none */
     int64_t segment_ms;
     int64_t segment_jitter_ms;
     int32_t segment_index_bytes;

@@ -83,7 +83,8 @@ static bool add_record_error(struct walk *walk, int32_t index, const char *messa
 {
     struct batch_verdict *verdict = walk->verdict;
     if (verdict->record_errors == NULL) {
-        verdict->record_errors = arena_alloc(walk->arena, BATCH_RECORD_ERRORS_MAX * sizeof *verdict->record_errors);
+        verdict->record_errors =
+            arena_alloc(walk->arena, BATCH_RECORD_ERRORS_MAX * sizeof *verdict->record_errors);
         if (verdict->record_errors == NULL)
             return false;
     }
@@ -168,7 +169,8 @@ static enum batch_status judge_records(struct walk *walk)
     if (verdict->record_error_count == 0)
         return BATCH_OK;
     if (walk->bad_timestamp)
-        return refuse(verdict, BATCH_INVALID_TIMESTAMP, "One or more records have been rejected due to invalid timestamp");
+        return refuse(verdict, BATCH_INVALID_TIMESTAMP,
+                      "One or more records have been rejected due to invalid timestamp");
     return refuse(verdict, BATCH_INVALID, "One or more records have been rejected");
 }
 

@@ -71,7 +71,7 @@ static const struct compress__codec none = {
 static const struct compress__codec *codec_of(enum codec codec)
 {
     static const struct compress__codec *const codecs[CODEC_COUNT] = {
-        [CODEC_NONE] = &none,        [CODEC_GZIP] = &compress__gzip, [CODEC_SNAPPY] = &compress__snappy,
+        [CODEC_NONE] = &none,         [CODEC_GZIP] = &compress__gzip, [CODEC_SNAPPY] = &compress__snappy,
         [CODEC_LZ4] = &compress__lz4, [CODEC_ZSTD] = &compress__zstd,
     };
     check(codec < CODEC_COUNT);
@@ -189,7 +189,8 @@ static enum compress_status probe_end(struct decompressor *decompressor)
     return size > 0 ? COMPRESS_TOO_LARGE : status;
 }
 
-enum compress_status decompressor_read(struct decompressor *decompressor, void *out, size_t capacity, size_t *size)
+enum compress_status decompressor_read(struct decompressor *decompressor, void *out, size_t capacity,
+                                       size_t *size)
 {
     *size = 0;
     if (decompressor->status != COMPRESS_OK || capacity == 0)

@@ -17,8 +17,9 @@ enum compress_status {
 
 /* A stream of decompressed bytes. Codec states come from a per-thread pool, so that steady traffic
  * does not reach malloc. snappy: raw or xerial framing, told apart by its magic; lz4: frames,
- * with the checksums checked; zstd: window at most 8 MiB, no dictionaries; gzip: members follow one
- * another, trailing garbage is corrupt. */
+ * with the checksums checked; zstd: window at most 128 MiB (what Java's levels 20-22 declare; memory
+ * is touched only as output comes), no dictionaries; gzip: members follow one another, trailing
+ * garbage is corrupt. */
 struct decompressor;
 
 /* input is borrowed until close; output_max bounds the sum of all reads. NULL: no memory. */
@@ -30,8 +31,9 @@ enum compress_status decompressor_read(struct decompressor *decompressor, void *
 void decompressor_close(struct decompressor *decompressor);
 
 /* Compresses all of input into memory of the arena. level 0: the codec's default; snappy has
- * none. Snappy is written in xerial framing (what Java and sarama write). (zlib owns the name compress.) */
-enum compress_status compress_bytes(enum codec codec, int level, slice input, struct arena *arena, slice *out);
+ * none. Snappy is written in xerial framing (what Java and sarama write). (compress is zlib's name.) */
+enum compress_status compress_bytes(enum codec codec, int level, slice input, struct arena *arena,
+                                    slice *out);
 
 /* Bytes that input claims to decompress to, as far as that is known cheaply; at least its own size.
  * For decisions where to work; never trusted for memory. */

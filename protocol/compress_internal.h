@@ -43,7 +43,8 @@ struct compress__codec {
     /* Begins input. COMPRESS_CORRUPT when its first bytes are wrong already. */
     enum compress_status (*start)(struct decompressor *decompressor);
     /* As decompressor_read(), without the cap; capacity > 0. */
-    enum compress_status (*read)(struct decompressor *decompressor, uint8_t *out, size_t capacity, size_t *size);
+    enum compress_status (*read)(struct decompressor *decompressor, uint8_t *out, size_t capacity,
+                                 size_t *size);
     /* Whether the state is small enough to wait in the pool. */
     bool (*worth_keeping)(const struct decompressor *decompressor);
     enum compress_status (*compress)(int level, slice input, struct arena *arena, slice *out);

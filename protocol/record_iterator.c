@@ -156,7 +156,8 @@ struct record_iterator {
     int64_t max_timestamp;
 };
 
-struct record_iterator *record_iterator_open(const struct batch_view *batch, struct arena *arena, size_t output_max)
+struct record_iterator *record_iterator_open(const struct batch_view *batch, struct arena *arena,
+                                             size_t output_max)
 {
     struct record_iterator *iterator = arena_alloc(arena, sizeof *iterator);
     if (iterator == NULL)

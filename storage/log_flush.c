@@ -25,6 +25,21 @@ static size_t first_unflushed(const struct segment_list *list)
     return i;
 }
 
+/* Index files that could not be completed, for lack of space or descriptors, go: a missing one is rebuilt at
+ * the next start, a short one would be believed. */
+static void drop_index_files(struct log *log, struct segment *segment)
+{
+    char path[SEGMENT_PATH_MAX];
+    segment_index_close_files(&segment->offsets, &log->home);
+    segment_index_close_files(&segment->times, &log->home);
+    segment->offsets.saved_count = segment->times.saved_count = 0;
+    segment_path(&log->home, segment->base_offset, ".index", path);
+    (void)file_unlink(log->env->files, path);
+    segment_path(&log->home, segment->base_offset, ".timeindex", path);
+    (void)file_unlink(log->env->files, path);
+    log->directory_dirty = true;
+}
+
 /* Files of sealed segments, then of the active one, as many as there is room for. */
 static void collect_segments(struct log *log, struct log_flush *out)
 {
@@ -39,8 +54,9 @@ static void collect_segments(struct log *log, struct log_flush *out)
         if (!data)
             break;
         hold(out, data);
-        /* An index that could not be saved for lack of space or descriptors is tried again next time. */
-        if (segment_save_indexes(segment, &log->home, 0) == FILE_OK && segment->offsets.file) {
+        if (segment_save_indexes(segment, &log->home, 0) != FILE_OK) {
+            drop_index_files(log, segment); /* tried again with the next flush */
+        } else if (segment->offsets.file) {
             hold(out, segment->offsets.file);
             hold(out, segment->times.file);
         }
@@ -190,8 +206,10 @@ static enum log_status finish_indexes(struct log *log)
 {
     struct segment_list *list = log__segments(log);
     enum file_status status = FILE_OK;
-    for (size_t i = first_unflushed(list); i < list->count && status == FILE_OK; i++) {
+    for (size_t i = 0; i < list->count && status == FILE_OK; i++) {
         struct segment *segment = list->items[i];
+        if (atomic_load(&segment->offsets.on_disk))
+            continue;
         segment_add_final_time_entry(segment, log->env->retire);
         status = segment_save_indexes(segment, &log->home, 0);
         if (status == FILE_OK && segment->offsets.file)

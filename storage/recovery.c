@@ -67,13 +67,17 @@ static enum log_status make_segments(struct opening *opening)
     return LOG_OK;
 }
 
-/* Where walking begins: the last segment after a clean stop, else the one that holds the durable end. */
+/* Where walking begins: the last segment after a clean stop, else the one that was active at the durable
+ * end: its indexes may never have been flushed, even when the next one begins at that very offset. */
 static size_t first_to_load(const struct opening *opening)
 {
-    size_t last = opening->list->count - 1;
+    const struct log_position *durable = &opening->plan->durable;
     if (!opening->plan->unclean)
-        return last;
-    return segment_list_find(opening->list, opening->plan->durable.offset);
+        return opening->list->count - 1;
+    if (durable->segment_base >= 0)
+        return segment_list_find(opening->list, durable->segment_base);
+    size_t i = segment_list_find(opening->list, durable->offset);
+    return i > 0 && opening->list->items[i]->base_offset == durable->offset ? i - 1 : i;
 }
 
 /* Whether the place of the durable end is known, and inside this segment as it is now. */
@@ -135,7 +139,8 @@ static enum log_status load_one(struct opening *opening, size_t i, struct segmen
     *load = (struct segment_load){
         .log = opening->log,
         .segment = segment,
-        .trusted_size = plan->unclean ? (known ? plan->durable.position : 0) : size,
+        /* Indexes of segments that grew are in no flush group: any sector of them may be old. */
+        .trusted_size = plan->unclean ? 0 : size,
         .checked_from = plan->unclean ? (known ? plan->durable.position : 0) : UINT32_MAX,
         .next_base = i + 1 < opening->list->count ? opening->list->items[i + 1]->base_offset : INT64_MAX,
         .proven = plan->proven,

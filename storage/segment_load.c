@@ -98,18 +98,29 @@ static void read_first_timestamp(struct segment_load *load, struct file *file)
         load->segment->growth.first_timestamp = head.max_timestamp;
 }
 
-static void add_batch(struct segment_load *load, struct segment_scan *scan)
+/* A batch whose successor has not been looked at yet: its base offset is under no checksum, and only the
+ * next one shows that it was raised. */
+struct pending {
+    struct batch_head head;
+    uint64_t position;
+    int64_t expected; /* what its base offset should at least be */
+    bool is_set;
+};
+
+static void accept_pending(struct segment_load *load, struct pending *pending)
 {
     struct segment *segment = load->segment;
     struct segment_entries entries;
+    if (!pending->is_set)
+        return;
+    pending->is_set = false;
     /* What lies in a damaged range counts as bytes of the file, not of a batch. */
-    segment->growth.size = (uint32_t)scan->batch_position;
-    segment_growth_add(&segment->growth, &scan->head, &load->log->config, &entries);
+    segment->growth.size = (uint32_t)pending->position;
+    segment_growth_add(&segment->growth, &pending->head, &load->log->config, &entries);
     segment_add_entries(segment, load->log->env->retire, &entries);
-    if (scan->check_crc)
-        load->scanned_size += scan->head.size;
 }
 
+/* The scan's range [expected, next) up to end_position is damaged; it goes on behind. */
 static enum log_status quarantine(struct segment_load *load, struct segment_scan *scan, int64_t next,
                                   uint64_t end_position)
 {
@@ -127,7 +138,21 @@ static enum log_status quarantine(struct segment_load *load, struct segment_scan
         return LOG_LIMIT;
     scan->expected = next;
     scan->position = end_position;
+    scan->buffer_size = 0;
     return LOG_OK;
+}
+
+/* Whether the odd one is not the batch at the scan's position, but the one before: it left a gap in front and
+ * reaches over this one, which is whole and would fit. */
+static bool is_predecessors_fault(const struct segment_scan *scan, const struct pending *pending)
+{
+    struct segment_scan here = *scan;
+    if (!pending->is_set || pending->head.base_offset == pending->expected)
+        return false;
+    here.expected = pending->expected + 1;
+    here.check_crc = true;
+    here.buffer_size = 0;
+    return segment_scan_next(&here) == SCAN_BATCH && here.head.base_offset <= pending->head.last_offset;
 }
 
 /* The scan stands before bytes that are no batch. Leaves it behind them, or at the end of what is kept. */
@@ -136,6 +161,7 @@ static enum log_status pass_damage(struct segment_load *load, struct segment_sca
     bool is_last = load->next_base == INT64_MAX;
     if (scan->expected < load->proven) {
         struct segment_scan ahead = *scan; /* shares the buffer */
+        ahead.bound = load->next_base;
         bool found = segment_scan_resync(&ahead);
         scan->buffer_size = 0;
         if (found) {
@@ -159,29 +185,52 @@ static enum log_status pass_damage(struct segment_load *load, struct segment_sca
     return LOG_OK;
 }
 
+/* Damage at the scan's position, or shown there. */
+static enum log_status meet_damage(struct segment_load *load, struct segment_scan *scan, struct pending *pending)
+{
+    if (pending->expected < load->proven && is_predecessors_fault(scan, pending)) {
+        uint64_t end = scan->position;
+        scan->position = pending->position;
+        scan->expected = pending->expected;
+        scan->buffer_size = 0;
+        pending->is_set = false;
+        struct segment_scan after = *scan;
+        after.position = end;
+        after.check_crc = true;
+        if (segment_scan_next(&after) != SCAN_BATCH)
+            return LOG_IO;
+        return quarantine(load, scan, after.head.base_offset, end);
+    }
+    accept_pending(load, pending);
+    return pass_damage(load, scan);
+}
+
 static enum log_status walk(struct segment_load *load, struct file *file)
 {
     struct segment *segment = load->segment;
-    uint32_t size = atomic_load(&segment->size);
     struct segment_scan scan;
-    int64_t expected = segment->base_offset;
-    bool checked = segment->growth.size >= load->checked_from;
+    struct pending pending = { .is_set = false };
     enum log_status status = LOG_OK;
-    if (!segment_scan_begin(&scan, file, segment->growth.size, size, expected, checked))
+    if (!segment_scan_begin(&scan, file, segment->growth.size, atomic_load(&segment->size), segment->base_offset,
+                            load->checked_from != UINT32_MAX))
         return LOG_LIMIT;
-    scan.bound = load->next_base;
     while (status == LOG_OK) {
+        int64_t expected = scan.expected;
+        /* Batches do not reach over the durable end: what was flushed was whole. */
+        scan.bound = expected < load->proven && load->proven < load->next_base ? load->proven : load->next_base;
         scan.check_crc = scan.position >= load->checked_from;
         enum scan_result result = segment_scan_next(&scan);
         if (result == SCAN_END)
             break;
-        if (result == SCAN_BATCH)
-            add_batch(load, &scan);
-        else if (result == SCAN_DAMAGED)
-            status = pass_damage(load, &scan);
-        else
-            status = LOG_IO;
+        if (result == SCAN_BATCH) {
+            accept_pending(load, &pending);
+            pending = (struct pending){ scan.head, scan.batch_position, expected, true };
+            load->scanned_size += scan.check_crc ? scan.head.size : 0;
+        } else {
+            status = result == SCAN_DAMAGED ? meet_damage(load, &scan, &pending) : LOG_IO;
+        }
     }
+    accept_pending(load, &pending);
     load->next_offset = scan.expected;
     load->kept_size = (uint32_t)scan.limit;
     segment->growth.size = load->kept_size;

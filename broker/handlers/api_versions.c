@@ -36,8 +36,9 @@ static bool fill_keys(struct request *rq, struct api_versions_response *out)
         api_versions_response_api_key_init(key);
         key->api_key = rows[i].key;
         /* Below what is served where clients draw conclusions from the range (facts: protocol 1.3). */
-        key->min_version =
-            rows[i].schema->advertised_min < rows[i].served_min ? rows[i].schema->advertised_min : rows[i].served_min;
+        key->min_version = rows[i].schema->advertised_min < rows[i].served_min
+                               ? rows[i].schema->advertised_min
+                               : rows[i].served_min;
         key->max_version = rows[i].served_max;
     }
     out->api_keys_count = (int32_t)count;

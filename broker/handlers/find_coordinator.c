@@ -30,7 +30,8 @@ static uint32_t java_hash(slice text)
  * node will be its leader. */
 static int32_t coordinator_node(struct request *rq, enum coordinator_type type, slice key)
 {
-    static const char *const topics[] = { "__consumer_offsets", "__transaction_state", "__share_group_state" };
+    static const char *const topics[] = { "__consumer_offsets", "__transaction_state",
+                                          "__share_group_state" };
     const struct topic *topic = image_topic_by_name(rq->image, slice_of_string(topics[type]));
     if (!topic)
         return rq->image->nodes[0].id;
@@ -73,7 +74,8 @@ static int16_t authorize(struct request *rq, int8_t type, slice key)
 }
 
 /* The answer for one key, in the shape of v4; all slices live in this turn. */
-static void find(struct request *rq, int8_t type, slice key, struct find_coordinator_response_coordinator *out)
+static void find(struct request *rq, int8_t type, slice key,
+                 struct find_coordinator_response_coordinator *out)
 {
     find_coordinator_response_coordinator_init(out);
     out->key = key;

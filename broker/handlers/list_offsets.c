@@ -40,8 +40,9 @@ struct list_offsets_state {
 
 static bool is_supported(int64_t timestamp, int16_t version)
 {
-    static const int16_t since[] = { [-LATEST] = 1,         [-EARLIEST] = 1,      [-MAX_TIMESTAMP] = 7,
-                                     [-EARLIEST_LOCAL] = 8, [-LATEST_TIERED] = 9, [-EARLIEST_PENDING_UPLOAD] = 11 };
+    static const int16_t since[] = { [-LATEST] = 1,        [-EARLIEST] = 1,
+                                     [-MAX_TIMESTAMP] = 7, [-EARLIEST_LOCAL] = 8,
+                                     [-LATEST_TIERED] = 9, [-EARLIEST_PENDING_UPLOAD] = 11 };
     return timestamp >= 0 || (timestamp >= EARLIEST_PENDING_UPLOAD && version >= since[-timestamp]);
 }
 
@@ -152,8 +153,8 @@ static int32_t earliest_epoch(const struct partition_metadata *metadata, const s
     return epoch < 0 && offsets->start == offsets->end ? metadata->leader_epoch : epoch;
 }
 
-static void add_lookup(struct list_offsets_state *state, const struct topic *topic, int64_t timestamp, int64_t bound,
-                       struct list_offsets_response_partition *out)
+static void add_lookup(struct list_offsets_state *state, const struct topic *topic, int64_t timestamp,
+                       int64_t bound, struct list_offsets_response_partition *out)
 {
     state->lookups[state->count++] = (struct lookup){ topic->id, timestamp, bound, out };
 }
@@ -184,9 +185,9 @@ static void list_found(struct list_offsets_state *state, const struct list_offse
 }
 
 static void list_partition(struct request *rq, struct list_offsets_state *state,
-                           const struct list_offsets_request *in, const struct list_offsets_request_topic *asked_topic,
-                           int16_t topic_error, const struct topic *topic, int32_t p,
-                           struct list_offsets_response_partition *out)
+                           const struct list_offsets_request *in,
+                           const struct list_offsets_request_topic *asked_topic, int16_t topic_error,
+                           const struct topic *topic, int32_t p, struct list_offsets_response_partition *out)
 {
     const struct list_offsets_request_partition *asked = &asked_topic->partitions[p];
     const struct partition_metadata *metadata;
@@ -211,8 +212,9 @@ static void list_partition(struct request *rq, struct list_offsets_state *state,
         fail(out, error_code);
 }
 
-static bool list_topic(struct request *rq, struct list_offsets_state *state, const struct list_offsets_request *in,
-                       const struct list_offsets_request_topic *asked, struct list_offsets_response_topic *out)
+static bool list_topic(struct request *rq, struct list_offsets_state *state,
+                       const struct list_offsets_request *in, const struct list_offsets_request_topic *asked,
+                       struct list_offsets_response_topic *out)
 {
     list_offsets_response_topic_init(out);
     out->name = asked->name;
@@ -240,9 +242,10 @@ static void look_up(const struct image *image, const struct lookup *lookup)
         return;
     }
     struct log_found found;
-    enum log_status status = lookup->timestamp == MAX_TIMESTAMP
-                                 ? log_find_max_timestamp(partition->log, lookup->bound, &found)
-                                 : log_find_timestamp(partition->log, lookup->timestamp, lookup->bound, &found);
+    enum log_status status =
+        lookup->timestamp == MAX_TIMESTAMP
+            ? log_find_max_timestamp(partition->log, lookup->bound, &found)
+            : log_find_timestamp(partition->log, lookup->timestamp, lookup->bound, &found);
     if (status == LOG_OK) {
         out->offset = found.offset;
         out->timestamp = found.timestamp;
@@ -261,11 +264,20 @@ static void look_up_all(struct request *rq)
         look_up(image, &state->lookups[i]);
 }
 
+/* Before version 4 there is no place to tell an epoch. */
+static enum handled answer(struct request *rq)
+{
+    struct list_offsets_response *out = rq->out;
+    for (int32_t t = 0; rq->api_version < 4 && t < out->topics_count; t++)
+        for (int32_t p = 0; p < out->topics[t].partitions_count; p++)
+            out->topics[t].partitions[p].leader_epoch = UNKNOWN;
+    return HANDLED_DONE;
+}
+
 static enum handled resume_looked_up(struct request *rq, enum wake why)
 {
-    (void)rq;
     check(why == WAKE_WORKED);
-    return HANDLED_DONE;
+    return answer(rq);
 }
 
 enum handled handle_list_offsets(struct request *rq, const struct list_offsets_request *in,
@@ -284,7 +296,7 @@ enum handled handle_list_offsets(struct request *rq, const struct list_offsets_r
             return HANDLED_CLOSE;
     out->topics_count = in->topics_count;
     if (state->count == 0)
-        return HANDLED_DONE;
+        return answer(rq);
     rq->state = state;
     rq->resume = resume_looked_up;
     rq_work(rq, look_up_all);

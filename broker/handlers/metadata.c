@@ -1,7 +1,7 @@
 /* Metadata v0-13: brokers, topics, leaders; makes topics that do not exist yet.
  * v0 an empty list means all topics; v1 null does, empty means none; v4 the client may forbid auto-creation;
- * v8 authorized operations (those of the cluster until v10); v9 flexible; v10 topic ids told; v12 topics asked
- * for by id (KIP-516); v13 top-level error (KIP-1102). */
+ * v8 authorized operations (those of the cluster until v10); v9 flexible; v10 topic ids told; v12 topics
+ * asked for by id (KIP-516); v13 top-level error (KIP-1102). */
 #include "broker/handlers/handlers.h"
 
 #include <stdlib.h>
@@ -10,7 +10,12 @@
 #include "broker/server.h"
 #include "protocol/base/check.h"
 
-enum { AUTHORIZED_OPERATIONS_SINCE = 8, CLUSTER_OPERATIONS_LAST = 10, BY_ID_SINCE = 12, AUTO_CREATE_MAX = 100 };
+enum {
+    AUTHORIZED_OPERATIONS_SINCE = 8,
+    CLUSTER_OPERATIONS_LAST = 10,
+    BY_ID_SINCE = 12,
+    AUTO_CREATE_MAX = 100
+};
 
 /* What one request asks for, without repetitions. */
 struct metadata_state {
@@ -55,7 +60,8 @@ static bool is_invalid(const struct request *rq, const struct metadata_request *
 }
 
 /* Kafka refuses the request as a whole, in the only place there is: at each topic. */
-static enum handled refuse(struct request *rq, const struct metadata_request *in, struct metadata_response *out)
+static enum handled refuse(struct request *rq, const struct metadata_request *in,
+                           struct metadata_response *out)
 {
     out->topics = arena_alloc_array(&rq->arena, (size_t)in->topics_count, sizeof *out->topics);
     if (!out->topics)
@@ -107,7 +113,8 @@ static bool collect(struct request *rq, const struct metadata_request *in, struc
 {
     state->is_all = in->topics_count < 0 || (rq->api_version == 0 && in->topics_count == 0);
     for (int32_t i = 0; i < in->topics_count && !state->is_by_id; i++)
-        state->is_by_id = !uuid_is_zero(in->topics[i].topic_id); /* one is enough: names are then passed over */
+        state->is_by_id =
+            !uuid_is_zero(in->topics[i].topic_id); /* one is enough: names are then passed over */
     if (state->is_all)
         return true;
     return state->is_by_id ? collect_ids(rq, in, state) : collect_names(rq, in, state);
@@ -165,17 +172,19 @@ static int16_t error_of_missing(struct request *rq, const struct metadata_reques
         return ERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (!may_create(rq, name))
         return ERR_TOPIC_AUTHORIZATION_FAILED;
-    const struct create_topic *created =
-        state->created ? bsearch(&name, state->created, state->created_count, sizeof *created, compare_created)
-                       : NULL;
-    bool is_refused = created && created->error_code != ERR_NONE && created->error_code != ERR_TOPIC_ALREADY_EXISTS;
+    const struct create_topic *created = state->created ? bsearch(&name, state->created, state->created_count,
+                                                                  sizeof *created, compare_created)
+                                                        : NULL;
+    bool is_refused =
+        created && created->error_code != ERR_NONE && created->error_code != ERR_TOPIC_ALREADY_EXISTS;
     return is_refused ? created->error_code : ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 /* -- the answer --------------------------------------------------------------------------------- */
 
-static const enum acl_operation topic_operations[] = { OP_READ,   OP_WRITE,    OP_CREATE,           OP_DELETE,
-                                                       OP_ALTER,  OP_DESCRIBE, OP_DESCRIBE_CONFIGS, OP_ALTER_CONFIGS };
+static const enum acl_operation topic_operations[] = {
+    OP_READ, OP_WRITE, OP_CREATE, OP_DELETE, OP_ALTER, OP_DESCRIBE, OP_DESCRIBE_CONFIGS, OP_ALTER_CONFIGS
+};
 static const enum acl_operation cluster_operations[] = {
     OP_CREATE,           OP_ALTER,         OP_DESCRIBE,         OP_CLUSTER_ACTION,
     OP_DESCRIBE_CONFIGS, OP_ALTER_CONFIGS, OP_IDEMPOTENT_WRITE,
@@ -281,8 +290,8 @@ static bool fill_by_id(struct request *rq, const struct metadata_state *state, s
     return true;
 }
 
-static bool fill_by_name(struct request *rq, const struct metadata_request *in, const struct metadata_state *state,
-                         struct metadata_response *out)
+static bool fill_by_name(struct request *rq, const struct metadata_request *in,
+                         const struct metadata_state *state, struct metadata_response *out)
 {
     for (size_t i = 0; i < state->count; i++) {
         struct metadata_response_topic *to = &out->topics[out->topics_count++];
@@ -294,15 +303,15 @@ static bool fill_by_name(struct request *rq, const struct metadata_request *in, 
                 return false;
             continue;
         }
-        fill_error(to, is_denied ? error_code : error_of_missing(rq, in, state, state->names[i]), state->names[i],
-                   UUID_ZERO);
+        fill_error(to, is_denied ? error_code : error_of_missing(rq, in, state, state->names[i]),
+                   state->names[i], UUID_ZERO);
         to->is_internal = !is_denied && internal_topic_find(state->names[i]) != INTERNAL_TOPIC_NONE;
     }
     return true;
 }
 
-static bool fill_topics(struct request *rq, const struct metadata_request *in, const struct metadata_state *state,
-                        struct metadata_response *out)
+static bool fill_topics(struct request *rq, const struct metadata_request *in,
+                        const struct metadata_state *state, struct metadata_response *out)
 {
     if (state->is_all)
         return fill_all(rq, out);
@@ -331,7 +340,8 @@ static bool fill_brokers(struct request *rq, struct metadata_response *out)
     return true;
 }
 
-static void fill_operations(struct request *rq, const struct metadata_request *in, struct metadata_response *out)
+static void fill_operations(struct request *rq, const struct metadata_request *in,
+                            struct metadata_response *out)
 {
     if (rq->api_version < AUTHORIZED_OPERATIONS_SINCE)
         return;
@@ -344,8 +354,8 @@ static void fill_operations(struct request *rq, const struct metadata_request *i
     }
 }
 
-static enum handled answer(struct request *rq, const struct metadata_request *in, struct metadata_state *state,
-                           struct metadata_response *out)
+static enum handled answer(struct request *rq, const struct metadata_request *in,
+                           struct metadata_state *state, struct metadata_response *out)
 {
     if (!fill_brokers(rq, out) || !fill_topics(rq, in, state, out))
         return HANDLED_CLOSE;
@@ -362,7 +372,8 @@ static enum handled resume_created(struct request *rq, enum wake why)
     return rq->conn ? answer(rq, rq->in, rq->state, rq->out) : HANDLED_DONE;
 }
 
-enum handled handle_metadata(struct request *rq, const struct metadata_request *in, struct metadata_response *out)
+enum handled handle_metadata(struct request *rq, const struct metadata_request *in,
+                             struct metadata_response *out)
 {
     if (is_invalid(rq, in))
         return refuse(rq, in, out);

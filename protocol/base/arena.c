@@ -38,8 +38,8 @@ static inline void unpoison(void *p, size_t size)
 
 enum {
     ALIGNMENT = 16,
-    PAGE_CLASS_COUNT = 7, /* ARENA_FIRST_PAGE_SIZE << class: 4 KiB to 256 KiB */
-    PAGE_CLASS_NONE = -1, /* of its own size, for one large allocation */
+    PAGE_CLASS_COUNT = 7,        /* ARENA_FIRST_PAGE_SIZE << class: 4 KiB to 256 KiB */
+    PAGE_CLASS_NONE = -1,        /* of its own size, for one large allocation */
     CACHE_SIZE_MAX = 512 * 1024, /* one page of each class */
 };
 
@@ -123,7 +123,8 @@ static struct arena_page *page_obtain(int page_class, size_t capacity)
 static void page_release(struct arena_page *page)
 {
     int page_class = page->page_class;
-    if (page_class == PAGE_CLASS_NONE || cache.closed || cache.size + class_size(page_class) > CACHE_SIZE_MAX) {
+    if (page_class == PAGE_CLASS_NONE || cache.closed ||
+        cache.size + class_size(page_class) > CACHE_SIZE_MAX) {
         unpoison(page->bytes, page->capacity);
         free(page);
         return;

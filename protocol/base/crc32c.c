@@ -75,7 +75,8 @@ __attribute__((target("sse4.2"))) static uint32_t crc_one_lane(uint32_t state, c
     return state;
 }
 
-__attribute__((target("sse4.2,pclmul"))) static uint32_t crc_sse42(uint32_t state, const uint8_t *p, size_t size)
+__attribute__((target("sse4.2,pclmul"))) static uint32_t crc_sse42(uint32_t state, const uint8_t *p,
+                                                                   size_t size)
 {
     for (; size >= 3 * LANE_SIZE; size -= 3 * LANE_SIZE, p += 3 * LANE_SIZE) {
         uint64_t a = state, b = 0, c = 0;
@@ -85,8 +86,10 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_sse42(uint32_t stat
             c = crc_word(c, p + 2 * LANE_SIZE + i);
         }
         /* a moves over two lanes, b over one: x^(8 * 672 - 33), x^(8 * 336 - 33). */
-        __m128i a_moved = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)a), _mm_cvtsi32_si128((int)0xcec3662e), 0);
-        __m128i b_moved = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)b), _mm_cvtsi32_si128((int)0xa60ce07b), 0);
+        __m128i a_moved =
+            _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)a), _mm_cvtsi32_si128((int)0xcec3662e), 0);
+        __m128i b_moved =
+            _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)b), _mm_cvtsi32_si128((int)0xa60ce07b), 0);
         uint64_t moved = (uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(a_moved, b_moved));
         state = (uint32_t)(c ^ _mm_crc32_u64(0, moved));
     }

@@ -40,7 +40,8 @@ static size_t print_time(char *out, size_t capacity, int64_t wall_ms)
     if (gmtime_r(&seconds, &parts) == NULL)
         return (size_t)snprintf(out, capacity, "%lldms", (long long)wall_ms);
     return (size_t)snprintf(out, capacity, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
-                            parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, (int)ms);
+                            parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                            (int)ms);
 }
 
 /* One event is one line, whatever the arguments held. */
@@ -94,9 +95,11 @@ void note_line(enum note_level level, const char *event, const char *format, ...
 /* The size of the UTF-8 character that p begins with, 0 when it is not one. */
 static size_t utf8_size(const uint8_t *p, size_t left)
 {
-    size_t size = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3
-                                                                 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                                                                               : 0;
+    size_t size = p[0] < 0x80                   ? 1
+                  : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                  : (p[0] & 0xf0) == 0xe0       ? 3
+                  : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                                : 0;
     if (size == 0 || size > left)
         return 0;
     for (size_t i = 1; i < size; i++) {

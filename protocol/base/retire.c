@@ -189,6 +189,8 @@ void retire_wake(struct retire *retire, unsigned member)
 
 void retire(struct retire *retire, void *object, void (*free_fn)(void *object))
 {
+    /* Nothing is freed here: the caller may be a member and still hold what it retires. With every
+     * member asleep, the object waits for the next turn of any of them. */
     struct retired *item = check_memory(malloc(sizeof *item));
     *item = (struct retired){ .object = object, .free_fn = free_fn };
     pthread_mutex_lock(&retire->mutex);

@@ -171,11 +171,6 @@ const char *smallest(const struct field *field, const struct message *message, s
     return wide ? "(flexible ? 1 : 4)" : "(flexible ? 1 : 2)";
 }
 
-static bool same_condition(const char *a, const char *b)
-{
-    return text_equal(a, b);
-}
-
 static bool in_run(const struct field *field, struct range within)
 {
     return field && !field->array && type_fixed(field->type) && !range_empty(field_plain(field, within));
@@ -194,7 +189,7 @@ static const char *run_size(const struct run *run, struct range within)
     for (const struct field *field = run->first;; field = field->next) {
         if (!absent(field, within)) {
             const char *when = condition(field_plain(field, within), within);
-            if (same_condition(when, run->condition))
+            if (text_equal(when, run->condition))
                 fixed += type_size(field->type);
             else
                 text = text_format("%s + (%s ? %d : 0)", text, when, type_size(field->type));
@@ -218,7 +213,7 @@ bool run_at(const struct field *field, struct range within, struct run *run)
     for (const struct field *f = field; in_run(f, within) || absent(f, within); f = f->next) {
         if (absent(f, within))
             continue;
-        if (!always && !same_condition(condition(field_plain(f, within), within), run->condition))
+        if (!always && !text_equal(condition(field_plain(f, within), within), run->condition))
             break;
         run->last = f;
         run->count++;

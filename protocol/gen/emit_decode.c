@@ -138,11 +138,8 @@ static void emit_tag(const struct place *place, const struct field *field, bool 
     put(place, text_format("%sif (tag == %d%s%s) {", first ? "" : "} else ", field->tag, when ? " && " : "",
                            when ? when : ""));
     struct place inner = deeper(place, tagged);
-    struct run run = {
-        .first = field, .last = field, .size = text_format("%d", type_size(field->type)), .count = 1
-    };
     if (!field->array && type_fixed(field->type)) {
-        put(&inner, text_format("const uint8_t *p = reader_take(reader, %s);", run.size));
+        put(&inner, text_format("const uint8_t *p = reader_take(reader, %d);", type_size(field->type)));
         put(&inner, "if (p == NULL)");
         put(&inner, "    return false;");
         put(&inner, load(field->type, text_format("out->%s", field->name)));

@@ -231,8 +231,7 @@ static void emit_tag(const struct walk *walk, const struct instance *instance, c
     } else {
         put_failing(&inner, text_format("writer_tag(writer, %d, tag_size)", field->tag));
         if (fixed) {
-            struct run run = { field, field, NULL, "tag_size", 1 };
-            walk_put(&inner, text_format("uint8_t *p = writer_take(writer, %s);", run.size));
+            walk_put(&inner, "uint8_t *p = writer_take(writer, tag_size);");
             walk_put(&inner, "if (p == NULL)");
             walk_put(&inner, "    return false;");
             walk_put(&inner, store(field->type, text_format("in->%s", field->name)));

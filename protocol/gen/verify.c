@@ -331,52 +331,52 @@ static void verify_records(const struct file *file)
 
 static void refuse_twin(const struct structure *structure, const struct structure *other)
 {
-    if (structure != other && strcmp(structure->c_name, other->c_name) == 0)
+    if (strcmp(structure->c_name, other->c_name) == 0)
         fail(structure->file->path, structure->line, "struct %s would be made twice, also by %s:%d",
              structure->c_name, other->file->path, other->line);
 }
 
-/* Calls visit for every struct of every file. */
-static void each_structure(struct file *files, void (*visit)(struct structure *, struct file *),
-                           struct file *context)
+/* Every struct of every file. */
+struct structures {
+    struct structure **items;
+    size_t count;
+};
+
+static void add_structures(struct structures *all, struct structure *list)
 {
-    for (struct file *file = files; file; file = file->next) {
-        for (struct structure *shared = file->shared; shared; shared = shared->next)
-            visit(shared, context);
-        for (struct message *message = file->messages; message; message = message->next) {
-            for (struct structure *nested = message->nested; nested; nested = nested->next)
-                visit(nested, context);
-            visit(message->root, context);
-        }
+    for (; list; list = list->next) {
+        all->items = realloc(all->items, (all->count + 1) * sizeof(struct structure *));
+        if (all->items == NULL)
+            fail("runnel-gen", 0, "out of memory");
+        all->items[all->count++] = list;
     }
 }
 
-static const struct structure *twin_of;
-
-static void visit_twin(struct structure *structure, struct file *files)
+static struct structures list_structures(struct file *files)
 {
-    (void)files;
-    refuse_twin(structure, twin_of);
+    struct structures all = { NULL, 0 };
+    for (struct file *file = files; file; file = file->next) {
+        add_structures(&all, file->shared);
+        for (struct message *message = file->messages; message; message = message->next) {
+            add_structures(&all, message->nested);
+            add_structures(&all, message->root);
+        }
+    }
+    return all;
 }
 
-static void visit_name(struct structure *structure, struct file *files)
+static void verify_structures(const struct structures *all)
 {
-    twin_of = structure;
-    each_structure(files, visit_twin, files);
-}
-
-static void visit_fields(struct structure *structure, struct file *files)
-{
-    (void)files;
-    resolve_fields(structure);
-    for (struct field *field = structure->fields; field; field = field->next)
-        verify_field(structure, field);
-}
-
-static void visit_recursion(struct structure *structure, struct file *files)
-{
-    (void)files;
-    refuse_recursion(structure);
+    for (size_t i = 0; i < all->count; i++)
+        for (size_t j = 0; j < i; j++)
+            refuse_twin(all->items[i], all->items[j]);
+    for (size_t i = 0; i < all->count; i++) {
+        resolve_fields(all->items[i]);
+        for (struct field *field = all->items[i]->fields; field; field = field->next)
+            verify_field(all->items[i], field);
+    }
+    for (size_t i = 0; i < all->count; i++)
+        refuse_recursion(all->items[i]);
 }
 
 void verify_files(struct file *files)
@@ -386,9 +386,9 @@ void verify_files(struct file *files)
     for (struct file *file = files; file; file = file->next)
         for (struct api *api = file->apis; api; api = api->next)
             refuse_twin_api(api, files);
-    each_structure(files, visit_name, files);
-    each_structure(files, visit_fields, files);
-    each_structure(files, visit_recursion, files);
+    struct structures all = list_structures(files);
+    verify_structures(&all);
+    free(all.items);
     for (struct file *file = files; file; file = file->next) {
         for (struct message *message = file->messages; message; message = message->next)
             verify_message(message);

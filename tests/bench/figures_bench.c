@@ -22,10 +22,25 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *values, size_t count)
+struct spread {
+    double least, median, most;
+};
+
+static struct spread spread_of(double *values, size_t count)
 {
     qsort(values, count, sizeof *values, compare_doubles);
-    return values[count / 2];
+    return (struct spread){ values[0], values[count / 2], values[count - 1] };
+}
+
+static double median(double *values, size_t count)
+{
+    return spread_of(values, count).median;
+}
+
+static void print_start(const char *what, double *values)
+{
+    struct spread ms = spread_of(values, START_ROUNDS);
+    printf("%-56s median %.2f ms  (%.2f-%.2f)\n", what, ms.median, ms.least, ms.most);
 }
 
 static const char *data_dir_in(const struct temp_dir *dir, char out[TEMP_DIR_PATH_SIZE + 8])
@@ -69,8 +84,7 @@ static void bench_start(void)
         values[i] = start_once(data_dir_in(&dir, data_dir), true);
         temp_dir_destroy(&dir);
     }
-    printf("start, empty directory, exec to first Metadata answer   median %.2f ms  max %.2f ms\n",
-           median(values, START_ROUNDS), values[START_ROUNDS - 1]);
+    print_start("exec to first Metadata answer, empty directory", values);
 
     struct temp_dir dir;
     temp_dir_create(&dir);
@@ -84,8 +98,7 @@ static void bench_start(void)
     broker_process_stop(broker);
     for (int i = 0; i < START_ROUNDS; i++)
         values[i] = start_once(data_dir, true);
-    printf("start, 1000 partitions cleanly stopped, the same         median %.2f ms  max %.2f ms\n",
-           median(values, START_ROUNDS), values[START_ROUNDS - 1]);
+    print_start("the same, 1000 partitions cleanly stopped", values);
     temp_dir_destroy(&dir);
 }
 
@@ -139,8 +152,9 @@ static void print_row(const char *what, const struct load_result *runs, const st
         cpu[i] = runs[i].broker_cpu_seconds / gib(runs[i].size);
         ratio[i] = speed[i] / (gib(pumps[i].size) / pumps[i].seconds);
     }
+    struct spread speeds = spread_of(speed, ROUNDS);
     printf("%-56s %6.2f GiB/s  broker %5.2f CPU-s/GiB  %4.0f %% of the pump  (%.2f-%.2f GiB/s)\n", what,
-           median(speed, ROUNDS), median(cpu, ROUNDS), 100 * median(ratio, ROUNDS), speed[0], speed[ROUNDS - 1]);
+           speeds.median, median(cpu, ROUNDS), 100 * median(ratio, ROUNDS), speeds.least, speeds.most);
 }
 
 /* One broker per mode; produce, fetch and pump take turns. */

@@ -144,9 +144,9 @@ bool sim_receive(struct sim_client *client, int16_t api_key, int16_t version, vo
     arena_reset(&client->arena);
     struct reader reader;
     reader_init(&reader, slice_of(client->frame, client->frame_size), &client->arena);
-    schema->response->init(response);
+    schema->response.init(response);
     return response_header_decode(&reader, api_key, version, &correlation_id) &&
-           schema->response->decode(&reader, version, response);
+           schema->response.decode(&reader, version, response);
 }
 
 bool sim_call(struct sim_client *client, int16_t api_key, int16_t version, const void *request, void *response)

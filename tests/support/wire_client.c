@@ -130,7 +130,7 @@ slice wire_encode(struct arena *arena, int16_t api_key, int16_t version, int32_t
     struct request_header header = { .api_key = api_key, .api_version = version,
                                      .correlation_id = correlation_id, .client_id = client_id };
     bool ok = writer_begin_frame(&writer) && request_header_encode(&writer, &header) &&
-              schema->request->encode(&writer, version, request) && writer_end_frame(&writer);
+              schema->request.encode(&writer, version, request) && writer_end_frame(&writer);
     if (!ok)
         return SLICE_NULL;
     uint8_t *bytes = check_memory(arena_alloc(arena, chain.size));
@@ -164,9 +164,9 @@ bool wire_receive(struct wire_client *client, int16_t api_key, int16_t version, 
         return false;
     struct reader reader;
     reader_init(&reader, frame, &client->arena);
-    schema->response->init(response);
+    schema->response.init(response);
     return response_header_decode(&reader, api_key, version, &got_id) && got_id == correlation_id &&
-           schema->response->decode(&reader, version, response);
+           schema->response.decode(&reader, version, response);
 }
 
 bool wire_call(struct wire_client *client, int16_t api_key, int16_t version, const void *request,

@@ -48,15 +48,16 @@ static slice compressed(enum codec codec, int level, slice input)
 }
 
 /* All of the stream by reads of step bytes; its size in *size. */
-static enum compress_status read_all(enum codec codec, slice input, size_t output_max, size_t step, uint8_t *out,
-                                     size_t out_size, size_t *size)
+static enum compress_status read_all(enum codec codec, slice input, size_t output_max, size_t step,
+                                     uint8_t *out, size_t out_size, size_t *size)
 {
     struct decompressor *decompressor = decompressor_open(codec, input, output_max);
     enum compress_status status;
     *size = 0;
     do {
         size_t got;
-        status = decompressor_read(decompressor, out + *size, step < out_size - *size ? step : out_size - *size, &got);
+        status = decompressor_read(decompressor, out + *size,
+                                   step < out_size - *size ? step : out_size - *size, &got);
         *size += got;
         ck_assert(status != COMPRESS_OK || *size < out_size || step == 0);
     } while (status == COMPRESS_OK);
@@ -82,12 +83,14 @@ static void assert_decompresses(enum codec codec, slice input, slice expected)
             continue;
         uint8_t *out = malloc(expected.size + 1);
         size_t size;
-        enum compress_status status = read_all(codec, input, expected.size, steps[i], out, expected.size + 1, &size);
+        enum compress_status status =
+            read_all(codec, input, expected.size, steps[i], out, expected.size + 1, &size);
         ck_assert_msg(status == COMPRESS_END, "%s by %zu: %d", codec_name(codec), steps[i], status);
         ck_assert(slice_equal(slice_of(out, size), expected));
         if (expected.size > 0)
-            ck_assert_int_eq(read_all(codec, input, expected.size - 1, steps[i], out, expected.size + 1, &size),
-                             COMPRESS_TOO_LARGE);
+            ck_assert_int_eq(
+                read_all(codec, input, expected.size - 1, steps[i], out, expected.size + 1, &size),
+                COMPRESS_TOO_LARGE);
         free(out);
     }
 }
@@ -122,7 +125,8 @@ START_TEST(levels)
     slice input = sample(100000, 1);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         for (int level = 0; level < 5; level++)
-            assert_decompresses(rows[i].codec, compressed(rows[i].codec, rows[i].levels[level], input), input);
+            assert_decompresses(rows[i].codec, compressed(rows[i].codec, rows[i].levels[level], input),
+                                input);
     }
 }
 END_TEST
@@ -139,8 +143,8 @@ START_TEST(cut_streams)
         enum compress_status status = status_of(codec, slice_of(exact, size));
         /* Nothing tells a snappy reader that a chunk is missing behind the last. */
         bool whole_chunks = codec == CODEC_SNAPPY && size >= 16 && status == COMPRESS_END;
-        ck_assert_msg(status == COMPRESS_CORRUPT || whole_chunks, "%s cut at %zu of %zu: %d", codec_name(codec), size,
-                      packed.size, status);
+        ck_assert_msg(status == COMPRESS_CORRUPT || whole_chunks, "%s cut at %zu of %zu: %d",
+                      codec_name(codec), size, packed.size, status);
         free(exact);
     }
 }
@@ -192,10 +196,12 @@ START_TEST(streams_behind_one_another)
     slice a = sample(50000, 1), b = sample(70, 2), both = concatenate(a, b);
     static const enum codec joined[] = { CODEC_GZIP, CODEC_SNAPPY, CODEC_ZSTD };
     for (size_t i = 0; i < sizeof joined / sizeof joined[0]; i++)
-        assert_decompresses(joined[i], concatenate(compressed(joined[i], 0, a), compressed(joined[i], 0, b)), both);
+        assert_decompresses(joined[i], concatenate(compressed(joined[i], 0, a), compressed(joined[i], 0, b)),
+                            both);
     /* Java's reader of lz4 never looks behind the first frame. */
-    ck_assert_int_eq(status_of(CODEC_LZ4, concatenate(compressed(CODEC_LZ4, 0, a), compressed(CODEC_LZ4, 0, b))),
-                     COMPRESS_CORRUPT);
+    ck_assert_int_eq(
+        status_of(CODEC_LZ4, concatenate(compressed(CODEC_LZ4, 0, a), compressed(CODEC_LZ4, 0, b))),
+        COMPRESS_CORRUPT);
 }
 END_TEST
 
@@ -231,7 +237,8 @@ START_TEST(snappy_framing)
     slice large = sample(3000000, 9), raw = raw_snappy(large);
     uint8_t size[4];
     store_be32(size, (uint32_t)raw.size);
-    assert_decompresses(CODEC_SNAPPY, concatenate(concatenate(slice_of(header, 16), slice_of(size, 4)), raw), large);
+    assert_decompresses(CODEC_SNAPPY, concatenate(concatenate(slice_of(header, 16), slice_of(size, 4)), raw),
+                        large);
 }
 END_TEST
 
@@ -250,19 +257,26 @@ START_TEST(snappy_lies)
         { "header cut", { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0 }, 15 },
         { "version 0", { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 0, 0, 0, 0, 1 }, 16 },
         { "chunk size cut", { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0 }, 19 },
-        { "chunk of size 0", { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0 }, 20 },
+        { "chunk of size 0",
+          { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0 },
+          20 },
         { "chunk size -1",
-          { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0 }, 21 },
+          { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0 },
+          21 },
         { "chunk size 2^31-1",
-          { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff, 0 }, 21 },
+          { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0x7f, 0xff, 0xff, 0xff, 0 },
+          21 },
         { "chunk that claims 4 GiB",
-          { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 0x0f }, 25 },
+          { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0,    0,    0,    0,    1,   0,
+            0,    0,   1,   0,   0,   0,   5,   0xff, 0xff, 0xff, 0xff, 0x0f },
+          25 },
         { "chunk that claims more than it holds",
-          { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 3, 0x05, 0x00, 0x61 }, 23 },
+          { 0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 3, 0x05, 0x00, 0x61 },
+          23 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        ck_assert_msg(status_of(CODEC_SNAPPY, slice_of(rows[i].bytes, rows[i].size)) == COMPRESS_CORRUPT, "%s",
-                      rows[i].what);
+        ck_assert_msg(status_of(CODEC_SNAPPY, slice_of(rows[i].bytes, rows[i].size)) == COMPRESS_CORRUPT,
+                      "%s", rows[i].what);
 }
 END_TEST
 
@@ -310,7 +324,8 @@ START_TEST(lz4_frames)
     bytes[0] = 0x03;
     ck_assert_msg(status_of(CODEC_LZ4, packed) == COMPRESS_CORRUPT, "wrong magic");
     static const uint8_t skippable[] = { 0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 0 };
-    ck_assert_msg(status_of(CODEC_LZ4, slice_of(skippable, sizeof skippable)) == COMPRESS_CORRUPT, "skippable");
+    ck_assert_msg(status_of(CODEC_LZ4, slice_of(skippable, sizeof skippable)) == COMPRESS_CORRUPT,
+                  "skippable");
 }
 END_TEST
 
@@ -322,7 +337,8 @@ START_TEST(gzip_trailers)
     uint8_t *bytes = (uint8_t *)(uintptr_t)packed.data;
     for (size_t i = 1; i <= 8; i++) {
         bytes[packed.size - i] ^= 1;
-        ck_assert_msg(status_of(CODEC_GZIP, packed) == COMPRESS_CORRUPT, "CRC or size, byte %zu from the end", i);
+        ck_assert_msg(status_of(CODEC_GZIP, packed) == COMPRESS_CORRUPT, "CRC or size, byte %zu from the end",
+                      i);
         bytes[packed.size - i] ^= 1;
     }
     /* zlib's own framing is not gzip. */
@@ -358,11 +374,13 @@ START_TEST(zstd_frames)
     slice packed = zstd_stream(input, 21, NULL);
     assert_decompresses(CODEC_ZSTD, packed, input);
     ck_assert_uint_ge(compress_decoded_size_guess(CODEC_ZSTD, packed), input.size);
-    assert_decompresses(CODEC_ZSTD, zstd_stream(input, 23, NULL), input);
-    ck_assert_msg(status_of(CODEC_ZSTD, zstd_stream(input, 24, NULL)) == COMPRESS_CORRUPT, "window of 16 MiB");
+    assert_decompresses(CODEC_ZSTD, zstd_stream(input, 27, NULL), input);
+    ck_assert_msg(status_of(CODEC_ZSTD, zstd_stream(input, 28, NULL)) == COMPRESS_CORRUPT,
+                  "window of 256 MiB");
     /* Raw content serves as dictionary and leaves no id: its matches point before the frame. */
     slice text = SLICE_LITERAL("a dictionary that nobody has told us, a dictionary that nobody has");
-    ck_assert_msg(status_of(CODEC_ZSTD, zstd_stream(text, 20, "a dictionary that nobody has told us")) == COMPRESS_CORRUPT,
+    ck_assert_msg(status_of(CODEC_ZSTD, zstd_stream(text, 20, "a dictionary that nobody has told us")) ==
+                      COMPRESS_CORRUPT,
                   "dictionary");
     static const uint8_t skippable[] = { 0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3 };
     assert_decompresses(CODEC_ZSTD, concatenate(slice_of(skippable, sizeof skippable), packed), input);
@@ -403,7 +421,8 @@ static void *work(void *argument)
             slice packed;
             uint8_t out[1000] = { 0 };
             size_t size;
-            ck_assert_int_eq(compress_bytes((enum codec)codec, 0, slice_of(out, sizeof out), &mine, &packed), COMPRESS_OK);
+            ck_assert_int_eq(compress_bytes((enum codec)codec, 0, slice_of(out, sizeof out), &mine, &packed),
+                             COMPRESS_OK);
             struct decompressor *decompressor = decompressor_open((enum codec)codec, packed, sizeof out);
             ck_assert_int_eq(decompressor_read(decompressor, out, sizeof out, &size), COMPRESS_OK);
             ck_assert_uint_eq(size, sizeof out);

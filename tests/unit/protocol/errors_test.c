@@ -25,6 +25,7 @@ START_TEST(some_rows)
     } rows[] = {
         { ERR_UNKNOWN_SERVER_ERROR, "UNKNOWN_SERVER_ERROR", false },
         { ERR_NONE, "NONE", false },
+        { 1, "OFFSET_OUT_OF_RANGE", false },
         { 2, "CORRUPT_MESSAGE", true },
         { 10, "MESSAGE_TOO_LARGE", false },
         { 27, "REBALANCE_IN_PROGRESS", false },

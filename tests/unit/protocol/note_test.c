@@ -44,8 +44,8 @@ START_TEST(lines)
     note_warn("log.truncated", "topic=%s position=%u", "orders", 7u);
     ck_assert_int_eq(errno, EIO);
     const char *line = read_line();
-    ck_assert_int_eq(sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ WARN log.truncated%n", &year, &month, &day, &hour,
-                            &minute, &second, &ms, &at),
+    ck_assert_int_eq(sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ WARN log.truncated%n", &year, &month, &day,
+                            &hour, &minute, &second, &ms, &at),
                      7);
     ck_assert_str_eq(line + at, " topic=orders position=7\n");
     note_info("a.b", " c=%d", 1);
@@ -102,7 +102,8 @@ START_TEST(escapes)
         { "plain", { (const uint8_t *)"orders", 6 }, "\"orders\"" },
         { "quote and backslash", { (const uint8_t *)"a\"b\\c", 5 }, "\"a\\\"b\\\\c\"" },
         { "control characters", { (const uint8_t *)"\n\r\t\0\x1b\x7f", 6 }, "\"\\n\\r\\t\\x00\\x1b\\x7f\"" },
-        { "UTF-8", { (const uint8_t *)"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9 },
+        { "UTF-8",
+          { (const uint8_t *)"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9 },
           "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"" },
         { "C1 control", { (const uint8_t *)"\xc2\x9b", 2 }, "\"\\xc2\\x9b\"" },
         { "no UTF-8", { (const uint8_t *)"\xff\x80", 2 }, "\"\\xff\\x80\"" },
@@ -116,7 +117,8 @@ START_TEST(escapes)
         if (rows[i].bytes.size > 0)
             memcpy(exact, rows[i].bytes.data, rows[i].bytes.size);
         slice bytes = { rows[i].bytes.data ? exact : NULL, rows[i].bytes.size };
-        ck_assert_msg(strcmp(note_escape(bytes), rows[i].text) == 0, "%s: %s", rows[i].what, note_escape(bytes));
+        ck_assert_msg(strcmp(note_escape(bytes), rows[i].text) == 0, "%s: %s", rows[i].what,
+                      note_escape(bytes));
         free(exact);
     }
     /* The worst that fits, and the cut. */

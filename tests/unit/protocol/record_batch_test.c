@@ -50,12 +50,14 @@ static const char batch_b[] = "0000000000000002 00000042 00000000 02 26eafeb9 00
                               "0000018bcfe56864 0000000000000fa1 0007 ffffffff 00000001 "
                               "20 00 00 00 08 0000 0001 0c 0000 00000003 00";
 /* facts: disk format, appendix A. */
-static const char commit_marker[] = "000000000000000a 00000042 00000003 02 a1ac499f 0030 00000000 0000018bcfe56800 "
-                                    "0000018bcfe56800 00000000000003e8 0000 ffffffff 00000001 "
-                                    "20 00 00 00 08 00000001 0c 000000000000 00";
-static const char feature_level[] = "0000000000000001 0000004f 00000000 02 7b4e0140 0000 00000000 0000018bcfe56800 "
-                                    "0000018bcfe56800 ffffffffffffffff ffff ffffffff 00000001 3a 00 00 00 01 2e "
-                                    "01 0c 00 11 6d657461646174612e76657273696f6e 0019 00 00";
+static const char commit_marker[] =
+    "000000000000000a 00000042 00000003 02 a1ac499f 0030 00000000 0000018bcfe56800 "
+    "0000018bcfe56800 00000000000003e8 0000 ffffffff 00000001 "
+    "20 00 00 00 08 00000001 0c 000000000000 00";
+static const char feature_level[] =
+    "0000000000000001 0000004f 00000000 02 7b4e0140 0000 00000000 0000018bcfe56800 "
+    "0000018bcfe56800 ffffffffffffffff ffff ffffffff 00000001 3a 00 00 00 01 2e "
+    "01 0c 00 11 6d657461646174612e76657273696f6e 0019 00 00";
 
 static struct batch_view view_of(slice bytes)
 {
@@ -164,12 +166,59 @@ START_TEST(golden_records_are_read)
 }
 END_TEST
 
+/* Three records, k0 to k2 of the same value, as Kafka 4.2's MemoryRecordsBuilder writes them. */
+static const struct {
+    const char *what;
+    const char *bytes;
+} java_batches[] = {
+    { "gzip", "000000000000000000000066ffffffff02a23513b10001000000020000018bcfe568000000018bcfe568"
+              "02ffffffffffffffffffffffffffff000000031f8b08000000000000ffb363606060c936d02b4bcc294d"
+              "55c02019ec18989858b20df1c8b3b0b0641be1940700555dd61060000000" },
+    { "snappy", "00000000000000000000006dffffffff0263842fdd0002000000020000018bcfe568000000018bcfe568"
+                "02ffffffffffffffffffffffffffff0000000382534e415050590000000001000000010000002860343e"
+                "000000046b302e76616c7565204206001c003e000202046b316a2000100404046b32622000" },
+    { "lz4", "00000000000000000000006cffffffff024fb546d50003000000020000018bcfe568000000018bcfe568"
+             "02ffffffffffffffffffffffffffff0000000304224d186040822c000000ed3e000000046b302e76616c"
+             "75652006008f003e000202046b312000085f0404046b3220000150616c75650000000000" },
+    { "zstd", "000000000000000000000063ffffffff0266e81ee00004000000020000018bcfe568000000018bcfe568"
+              "02ffffffffffffffffffffffffffff0000000328b52ffd0058340100d83e000000046b302e76616c7565"
+              "20003e000202046b310404046b32030060d143855ce6a204010000" },
+    { "zstd, level 22", "000000000000000000000064ffffffff029555a2280004000000020000018bcfe568000000018bcfe568"
+                        "02ffffffffffffffffffffffffffff0000000328b52ffd00883c0100e03e000000046b302e76616c7565"
+                        "20003e000202046b310404046b322e0300002c43855ce6a204010000" },
+};
+
+START_TEST(batches_of_java)
+{
+    for (size_t i = 0; i < sizeof java_batches / sizeof java_batches[0]; i++) {
+        struct batch_view batch = view_of(unhex(java_batches[i].bytes));
+        struct batch_rules rules = open_rules();
+        struct batch_verdict verdict;
+        ck_assert_msg(batch_validate(&batch, &rules, &arena, &verdict) == BATCH_OK, "%s: %s",
+                      java_batches[i].what, verdict.message);
+        ck_assert_int_eq(verdict.max_timestamp, NOW_MS + 2);
+        ck_assert(!batch_set_timestamps(&batch, &rules, &verdict));
+        struct record_iterator *iterator = record_iterator_open(&batch, &arena, OUTPUT_MAX);
+        struct record record;
+        for (int index = 0; index < 3; index++) {
+            const char key[] = { 'k', (char)('0' + index), '\0' };
+            ck_assert_int_eq(record_iterator_next(iterator, &record), BATCH_OK);
+            ck_assert(slice_equal_string(record.key, key));
+            ck_assert(slice_equal_string(record.value, "value value value value"));
+            ck_assert_int_eq(record.timestamp, NOW_MS + index);
+        }
+        ck_assert_int_eq(record_iterator_next(iterator, &record), BATCH_SHORT);
+        record_iterator_close(iterator);
+    }
+}
+END_TEST
+
 START_TEST(headers_that_are_no_batch)
 {
     static const struct {
         const char *what;
-        size_t size;     /* bytes given of batch A */
-        int32_t length;  /* 0: as it is */
+        size_t size;    /* bytes given of batch A */
+        int32_t length; /* 0: as it is */
         uint8_t magic;
         enum batch_status status;
         size_t needed;
@@ -201,7 +250,8 @@ START_TEST(headers_that_are_no_batch)
         uint8_t *exact = malloc(rows[i].size + 1);
         memcpy(exact, data, rows[i].size);
         struct batch_view batch;
-        ck_assert_msg(batch_view(slice_of(exact, rows[i].size), &batch) == rows[i].status, "%s", rows[i].what);
+        ck_assert_msg(batch_view(slice_of(exact, rows[i].size), &batch) == rows[i].status, "%s",
+                      rows[i].what);
         ck_assert_msg(batch.size == rows[i].needed, "%s: %zu", rows[i].what, batch.size);
         free(exact);
     }
@@ -275,7 +325,8 @@ static struct batch_view random_batch(uint64_t seed, int record_count, size_t va
             value[at] = (uint8_t)('a' + i % 26); /* so that it compresses */
         char key[16];
         snprintf(key, sizeof key, "key-%d", i);
-        struct record_header headers[2] = { { SLICE_LITERAL("a"), SLICE_NULL }, { SLICE_LITERAL(""), SLICE_LITERAL("b") } };
+        struct record_header headers[2] = { { SLICE_LITERAL("a"), SLICE_NULL },
+                                            { SLICE_LITERAL(""), SLICE_LITERAL("b") } };
         ck_assert(batch_builder_add(builder, NOW_MS + i * 7 - 100,
                                     random_below(&random, 4) ? slice_of_string(key) : SLICE_NULL,
                                     random_below(&random, 9) ? slice_of(value, size) : SLICE_NULL, headers,
@@ -373,9 +424,9 @@ END_TEST
 struct change {
     const char *what;
     enum { HEADER8, HEADER16, HEADER32, HEADER64, RECORDS } kind;
-    size_t position;      /* in the header */
-    int64_t value;        /* for the header */
-    const char *records;  /* or the whole payload in hex */
+    size_t position;     /* in the header */
+    int64_t value;       /* for the header */
+    const char *records; /* or the whole payload in hex */
     enum batch_status status;
     int error_count;
     int error_index;
@@ -431,9 +482,10 @@ static const struct change changes[] = {
     { "null header key", RECORDS, 0, 0, R0 R1 "12 00 04 04 01 02 76 02 01 01", BATCH_INVALID, 0, 0 },
     { "empty header key, null value", RECORDS, 0, 0, R0 R1 "12 00 04 04 01 02 76 02 00 01", BATCH_OK, 0, 0 },
     { "header value size -2", RECORDS, 0, 0, R0 R1 "12 00 04 04 01 02 76 02 00 03", BATCH_INVALID, 0, 0 },
-    { "header value beyond the record", RECORDS, 0, 0, R0 R1 "12 00 04 04 01 02 76 02 00 02", BATCH_INVALID, 0, 0 },
-    { "timestamp varlong of eleven bytes", RECORDS, 0, 0,
-      R0 R1 "22 00 ffffffffffffffffffff01 04 01 02 76 00", BATCH_INVALID, 0, 0 },
+    { "header value beyond the record", RECORDS, 0, 0, R0 R1 "12 00 04 04 01 02 76 02 00 02", BATCH_INVALID,
+      0, 0 },
+    { "timestamp varlong of eleven bytes", RECORDS, 0, 0, R0 R1 "22 00 ffffffffffffffffffff01 04 01 02 76 00",
+      BATCH_INVALID, 0, 0 },
     { "a record beyond the future limit", RECORDS, 0, 0, R0 "16 00 808abb0d 02 02 6b 02 76 00" R2,
       BATCH_INVALID_TIMESTAMP, 1, 1 },
     { "timestamp that wraps around", RECORDS, 0, 0, R0 R1 "20 00 feffffffffffffffff01 04 01 02 76 00",
@@ -493,7 +545,8 @@ START_TEST(what_validation_refuses)
         return;
     for (int codec = CODEC_GZIP; codec < CODEC_COUNT; codec++) {
         struct batch_view compressed;
-        ck_assert_int_eq(batch_recompress(&batch, (enum codec)codec, 0, &arena, OUTPUT_MAX, &compressed), BATCH_OK);
+        ck_assert_int_eq(batch_recompress(&batch, (enum codec)codec, 0, &arena, OUTPUT_MAX, &compressed),
+                         BATCH_OK);
         assert_verdict(change, &compressed, codec_name((enum codec)codec));
     }
 }
@@ -509,7 +562,8 @@ START_TEST(crc_and_attributes_of_records)
     ck_assert_int_eq(batch_validate(&batch, &rules, &arena, &verdict), BATCH_CORRUPT);
 
     /* A codec in a record's attributes: nobody looks at them in a plain batch. */
-    static const struct change coded = { "codec", RECORDS, 0, 0, R0 "10 01 02 02 02 6b 02 76 00" R2, BATCH_OK, 0, 0 };
+    static const struct change coded = { "codec",  RECORDS, 0, 0, R0 "10 01 02 02 02 6b 02 76 00" R2,
+                                         BATCH_OK, 0,       0 };
     batch = view_of(changed_batch(&coded));
     ck_assert_int_eq(batch_validate(&batch, &rules, &arena, &verdict), BATCH_OK);
     struct batch_view compressed;
@@ -554,8 +608,10 @@ START_TEST(timestamps)
         int64_t max_timestamp; /* stored */
     } rows[] = {
         { "now", NOW_MS, false, false, INT64_MAX, HOUR_MS, BATCH_OK, NOW_MS },
-        { "at the future limit", NOW_MS + HOUR_MS, false, false, INT64_MAX, HOUR_MS, BATCH_OK, NOW_MS + HOUR_MS },
-        { "past the future limit", NOW_MS + HOUR_MS + 1, false, false, INT64_MAX, HOUR_MS, BATCH_INVALID_TIMESTAMP, 0 },
+        { "at the future limit", NOW_MS + HOUR_MS, false, false, INT64_MAX, HOUR_MS, BATCH_OK,
+          NOW_MS + HOUR_MS },
+        { "past the future limit", NOW_MS + HOUR_MS + 1, false, false, INT64_MAX, HOUR_MS,
+          BATCH_INVALID_TIMESTAMP, 0 },
         { "at the past limit", NOW_MS - 10, false, false, 10, HOUR_MS, BATCH_OK, NOW_MS - 10 },
         { "before the past limit", NOW_MS - 11, false, false, 10, HOUR_MS, BATCH_INVALID_TIMESTAMP, 0 },
         { "no timestamp", -1, false, false, 10, 10, BATCH_OK, -1 },
@@ -567,9 +623,11 @@ START_TEST(timestamps)
         { "largest, the future open", INT64_MAX, false, false, INT64_MAX, INT64_MAX, BATCH_OK, INT64_MAX },
         { "append time of the topic", 5, false, true, 10, 10, BATCH_OK, NOW_MS },
         { "append time of both", NOW_MS, true, true, INT64_MAX, HOUR_MS, BATCH_INVALID_TIMESTAMP, 0 },
-        { "append time of the producer alone", NOW_MS - 3, true, false, INT64_MAX, HOUR_MS, BATCH_OK, NOW_MS - 3 },
+        { "append time of the producer alone", NOW_MS - 3, true, false, INT64_MAX, HOUR_MS, BATCH_OK,
+          NOW_MS - 3 },
         { "the same without a timestamp", -1, true, false, INT64_MAX, HOUR_MS, BATCH_INVALID_TIMESTAMP, 0 },
-        { "the same in the future", NOW_MS + 2 * HOUR_MS, true, false, INT64_MAX, HOUR_MS, BATCH_INVALID_TIMESTAMP, 0 },
+        { "the same in the future", NOW_MS + 2 * HOUR_MS, true, false, INT64_MAX, HOUR_MS,
+          BATCH_INVALID_TIMESTAMP, 0 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct batch_builder_options options = plain_options();
@@ -591,7 +649,8 @@ START_TEST(timestamps)
         batch_set_timestamps(&batch, &rules, &verdict);
         batch = view_of(slice_of(batch.data, batch.size));
         ck_assert_msg(batch_crc_ok(&batch), "%s", rows[i].what);
-        ck_assert_msg(batch.max_timestamp == rows[i].max_timestamp, "%s: %lld", rows[i].what, (long long)batch.max_timestamp);
+        ck_assert_msg(batch.max_timestamp == rows[i].max_timestamp, "%s: %lld", rows[i].what,
+                      (long long)batch.max_timestamp);
         bool bit = batch.attributes & BATCH_ATTRIBUTE_LOG_APPEND_TIME;
         ck_assert_msg(bit == rows[i].log_append_time, "%s", rows[i].what);
         ck_assert_msg(!batch_set_timestamps(&batch, &rules, &verdict), "%s: twice", rows[i].what);
@@ -681,6 +740,7 @@ int main(void)
     tcase_add_test(cases, golden_batches_are_built);
     tcase_add_test(cases, golden_batches_are_read);
     tcase_add_test(cases, golden_records_are_read);
+    tcase_add_test(cases, batches_of_java);
     tcase_add_test(cases, headers_that_are_no_batch);
     tcase_add_test(cases, varints);
     tcase_add_loop_test(cases, every_codec_keeps_the_records, CODEC_NONE, CODEC_COUNT);

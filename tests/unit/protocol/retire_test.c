@@ -19,7 +19,7 @@ enum step_kind { RETIRE, QUIESCENT, SLEEP, WAKE, LEAVE, JOIN };
 
 struct step {
     enum step_kind kind;
-    unsigned member; /* 0 or 1 */
+    unsigned member;      /* 0 or 1 */
     unsigned freed_count; /* in all, afterwards */
 };
 
@@ -28,21 +28,30 @@ static const struct scenario {
     struct step steps[12];
     size_t count;
 } scenarios[] = {
-    { "both must pass", { { RETIRE, 0, 0 }, { QUIESCENT, 0, 0 }, { QUIESCENT, 0, 0 }, { QUIESCENT, 1, 1 } }, 4 },
+    { "both must pass",
+      { { RETIRE, 0, 0 }, { QUIESCENT, 0, 0 }, { QUIESCENT, 0, 0 }, { QUIESCENT, 1, 1 } },
+      4 },
     { "a state before the retirement does not count",
-      { { QUIESCENT, 1, 0 }, { RETIRE, 0, 0 }, { QUIESCENT, 0, 0 }, { QUIESCENT, 1, 1 } }, 4 },
+      { { QUIESCENT, 1, 0 }, { RETIRE, 0, 0 }, { QUIESCENT, 0, 0 }, { QUIESCENT, 1, 1 } },
+      4 },
     { "who sleeps counts", { { SLEEP, 1, 0 }, { RETIRE, 0, 0 }, { QUIESCENT, 0, 1 } }, 3 },
-    { "who falls asleep later too, and frees", { { RETIRE, 0, 0 }, { QUIESCENT, 0, 0 }, { SLEEP, 1, 1 } }, 3 },
+    { "who falls asleep later too, and frees",
+      { { RETIRE, 0, 0 }, { QUIESCENT, 0, 0 }, { SLEEP, 1, 1 } },
+      3 },
     { "all asleep: the last one frees", { { SLEEP, 1, 0 }, { RETIRE, 0, 0 }, { SLEEP, 0, 1 } }, 3 },
     { "who woke up before must pass again",
-      { { SLEEP, 1, 0 }, { WAKE, 1, 0 }, { RETIRE, 0, 0 }, { QUIESCENT, 0, 0 }, { QUIESCENT, 1, 1 } }, 5 },
+      { { SLEEP, 1, 0 }, { WAKE, 1, 0 }, { RETIRE, 0, 0 }, { QUIESCENT, 0, 0 }, { QUIESCENT, 1, 1 } },
+      5 },
     { "who woke up after it cannot hold it",
-      { { SLEEP, 1, 0 }, { RETIRE, 0, 0 }, { WAKE, 1, 0 }, { QUIESCENT, 0, 1 } }, 4 },
+      { { SLEEP, 1, 0 }, { RETIRE, 0, 0 }, { WAKE, 1, 0 }, { QUIESCENT, 0, 1 } },
+      4 },
     { "who left counts", { { RETIRE, 0, 0 }, { QUIESCENT, 0, 0 }, { LEAVE, 1, 1 } }, 3 },
     { "who joined after it cannot hold it",
-      { { LEAVE, 1, 0 }, { RETIRE, 0, 0 }, { JOIN, 1, 0 }, { QUIESCENT, 0, 1 } }, 4 },
+      { { LEAVE, 1, 0 }, { RETIRE, 0, 0 }, { JOIN, 1, 0 }, { QUIESCENT, 0, 1 } },
+      4 },
     { "the older one goes first",
-      { { RETIRE, 0, 0 }, { QUIESCENT, 1, 0 }, { RETIRE, 0, 0 }, { QUIESCENT, 0, 1 }, { QUIESCENT, 1, 2 } }, 5 },
+      { { RETIRE, 0, 0 }, { QUIESCENT, 1, 0 }, { RETIRE, 0, 0 }, { QUIESCENT, 0, 1 }, { QUIESCENT, 1, 2 } },
+      5 },
 };
 
 START_TEST(scenarios_of_two_members)
@@ -76,7 +85,8 @@ START_TEST(scenarios_of_two_members)
             joined[step->member] = true;
             break;
         }
-        ck_assert_msg(freed_count == step->freed_count, "%s: step %zu freed %u", scenario->what, i, freed_count);
+        ck_assert_msg(freed_count == step->freed_count, "%s: step %zu freed %u", scenario->what, i,
+                      freed_count);
     }
     for (int i = 0; i < 2; i++) {
         if (joined[i])
@@ -190,7 +200,8 @@ START_TEST(readers_and_writers)
     atomic_store(&current, make_object(1));
     pthread_t threads[READER_COUNT + 2];
     for (int i = 0; i < READER_COUNT + 2; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, i < READER_COUNT ? read_turns : swap_objects, NULL), 0);
+        ck_assert_int_eq(
+            pthread_create(&threads[i], NULL, i < READER_COUNT ? read_turns : swap_objects, NULL), 0);
     for (int i = 0; i < READER_COUNT + 2; i++)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     retire_destroy(shared);
