@@ -320,7 +320,8 @@ enum store_status controller_open(const struct controller_host *host, struct con
     enum log_status opened = store_metadata_log(host->store, &log_config, &opening.controller->log);
     if (opened != LOG_OK) {
         status = opened == LOG_DISK_FULL ? STORE_FULL : opened == LOG_LIMIT ? STORE_LIMIT : STORE_IO;
-        fail(&opening, status, "metadata log", "opening failed");
+        fail_with(&opening, status, "%s: opening the metadata log failed (status %d)",
+                  opening.controller->log_directory, (int)opened);
     } else if (opening_begin(&opening)) {
         status = load(&opening);
         opening_end(&opening);
