@@ -59,6 +59,7 @@ static const struct row {
     { "an IPv6 wildcard is advertised", "listeners=PLAINTEXT://:1\nadvertised.listeners=PLAINTEXT://[::]:1", "", "f:2: advertised.listeners: clients cannot connect to the meta-address ::; name one that they can reach" },
     { "advertised twice", "listeners=PLAINTEXT://:1\nadvertised.listeners=PLAINTEXT://h:1,PLAINTEXT://i:1", "", "f:2: advertised.listeners: PLAINTEXT is there twice; each listener has one address" },
     { "advertised for the controller too", CONTROLLER "listeners=PLAINTEXT://:1,CONTROLLER://:2\nadvertised.listeners=PLAINTEXT://h:1,CONTROLLER://h:2", "PLAINTEXT  1;", "" },
+    { "advertised for a controller that --listen left out", CONTROLLER "listeners=PLAINTEXT://:1\nadvertised.listeners=PLAINTEXT://h:1,CONTROLLER://h:2", "PLAINTEXT  1;", "" },
     { "the inter-broker one is unknown", MAP "listeners=A://:1\ninter.broker.listener.name=B", "", "f:3: inter.broker.listener.name: \"B\" is none of listeners" },
     { "the inter-broker one", MAP "listeners=A://:1\ninter.broker.listener.name=A", "A  1;", "" },
     { "named by protocol too", MAP "listeners=A://:1\ninter.broker.listener.name=A\nsecurity.inter.broker.protocol=PLAINTEXT", "", "f:3: only one of inter.broker.listener.name and security.inter.broker.protocol may be set" },
