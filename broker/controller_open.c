@@ -88,8 +88,6 @@ static enum store_status replay_snapshot(struct opening *opening)
 {
     const struct metadata_place *place = &opening->controller->place;
     enum file_status status = metadata_snapshot_load(place->files, place->log_directory, &opening->snapshot);
-    if (status == FILE_NOT_FOUND)
-        return STORE_OK; /* a new directory */
     if (status != FILE_OK)
         return fail(opening, store_status_of_file(status), "listing snapshots", file_status_name(status));
     if (opening->snapshot.end_offset < 0)
