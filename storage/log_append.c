@@ -8,7 +8,7 @@
 #include "storage/segment_tail.h"
 
 /* Index entries that wait in memory before they are worth a write to the file. */
-enum { INDEX_SAVE_COUNT_MIN = 64 };
+enum { INDEX_SAVE_COUNT_MIN = 16 };
 
 struct random log__random(const struct log *log, int64_t base_offset)
 {
