@@ -88,8 +88,6 @@ static enum store_status replay_snapshot(struct opening *opening)
 {
     const struct metadata_place *place = &opening->controller->place;
     enum file_status status = metadata_snapshot_load(place->files, place->log_directory, &opening->snapshot);
-    if (status == FILE_NOT_FOUND)
-        return STORE_OK; /* a new directory */
     if (status != FILE_OK)
         return fail(opening, store_status_of_file(status), "listing snapshots", file_status_name(status));
     if (opening->snapshot.end_offset < 0)
@@ -320,7 +318,8 @@ enum store_status controller_open(const struct controller_host *host, struct con
     enum log_status opened = store_metadata_log(host->store, &log_config, &opening.controller->log);
     if (opened != LOG_OK) {
         status = opened == LOG_DISK_FULL ? STORE_FULL : opened == LOG_LIMIT ? STORE_LIMIT : STORE_IO;
-        fail(&opening, status, "metadata log", "opening failed");
+        fail_with(&opening, status, "%s: opening the metadata log failed (status %d)",
+                  opening.controller->log_directory, (int)opened);
     } else if (opening_begin(&opening)) {
         status = load(&opening);
         opening_end(&opening);

@@ -275,7 +275,7 @@ enum log_status log__open_shut(struct log *log)
                                   .start_offset = row.start_offset };
     char path[SEGMENT_PATH_MAX];
     struct file_info info;
-    if (!log->host->may_open(log->host, 1, 1))
+    if (!log->host->may_open(log->host, 1, 0))
         return LOG_LIMIT;
     segment_path(&log->home, row.active_base, ".log", path);
     enum file_status status = file_info(log->env->files, path, &info);
