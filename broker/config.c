@@ -11,13 +11,14 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
-enum { FILE_SIZE_MAX = 1 << 20, LOOPS_DEFAULT_MAX = 16 };
+enum { FILE_SIZE_MAX = 1 << 20, LOOPS_DEFAULT_MAX = 16, NEAREST_COUNT_MAX = 10 };
 
 /* A config on its way. */
 struct load {
     struct config *config;
     struct arena *arena; /* the config's */
     struct config_report *report;
+    unsigned nearest_count; /* names that were compared with all others, which takes a while */
 };
 
 static const char *copy_text(struct load *load, slice text)
@@ -79,7 +80,7 @@ static void unknown_name(struct load *load, slice name, const char *origin, enum
     case NAME_UNKNOWN:
         break;
     }
-    const char *nearest = config__nearest_name(name);
+    const char *nearest = load->nearest_count++ < NEAREST_COUNT_MAX ? config__nearest_name(name) : NULL;
     config__report(load->report,
                    source == CONFIG_FROM_ENVIRONMENT ? CONFIG_MESSAGE_WARNING : CONFIG_MESSAGE_ERROR,
                    "%s: %s is no setting of Kafka 4.2%s%s", origin, note_escape(name),
@@ -336,7 +337,7 @@ struct config *config_load_text(const struct config_sources *sources, slice text
                                 struct config_report *report)
 {
     struct config *config = config_create();
-    struct load load = { config, &config->values->arena, report };
+    struct load load = { config, &config->values->arena, report, 0 };
     load_defaults(&load, sources->cpu_count);
     if (sources->file != NULL)
         load_properties(&load, sources->file, text);

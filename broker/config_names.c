@@ -97,22 +97,29 @@ static unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Letters to insert, drop, change or swap with their neighbour until one name is the other. */
-static unsigned edit_distance(const char *a, size_t a_size, const char *b, size_t b_size)
+/* Letters to insert, drop, change or swap with their neighbour until one name is the other; what is
+ * not below bound may be told as bound. */
+static unsigned edit_distance(const char *a, size_t a_size, const char *b, size_t b_size, unsigned bound)
 {
     unsigned rows[3][NEAREST_SIZE_MAX + 1];
     unsigned *before = rows[0], *last = rows[1], *now = rows[2];
     for (size_t j = 0; j <= b_size; j++)
         last[j] = (unsigned)j;
     memset(rows[0], 0, sizeof rows[0]);
+    unsigned smallest_before = 0;
     for (size_t i = 1; i <= a_size; i++) {
+        unsigned smallest = (unsigned)i;
         now[0] = (unsigned)i;
         for (size_t j = 1; j <= b_size; j++) {
             unsigned change = last[j - 1] + (a[i - 1] != b[j - 1]);
             now[j] = least(change, least(last[j], now[j - 1]) + 1);
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
                 now[j] = least(now[j], before[j - 2] + 1);
+            smallest = least(smallest, now[j]);
         }
+        if (smallest >= bound && smallest_before >= bound) /* two rows: a swap looks back that far */
+            return bound;
+        smallest_before = smallest;
         unsigned *oldest = before;
         before = last;
         last = now;
@@ -145,7 +152,7 @@ const char *config__nearest_name(slice name)
         size_t gap = candidate_size > size ? candidate_size - size : size - candidate_size;
         if (gap >= closest || candidate_size > NEAREST_SIZE_MAX || config__rows[i].scope == SCOPE_INTERNAL)
             continue;
-        unsigned distance = edit_distance(folded, size, candidate, candidate_size);
+        unsigned distance = edit_distance(folded, size, candidate, candidate_size, closest);
         if (distance < closest) {
             closest = distance;
             nearest = candidate;

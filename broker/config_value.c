@@ -158,10 +158,11 @@ static const char *plain(slice value, char out[CONFIG_WHY_SIZE / 2])
     const char *quoted = value.size == 0 ? "\"\"" : note_escape(value);
     const char *end = strrchr(quoted, '"');
     size_t size = (size_t)(end - quoted) - 1;
-    if (size >= CONFIG_WHY_SIZE / 2 - 4)
+    bool is_cut = end[1] != '\0' || size > CONFIG_WHY_SIZE / 2 - 4;
+    if (size > CONFIG_WHY_SIZE / 2 - 4)
         size = CONFIG_WHY_SIZE / 2 - 4;
     memcpy(out, quoted + 1, size);
-    strcpy(out + size, end[1] != '\0' ? "..." : "");
+    strcpy(out + size, is_cut ? "..." : "");
     return out;
 }
 

@@ -101,6 +101,8 @@ enum file_status metadata_snapshot_load(struct file_system *files, const char *d
     for (;;) {
         search.end_offset = search.epoch = -1;
         enum file_status status = file_list(files, directory, search_visit, &search);
+        if (status == FILE_NOT_FOUND)
+            return FILE_OK; /* a new directory */
         if (status != FILE_OK || search.end_offset < 0)
             return status;
 

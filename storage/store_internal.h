@@ -45,7 +45,7 @@ struct store_directory {
     _Atomic bool is_fenced;      /* and everybody knows */
     bool names_changed;          /* renames in it that no flush covers yet; under the dirty lock */
     _Atomic uint64_t dirty_bytes;
-    uint32_t log_count; /* under the store's lock */
+    _Atomic uint32_t log_count; /* changed under the store's lock */
 
     /* The durable positions; the flusher's alone. */
     struct file *positions;

@@ -10,7 +10,7 @@ enum {
     ACKS_NONE = 0,
     ACKS_LEADER = 1,
     ACKS_ALL = -1,
-    /* Batches that may decode to more are validated on a worker (DESIGN 8). */
+    /* Batches that decode to more are validated on a worker (DESIGN 8). */
     LOOP_DECODE_MAX = 256 * 1024,
     /* A payload may decode to this many times max.message.bytes, and at most DECODED_MAX. */
     DECODE_FACTOR = 16,
@@ -232,35 +232,66 @@ static bool prepare_response(struct request *rq, const struct produce_request *i
 
 /* -- validation --------------------------------------------------------------------------------- */
 
-/* CRC, every record, timestamps, codec; on a loop or on a worker. */
-static void validate_part(struct part *part, struct arena *arena)
+/* CRC, every record, timestamps, codec; decodes at most output_max bytes. BATCH_TOO_LARGE: it would
+ * be more, and nothing was changed. */
+static enum batch_status validate_part(struct part *part, struct arena *arena, size_t output_max)
 {
     struct batch_view *batch = &part->append.batch;
-    part->needs_validation = false;
-    enum batch_status status = batch_validate(batch, &part->rules, arena, &part->verdict);
+    struct batch_rules rules = part->rules;
+    rules.output_max = output_max < rules.output_max ? output_max : rules.output_max;
+    enum batch_status status = batch_validate(batch, &rules, arena, &part->verdict);
     if (status == BATCH_OK) {
-        batch_set_timestamps(batch, &part->rules, &part->verdict);
+        batch_set_timestamps(batch, &rules, &part->verdict);
         if (part->recompress != CODEC_COUNT)
-            status = batch_recompress(batch, part->recompress, part->recompress_level, arena,
-                                      part->rules.output_max, batch);
+            status = batch_recompress(batch, part->recompress, part->recompress_level, arena, output_max, batch);
     }
+    return status;
+}
+
+static void finish_part(struct part *part, enum batch_status status)
+{
+    part->needs_validation = false;
     if (status != BATCH_OK)
         refuse(part, error_of_batch(status), part->verdict.message);
 }
 
-static bool needs_worker(const struct part *part)
+/* Neither decompressed nor compressed: walking it costs less than handing it over. */
+static bool is_plain(const struct part *part)
 {
-    return part->needs_validation &&
-           (batch_codec(&part->append.batch) != CODEC_NONE || part->recompress != CODEC_COUNT) &&
-           batch_decoded_size_guess(&part->append.batch) > LOOP_DECODE_MAX;
+    return batch_codec(&part->append.batch) == CODEC_NONE && part->recompress == CODEC_COUNT;
 }
 
-static void validate_all(struct request *rq)
+/* On the loop. A payload that turns out larger than it claimed is left to a worker, as are those that
+ * admit it: false then. */
+static bool validate_cheap(struct request *rq)
+{
+    struct produce_state *state = rq->state;
+    bool all = true;
+    for (size_t i = 0; i < state->part_count; i++) {
+        struct part *part = &state->parts[i];
+        if (!part->needs_validation)
+            continue;
+        enum batch_status status = BATCH_TOO_LARGE;
+        if (is_plain(part))
+            status = validate_part(part, &rq->arena, part->rules.output_max);
+        else if (batch_decoded_size_guess(&part->append.batch) <= LOOP_DECODE_MAX)
+            status = validate_part(part, &rq->arena, LOOP_DECODE_MAX);
+        if (status == BATCH_TOO_LARGE && !is_plain(part))
+            all = false;
+        else
+            finish_part(part, status);
+    }
+    return all;
+}
+
+/* On a worker: what the loop left. */
+static void validate_rest(struct request *rq)
 {
     struct produce_state *state = rq->state;
     for (size_t i = 0; i < state->part_count; i++)
         if (state->parts[i].needs_validation)
-            validate_part(&state->parts[i], &rq->arena);
+            finish_part(&state->parts[i],
+                        validate_part(&state->parts[i], &rq->arena, state->parts[i].rules.output_max));
 }
 
 /* What outlives this turn leaves the receive buffer. */
@@ -484,22 +515,18 @@ enum handled handle_produce(struct request *rq, const struct produce_request *in
     state->deadline_ms = rq_mono_ms(rq) + (in->timeout_ms > 0 ? in->timeout_ms : 0);
 
     int16_t request_error = check_request(rq, in);
-    bool on_worker = false;
     struct part *part = state->parts;
     for (int32_t t = 0; t < in->topics_count; t++)
-        for (int32_t p = 0; p < in->topics[t].partitions_count; p++, part++) {
+        for (int32_t p = 0; p < in->topics[t].partitions_count; p++, part++)
             take_part(rq, part, &in->topics[t], &in->topics[t].partitions[p], in->acks, request_error);
-            on_worker = on_worker || needs_worker(part);
-        }
 
-    if (on_worker) {
+    if (!validate_cheap(rq)) {
         if (!keep_records(rq))
             return HANDLED_CLOSE;
         rq->resume = resume_validated;
-        rq_work(rq, validate_all);
+        rq_work(rq, validate_rest);
         return HANDLED_BUSY;
     }
-    validate_all(rq);
     if (store_is_saturated(rq->server->store)) {
         if (!keep_records(rq))
             return HANDLED_CLOSE;

@@ -112,8 +112,7 @@ static const char *const loops[] = { "1", "2", "5" };
 
 START_TEST(threads_share_partitions)
 {
-    const char *arguments[] = { "--override", "num.partitions=16", "--override", "log.segment.bytes=262144",
-                                "--loops",    loops[_i],           NULL };
+    const char *arguments[] = { "--override", "num.partitions=16", "--loops", loops[_i], NULL };
     struct served served;
     served_start(&served, RUNNEL_BINARY, arguments);
     const char *topic = served_topic("threads");

@@ -63,6 +63,9 @@ static rd_kafka_t *create(rd_kafka_type_t kind, const char *bootstrap, const cha
     check(rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, error, sizeof error) == RD_KAFKA_CONF_OK);
     if (debug && *debug)
         check(rd_kafka_conf_set(conf, "debug", debug, error, sizeof error) == RD_KAFKA_CONF_OK);
+    /* An idle fetch is waited for when a consumer ends: not for the half second that it usually takes. */
+    if (kind == RD_KAFKA_CONSUMER)
+        check(rd_kafka_conf_set(conf, "fetch.wait.max.ms", "50", error, sizeof error) == RD_KAFKA_CONF_OK);
     for (; settings && settings[0]; settings += 2)
         if (rd_kafka_conf_set(conf, settings[0], settings[1], error, sizeof error) != RD_KAFKA_CONF_OK)
             give_up("%s", error);

@@ -12,7 +12,7 @@ static struct image *image;
 
 static void set_up(void)
 {
-    struct config_report report;
+    struct config_report report = { 0 };
     struct config_sources sources = { .cpu_count = 1 };
     config = config_load(&sources, &report);
     ck_assert_ptr_nonnull(config);

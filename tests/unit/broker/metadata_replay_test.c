@@ -16,7 +16,7 @@ static int64_t offset;
 
 static void set_up(void)
 {
-    struct config_report report;
+    struct config_report report = { 0 };
     struct config_sources sources = { .cpu_count = 1 };
     config = config_load(&sources, &report);
     ck_assert_ptr_nonnull(config);

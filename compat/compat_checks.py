@@ -1,0 +1,24 @@
+"""What the programs of Python clients share: the records that all clients write and read, and the result lines."""
+
+CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+RECORDS = 1000
+TIMEOUT_S = 30
+
+
+def expected():
+    """Key and value of each record."""
+    return [(b"key-%d" % (i % 7), b"value-%d" % i) for i in range(RECORDS)]
+
+
+def check(name, body, *arguments):
+    """Runs a check and prints its line."""
+    try:
+        body(*arguments)
+        print("pass", name, flush=True)
+    except Exception as error:  # whatever a client throws is the finding
+        print("fail", name, repr(error).replace("\n", " ")[:200], flush=True)
+
+
+def expect(holds, what):
+    if not holds:
+        raise AssertionError(what)
