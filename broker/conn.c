@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "broker/loop_internal.h"
+#include "broker/peers.h"
+#include "broker/server.h"
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
@@ -153,6 +155,7 @@ void conn_close(struct conn *conn)
     conn__forget_input(conn);
     while (conn->first)
         request_drop(conn->first);
+    peers_give_back(loop->server->peers, conn->counted_peer);
     conn->transport->ready = NULL;
     conn->transport->ops->close(conn->transport);
     conn->transport = NULL;
