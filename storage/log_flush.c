@@ -303,9 +303,9 @@ static bool is_idle(struct log *log)
 {
     struct segment_list *list = log__segments(log);
     struct log_moment m = log__moment(log);
-    if (log__state(log) != LOG_OPEN || log_health(log) != LOG_OK || m.durable < m.end || log->is_names_dirty ||
-        log->directory_dirty || log->parent_dirty || log->new_files[0] || log->new_files[1] ||
-        log->job_pending || first_unflushed(list) + 1 != list->count)
+    if (log__state(log) != LOG_OPEN || log_health(log) != LOG_OK || m.durable < m.end ||
+        log->is_names_dirty || log->directory_dirty || log->parent_dirty || log->new_files[0] ||
+        log->new_files[1] || log->job_pending || first_unflushed(list) + 1 != list->count)
         return false;
     for (size_t i = 0; i < list->count; i++) {
         if (segment_is_pinned(list->items[i]) || atomic_load(&list->items[i]->quarantine))

@@ -47,7 +47,8 @@ START_TEST(records_come_back_over_many_segments)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         ck_assert_int_eq(rig_read_all(rig, sizes[i]), 300);
     ck_assert(rig_check_indexes(rig, false));
-    while (log_rig_flush(rig)) {} /* a group takes so many files at a time */
+    while (log_rig_flush(rig)) {
+    } /* a group takes so many files at a time */
     ck_assert_int_eq(log_offsets(rig->log).durable, 300);
     ck_assert_int_eq(rig_read_all(rig, 1000), 300);
     struct log_row row;
@@ -99,8 +100,8 @@ START_TEST(durable_mode_shows_only_what_is_flushed)
     ck_assert_uint_eq(rig->dirty_count, 1);
     ck_assert_int_eq(rig->dirty_due_ms, 0);
     struct log_range range;
-    ck_assert_int_eq(log_read(rig->log, 0, log_offsets(rig->log).high_watermark, 100, true, true, NULL, &range),
-                     LOG_OK);
+    ck_assert_int_eq(
+        log_read(rig->log, 0, log_offsets(rig->log).high_watermark, 100, true, true, NULL, &range), LOG_OK);
     ck_assert_uint_eq(range.bytes.size, 0);
     ck_assert(log_rig_flush(rig));
     ck_assert_int_eq(log_offsets(rig->log).high_watermark, 10);
@@ -319,7 +320,8 @@ START_TEST(idle_files_are_closed_and_opened_again)
     rig_fill(rig, 100, 100);
     ck_assert(!log__close_files(rig->log)); /* dirty */
     log_rig_run_jobs(rig);
-    while (log_rig_flush(rig)) {}
+    while (log_rig_flush(rig)) {
+    }
     struct log_range range;
     ck_assert_int_eq(log_read(rig->log, 99, 100, 1000, true, true, NULL, &range), LOG_OK);
     pin_take(range.pin);
