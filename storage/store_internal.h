@@ -97,7 +97,10 @@ struct store {
 
     pthread_mutex_t sweep_lock; /* held while files are closed for others: no log goes away */
     struct storage_job sweep_job;
+    struct storage_job release_job;
     _Atomic bool sweep_queued;
+    _Atomic bool release_queued;
+    _Atomic bool is_warm; /* some log is */
     struct log *sweep_next;
     _Atomic int64_t sweep_round; /* what used() stamps */
     _Atomic int64_t open_files;
