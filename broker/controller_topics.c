@@ -7,11 +7,9 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 #include "protocol/errors.h"
+#include "storage/directory.h"
 
 enum { CONFIG_RESOURCE_TOPIC = 2, FROM_DEFAULT = -1 };
-
-/* The metadata.version levels at which Kafka writes the next version of a partition record. */
-enum { DIRECTORIES_SINCE = 17, ELIGIBLE_REPLICAS_SINCE = 23 };
 
 __attribute__((format(printf, 3, 4))) static bool refuse(struct create_topic *topic, int16_t error_code,
                                                          const char *format, ...)
@@ -55,6 +53,9 @@ static bool check_name(struct image_change *change, struct create_topic *topic)
     const char *why;
     if (!topic_name_valid(topic->name, &why))
         return refuse(topic, ERR_INVALID_TOPIC_EXCEPTION, "%s", why);
+    if (slice_equal_string(topic->name, METADATA_TOPIC_NAME)) /* its directory is our own log's */
+        return refuse(topic, ERR_INVALID_REQUEST, "Creation of internal topic %s is prohibited.",
+                      METADATA_TOPIC_NAME);
     int name_size = (int)topic->name.size; /* at most 249, of harmless characters */
     const char *name = (const char *)topic->name.data;
     if (image_change_has_topic(change, topic->name))
@@ -149,7 +150,9 @@ static slice encode_partition(struct commit *commit, const struct create_topic *
 {
     const struct store *store = commit->controller->host.store;
     int16_t level = image_change_feature(commit->change, "metadata.version");
-    int16_t version = level >= ELIGIBLE_REPLICAS_SINCE ? 2 : level >= DIRECTORIES_SINCE ? 1 : 0;
+    int16_t version = level >= METADATA_VERSION_ELIGIBLE_REPLICAS ? 2
+                      : level >= METADATA_VERSION_DIRECTORIES     ? 1
+                                                                  : 0;
     int32_t node_id = commit->controller->host.config->node_id;
     /* Which of several directories it will be is the store's choice, later: UNASSIGNED. */
     uuid directory = store_directory_count(store) == 1 ? store_directory_id(store, 0) : UUID_ONE;

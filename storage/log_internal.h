@@ -63,6 +63,7 @@ struct log_host_node {
     struct log *dirty_next;
     int64_t due_ms;
     _Atomic int64_t used_ms;
+    _Atomic uint8_t warmth; /* releases of its memory that are due: two after a use (store_lru.c), 0: none */
     uint32_t directory;   /* index into the store's log directories */
     bool is_dirty;        /* in one of the dirty lists */
     bool needs_recovery;  /* has a directory that store_recover() must open */
@@ -155,6 +156,10 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row);
 /* The LRU's turn: closes descriptors and mappings of an open log; it opens again by itself. Refuses (false)
  * when the log is dirty, being flushed, pinned or not open. May block; a worker. */
 bool log__close_files(struct log *log);
+
+/* Lets go of the memory that reading took: page table entries of mapped segments. What is mapped, open and cached
+ * stays so; reads may go on meanwhile. */
+void log__release_memory(struct log *log);
 
 /* The log takes no more appends: they answer status (LOG_IO). Reads go on. env->progress is not called. */
 void log__fail(struct log *log, enum log_status status);

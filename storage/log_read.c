@@ -485,3 +485,10 @@ size_t log_size_between(struct log *log, int64_t from, int64_t bound)
     reader_close(&reader);
     return size;
 }
+
+void log__release_memory(struct log *log)
+{
+    struct segment_list *list = log__segments(log);
+    for (size_t i = 0; list && i < list->count; i++)
+        segment_release_memory(list->items[i]);
+}

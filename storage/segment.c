@@ -263,6 +263,13 @@ void segment_close_files(struct segment *segment, const struct segment_home *hom
     segment_index_close_files(&segment->times, home);
 }
 
+void segment_release_memory(const struct segment *segment)
+{
+    mapping_release_memory(atomic_load_explicit(&segment->mapping, memory_order_acquire));
+    mapping_release_memory(atomic_load_explicit(&segment->offsets.mapping, memory_order_acquire));
+    mapping_release_memory(atomic_load_explicit(&segment->times.mapping, memory_order_acquire));
+}
+
 bool segment_is_pinned(const struct segment *segment)
 {
     return mapping_is_pinned(atomic_load(&((struct segment *)segment)->mapping));

@@ -108,6 +108,8 @@ void segment_seal(struct segment *segment, struct retire *retire);
 void segment_add_final_time_entry(struct segment *segment, struct retire *retire);
 /* Closes what can be opened again. */
 void segment_close_files(struct segment *segment, const struct segment_home *home);
+/* Lets go of the memory that mapped pages take; they stay mapped and cached. Any thread. */
+void segment_release_memory(const struct segment *segment);
 bool segment_is_pinned(const struct segment *segment);
 
 /* The damaged range that holds offset, or NULL. */

@@ -275,6 +275,14 @@ void store__free_group(struct store *store)
     store->group_capacity = 0;
 }
 
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t first = (uintptr_t)*(struct log *const *)a;
+    uintptr_t second = (uintptr_t)*(struct log *const *)b;
+
+    return (first > second) - (first < second);
+}
+
 static size_t take_dirty(struct store *store)
 {
     size_t count = 0;
@@ -291,6 +299,8 @@ static size_t take_dirty(struct store *store)
         store->group[count++] = log;
     }
     pthread_mutex_unlock(&store->dirty_lock);
+    /* The flush locks of a group are held together, so they have one order. */
+    qsort(store->group, count, sizeof(struct log *), by_address);
     return count;
 }
 
