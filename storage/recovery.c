@@ -7,6 +7,7 @@
 #include "protocol/base/note.h"
 #include "storage/log_directory.h"
 #include "storage/log_history.h"
+#include "storage/quarantine_file.h"
 #include "storage/segment_load.h"
 #include "storage/segment_tail.h"
 
@@ -322,9 +323,11 @@ static enum log_status open_directory(struct opening *opening)
     active->flushed = false;
     if (opening->end_offset < opening->plan->start_offset)
         opening->end_offset = opening->plan->start_offset;
-    if (opening->plan->unclean)
-        status = flush_kept(opening);
-    return status;
+    status = quarantine_file_read(log, opening->list);
+    if (status != LOG_OK || !opening->plan->unclean)
+        return status;
+    quarantine_file_write(log, opening->list);
+    return flush_kept(opening);
 }
 
 enum log_status log__load(struct log *log, const struct recovery_plan *plan, struct log_recovery *out)
@@ -440,6 +443,8 @@ enum log_status log__examine(struct log *log, struct segment *segment, int64_t n
     segment_add_final_time_entry(walked, log->env->retire);
     if (status == LOG_OK)
         status = take_entries(log, segment, walked);
+    if (status == LOG_OK)
+        quarantine_file_write(log, log__segments(log));
     segment_destroy(walked);
     return status;
 }
