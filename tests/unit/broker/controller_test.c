@@ -180,6 +180,34 @@ START_TEST(a_new_directory_knows_this_node_and_its_version)
 }
 END_TEST
 
+/* What a kill left in the cache is shown to clients only once it is on the disk. */
+START_TEST(what_a_restart_shows_survives_a_power_cut)
+{
+    power_on();
+    ck_assert_int_eq(create("a", 1), ERR_NONE);
+    uint64_t before = file_double_operation_count(disk);
+    ck_assert_int_eq(create("b", 1), ERR_NONE);
+    uint64_t last = file_double_operation_count(disk);
+    power_off(false);
+    struct file_double *whole = disk;
+    for (uint64_t operation = before; operation <= last; operation++) {
+        struct file_double *killed = file_double_after_cut(whole, operation, FILE_DOUBLE_KEEP_ALL, NULL);
+        disk = killed;
+        power_on();
+        bool is_shown = topic_of("b") != NULL;
+        power_off(false);
+        disk = file_double_after_cut(killed, file_double_operation_count(killed), FILE_DOUBLE_LOSE_ALL, NULL);
+        file_double_destroy(killed);
+        power_on();
+        ck_assert_msg(!is_shown || topic_of("b") != NULL, "lost after operation %llu",
+                      (unsigned long long)operation);
+        power_off(false);
+        file_double_destroy(disk);
+    }
+    disk = whole;
+}
+END_TEST
+
 START_TEST(a_topic_is_there_after_the_call_and_after_a_restart)
 {
     power_on();
@@ -611,6 +639,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_new_directory_knows_this_node_and_its_version);
+    tcase_add_test(tests, what_a_restart_shows_survives_a_power_cut);
     tcase_add_test(tests, a_topic_is_there_after_the_call_and_after_a_restart);
     tcase_add_test(tests, the_raft_epoch_rises_with_the_first_change_after_a_start);
     tcase_add_loop_test(tests, what_kafka_refuses_is_refused, 0, sizeof refusals / sizeof refusals[0]);
