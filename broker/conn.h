@@ -37,6 +37,7 @@ struct conn {
     struct loop *loop;
     struct transport *transport;     /* owned; NULL once closed */
     const struct listener *listener; /* NULL: a memory pair */
+    struct peer *counted_peer;       /* max.connections.per.ip; given back at the close */
     struct conn *previous;           /* the loop's list */
     struct conn *next;
     struct conn *touched_next;

@@ -7,6 +7,7 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 #include "protocol/errors.h"
+#include "storage/directory.h"
 
 enum { CONFIG_RESOURCE_TOPIC = 2, FROM_DEFAULT = -1 };
 
@@ -52,6 +53,9 @@ static bool check_name(struct image_change *change, struct create_topic *topic)
     const char *why;
     if (!topic_name_valid(topic->name, &why))
         return refuse(topic, ERR_INVALID_TOPIC_EXCEPTION, "%s", why);
+    if (slice_equal_string(topic->name, METADATA_TOPIC_NAME)) /* its directory is our own log's */
+        return refuse(topic, ERR_INVALID_REQUEST, "Creation of internal topic %s is prohibited.",
+                      METADATA_TOPIC_NAME);
     int name_size = (int)topic->name.size; /* at most 249, of harmless characters */
     const char *name = (const char *)topic->name.data;
     if (image_change_has_topic(change, topic->name))

@@ -203,14 +203,15 @@ static enum batch_status read_payload(const struct batch_view *batch, struct are
 enum batch_status batch_recompress(const struct batch_view *batch, enum codec codec, int level,
                                    struct arena *arena, size_t output_max, struct batch_view *out)
 {
+    const struct batch_view from = *batch; /* out may be the same */
     *out = (struct batch_view){ 0 };
     slice payload, whole;
-    enum batch_status status = read_payload(batch, arena, output_max, &payload);
+    enum batch_status status = read_payload(&from, arena, output_max, &payload);
     if (status == BATCH_OK)
-        status = compress_batch(batch->data, payload, codec, level, arena, &whole);
+        status = compress_batch(from.data, payload, codec, level, arena, &whole);
     if (status != BATCH_OK)
         return status;
-    uint16_t attributes = (uint16_t)((batch->attributes & ~BATCH_ATTRIBUTE_CODEC) | codec);
+    uint16_t attributes = (uint16_t)((from.attributes & ~BATCH_ATTRIBUTE_CODEC) | codec);
     record_batch__seal((uint8_t *)(uintptr_t)whole.data, whole.size, attributes);
     return batch_view(whole, out);
 }

@@ -149,7 +149,8 @@ bool batch_set_timestamps(struct batch_view *batch, const struct batch_rules *ru
 /* Bytes that the payload claims to decompress to, as far as that can be known cheaply; at least
  * its compressed size. To decide between loop and worker; never trusted for memory. */
 size_t batch_decoded_size_guess(const struct batch_view *batch);
-/* Rebuilds the batch with another codec (compression.type); out bytes come from the arena. */
+/* Rebuilds the batch with another codec (compression.type); out bytes come from the arena. out may be
+ * the batch itself; after an error it is empty. */
 enum batch_status batch_recompress(const struct batch_view *batch, enum codec codec, int level,
                                    struct arena *arena, size_t output_max, struct batch_view *out);
 

@@ -81,6 +81,10 @@ enum log_status store_metadata_log(struct store *store, const struct log_config 
 bool store_flush(struct store *store);
 /* When store_flush() is due next for flush.ms: ms of the monotonic clock, INT64_MAX: never. */
 int64_t store_flush_due_ms(struct store *store);
+/* Has a worker let go of the memory that reads of mapped segments took since the last call: for when the broker falls
+ * idle, and now and then while it is busy. Nothing is closed, the cache stays. Any thread; does nothing when
+ * no log was used. */
+void store_release_memory(struct store *store);
 /* Whether a device has more unwritten bytes than allowed: produce is held back (BUSY). */
 bool store_is_saturated(struct store *store);
 

@@ -9,6 +9,7 @@
 #include "broker/internal_topics.h"
 #include "broker/server.h"
 #include "protocol/base/check.h"
+#include "storage/directory.h"
 
 enum {
     AUTHORIZED_OPERATIONS_SINCE = 8,
@@ -143,7 +144,8 @@ static bool collect_missing(struct request *rq, struct metadata_state *state)
         const char *why;
         slice name = state->names[i];
         if (rq_topic(rq, name, OP_DESCRIBE, &topic) != ERR_UNKNOWN_TOPIC_OR_PARTITION ||
-            !topic_name_valid(name, &why) || !may_create(rq, name))
+            !topic_name_valid(name, &why) || slice_equal_string(name, METADATA_TOPIC_NAME) ||
+            !may_create(rq, name))
             continue;
         if (!state->created &&
             !(state->created = arena_alloc_array(&rq->arena, AUTO_CREATE_MAX, sizeof *state->created)))

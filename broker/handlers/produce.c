@@ -29,6 +29,8 @@ struct part {
     struct batch_verdict verdict;
     enum codec recompress; /* CODEC_COUNT: keep as sent */
     int recompress_level;
+    size_t size_max;    /* of the batch as it is stored: max.message.bytes */
+    size_t segment_max; /* segment.bytes */
     int32_t index;
     int16_t error_code;
     bool needs_validation;
@@ -103,21 +105,30 @@ static void view_records(struct part *part)
         refuse(part, error_of_batch(status), NULL);
 }
 
+static bool check_size(struct part *part)
+{
+    if (part->append.batch.size > part->size_max)
+        refuse(part, ERR_MESSAGE_TOO_LARGE, "The record batch is larger than max.message.bytes of its topic");
+    else if (part->append.batch.size > part->segment_max)
+        refuse(part, ERR_RECORD_LIST_TOO_LARGE, "The record batch is larger than segment.bytes of its topic");
+    return part->error_code == ERR_NONE;
+}
+
 /* The checks on the header, in Kafka's order (facts: protocol 3.5). */
 static void check_header(struct request *rq, struct part *part, int16_t acks)
 {
     const struct batch_view *batch = &part->append.batch;
     const struct topic_config *config = &part->topic->config;
+    part->size_max = (size_t)config->max_message_bytes;
+    part->segment_max = (size_t)config->segment_bytes;
     if (batch_codec(batch) == CODEC_ZSTD && rq->api_version < 7)
         refuse(part, ERR_UNSUPPORTED_COMPRESSION_TYPE, "Produce requests with version below 7 do not support zstd");
     else if (acks == ACKS_ALL && config->min_insync_replicas > part->metadata->isr_count)
         refuse(part, ERR_NOT_ENOUGH_REPLICAS, NULL);
     else if (batch->base_offset != 0)
         refuse(part, ERR_INVALID_RECORD, "The baseOffset of the record batch should be 0");
-    else if (batch->size > (size_t)config->max_message_bytes)
-        refuse(part, ERR_MESSAGE_TOO_LARGE, "The record batch is larger than max.message.bytes of its topic");
-    else if (batch->size > (size_t)config->segment_bytes)
-        refuse(part, ERR_RECORD_LIST_TOO_LARGE, "The record batch is larger than segment.bytes of its topic");
+    else if (!check_size(part))
+        return;
     else if (batch->attributes & BATCH_ATTRIBUTE_TRANSACTIONAL)
         refuse(part, rq->api_version >= 11 ? ERR_TRANSACTION_ABORTABLE : ERR_INVALID_TXN_STATE,
                "The producer attempted a transactional operation without a transaction");
@@ -253,6 +264,8 @@ static void finish_part(struct part *part, enum batch_status status)
     part->needs_validation = false;
     if (status != BATCH_OK)
         refuse(part, error_of_batch(status), part->verdict.message);
+    else
+        check_size(part); /* another codec makes another size */
 }
 
 /* Neither decompressed nor compressed: walking it costs less than handing it over. */

@@ -528,6 +528,7 @@ START_TEST(topic_names)
         { slice_of(long_name, 249), ERR_NONE },
         { SLICE_LITERAL("dotted.name"), ERR_NONE },
         { SLICE_LITERAL("dotted_name"), ERR_INVALID_TOPIC_EXCEPTION },
+        { SLICE_LITERAL("__cluster_metadata"), ERR_UNKNOWN_TOPIC_OR_PARTITION },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct metadata_request request;

@@ -500,6 +500,23 @@ START_TEST(what_came_before_the_end_is_executed)
 }
 END_TEST
 
+/* Found by the fuzzer: a long poll of weeks, with more behind it, and then the end. */
+START_TEST(nothing_waits_behind_a_poll_of_a_closed_peer)
+{
+    send_request(KEY_API_VERSIONS, 1, "wait");
+    send_request(KEY_API_VERSIONS, 2, "wait");
+    send_request(KEY_PRODUCE, 3, "none");
+    sim_settle(&sim);
+    ck_assert_uint_eq(executed_count, 1);
+    sim_disconnect(&client);
+    ck_assert_uint_eq(executed_count, 3);
+    ck_assert_uint_eq(loop__conn_count(the_loop()), 0);
+    rq_release(held[1]);
+    rq_release(held[2]);
+    sim_connect(&sim, &client);
+}
+END_TEST
+
 START_TEST(a_wait_ends_with_its_connection)
 {
     send_request(KEY_API_VERSIONS, 1, "wait");
@@ -579,6 +596,7 @@ int main(void)
     tcase_add_test(tcase, a_waiting_request_is_no_idleness);
     tcase_add_test(tcase, a_slow_frame_is_closed);
     tcase_add_test(tcase, what_came_before_the_end_is_executed);
+    tcase_add_test(tcase, nothing_waits_behind_a_poll_of_a_closed_peer);
     tcase_add_test(tcase, a_wait_ends_with_its_connection);
     tcase_add_test(tcase, a_stop_answers_long_polls);
     tcase_add_test(tcase, a_stop_waits_for_the_disk_but_not_for_ever);

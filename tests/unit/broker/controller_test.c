@@ -271,6 +271,8 @@ static const struct {
 } refusals[] = {
     { "an illegal name", "a b", 1, 1, NULL, NULL, ERR_INVALID_TOPIC_EXCEPTION, "Topic name is invalid" },
     { "no name", "", 1, 1, NULL, NULL, ERR_INVALID_TOPIC_EXCEPTION, "empty string" },
+    { "the name of the metadata log", "__cluster_metadata", 1, 1, NULL, NULL, ERR_INVALID_REQUEST,
+      "Creation of internal topic __cluster_metadata is prohibited." },
     { "an existing name", "or.ders", 1, 1, NULL, NULL, ERR_TOPIC_ALREADY_EXISTS,
       "Topic 'or.ders' already exists." },
     { "a collision", "or_ders", 1, 1, NULL, NULL, ERR_INVALID_TOPIC_EXCEPTION,

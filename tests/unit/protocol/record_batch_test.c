@@ -385,6 +385,9 @@ START_TEST(every_codec_keeps_the_records)
         ck_assert_int_eq(batch_recompress(&made, CODEC_NONE, 0, &arena, OUTPUT_MAX, &back), BATCH_OK);
         ck_assert(slice_equal(slice_of(plain.data, plain.size), slice_of(back.data, back.size)));
         ck_assert_uint_ge(batch_decoded_size_guess(&made), plain.size - BATCH_HEADER_SIZE);
+        struct batch_view itself = plain;
+        ck_assert_int_eq(batch_recompress(&itself, codec, 0, &arena, OUTPUT_MAX, &itself), BATCH_OK);
+        ck_assert(slice_equal(slice_of(made.data, made.size), slice_of(itself.data, itself.size)));
         struct batch_rules rules = open_rules();
         struct batch_verdict verdict;
         ck_assert_int_eq(batch_validate(&made, &rules, &arena, &verdict), BATCH_OK);

@@ -127,7 +127,8 @@ static void run(bool durable)
     for (int i = 0; i < 3 + READERS; i++)
         pthread_join(threads[i], NULL);
     retire_wake(stage.rig->retire, stage.rig->member);
-    while (log_rig_flush(stage.rig)) {}
+    while (log_rig_flush(stage.rig)) {
+    }
     ck_assert_int_eq(log_offsets(stage.rig->log).durable, BATCHES * 2);
     ck_assert_int_eq(rig_read_all(stage.rig, 10000), BATCHES * 2);
     ck_assert_int_gt(stage.read_count, 0);

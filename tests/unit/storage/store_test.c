@@ -528,6 +528,34 @@ START_TEST(idle_logs_give_their_descriptors_back)
 }
 END_TEST
 
+/* Two rounds follow a use, as pages may be touched after the first; then there is nothing to do. */
+START_TEST(memory_of_used_logs_is_let_go_of)
+{
+    enum { COUNT = 100 };
+    open_store();
+    for (int i = 0; i < COUNT; i++)
+        append_ok(log_of(TOPIC, "t", i), 1);
+    storage_host_run(&host);
+    for (int use = 0; use < 2; use++) {
+        for (int round = 0; round < 2; round++) {
+            store_release_memory(store);
+            store_release_memory(store); /* while one waits */
+            ck_assert_uint_eq(host.job_count, 1);
+            storage_host_run(&host);
+        }
+        store_release_memory(store);
+        ck_assert_uint_eq(host.job_count, 0);
+        enum log_status status;
+        slice bytes = storage_host_read(&host, log_of(TOPIC, "t", COUNT / 2), 0, &status);
+        ck_assert_int_eq(status, LOG_OK);
+        free((void *)(uintptr_t)bytes.data);
+        storage_host_run(&host);
+    }
+    store_release_memory(store); /* runs after the store is closed */
+    ck_assert_uint_eq(host.job_count, 1);
+}
+END_TEST
+
 START_TEST(page_cache_logs_are_written_back_under_pressure)
 {
     struct log_config config = storage_host_config(1 << 20);
@@ -651,6 +679,7 @@ int main(void)
     tcase_add_test(tcase, a_full_disk_fences_nothing);
     tcase_add_test(tcase, descriptors_run_out_and_come_back);
     tcase_add_test(tcase, idle_logs_give_their_descriptors_back);
+    tcase_add_test(tcase, memory_of_used_logs_is_let_go_of);
     tcase_add_test(tcase, page_cache_logs_are_written_back_under_pressure);
     tcase_add_test(tcase, flush_ms_is_due_in_time);
     tcase_add_test(tcase, several_directories_share_the_partitions);
