@@ -97,8 +97,10 @@ static enum store_status try_power_on(void)
     struct controller_host host = { .env = &env, .store = store, .config = config, .random = &chance };
     controller = NULL;
     status = controller_open(&host, &controller, &open_error);
-    if (status == STORE_OK)
+    if (status == STORE_OK) {
         ck_assert_int_eq(store_recover(store, 1, &open_error), STORE_OK);
+        ck_assert(controller_raise_epochs(controller));
+    }
     return status;
 }
 
@@ -138,6 +140,16 @@ static void tear_down(void)
 static void restart(bool clean)
 {
     power_off(clean);
+    power_on();
+}
+
+static void power_cut(void)
+{
+    power_off(false);
+    struct file_double *after =
+        file_double_after_cut(disk, file_double_operation_count(disk), FILE_DOUBLE_LOSE_ALL, NULL);
+    file_double_destroy(disk);
+    disk = after;
     power_on();
 }
 
@@ -433,12 +445,7 @@ START_TEST(a_failed_flush_ends_all_changes)
     ck_assert_int_eq(create("c", 1), ERR_KAFKA_STORAGE_ERROR);
     ck_assert_ptr_null(topic_of("b"));
     ck_assert_ptr_nonnull(topic_of("a"));
-    power_off(false);
-    struct file_double *after =
-        file_double_after_cut(disk, file_double_operation_count(disk), FILE_DOUBLE_LOSE_ALL, NULL);
-    file_double_destroy(disk);
-    disk = after;
-    power_on();
+    power_cut();
     ck_assert_ptr_nonnull(topic_of("a"));
     ck_assert_ptr_null(topic_of("c"));
     ck_assert_int_eq(create("d", 1), ERR_NONE);
@@ -506,6 +513,55 @@ START_TEST(partitions_without_leader_get_this_node)
         ck_assert_int_eq(topic_of("a")->partitions[1].leader_epoch, 2);
         ck_assert_int_eq(topic_of("a")->partitions[1].partition_epoch, 2);
     }
+    arena_destroy(&arena);
+}
+END_TEST
+
+static void append_to(const char *topic, bool flush)
+{
+    struct log *log = topic_of(topic)->partitions[0].partition->log;
+    struct batch_builder_options options = { .producer_id = -1, .producer_epoch = -1, .base_sequence = -1 };
+    struct batch_builder *builder = batch_builder_open(&arena, &options);
+    struct batch_view batch;
+    struct log_append_result result;
+    ck_assert(batch_builder_add(builder, 1, text("key"), text("value"), NULL, 0));
+    ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
+    ck_assert_int_eq(log_prepare(log), LOG_OK);
+    int32_t epoch = topic_of(topic)->partitions[0].leader_epoch;
+    ck_assert_int_eq(log_append(log, &batch, 1, epoch, clock_wall_ms(&clock_now.clock), &result), LOG_OK);
+    while (flush && store_flush(store))
+        ;
+    run_jobs();
+}
+
+/* KIP-320: in page-cache mode consumers may have seen what a power cut took; in durable mode they have not.
+ */
+START_TEST(a_leader_epoch_rises_where_records_were_lost)
+{
+    arena_init(&arena, NULL);
+    power_on();
+    struct topic_config_override override = { text("flush.messages"), text("1000000") };
+    struct create_topic topic = one("cached", 1);
+    topic.overrides = &override;
+    topic.override_count = 1;
+    controller_create_topics(controller, &topic, 1, false);
+    ck_assert_int_eq(topic.error_code, ERR_NONE);
+    ck_assert_int_eq(create("durable", 1), ERR_NONE);
+    append_to("cached", false);
+    append_to("durable", true);
+    restart(true);
+    ck_assert_msg(topic_of("cached")->partitions[0].leader_epoch == 0, "a clean stop loses nothing");
+    append_to("cached", false);
+    append_to("durable", true);
+    restart(false);
+    ck_assert_int_eq(topic_of("cached")->partitions[0].leader_epoch, 1);
+    ck_assert_int_eq(topic_of("durable")->partitions[0].leader_epoch, 0);
+    restart(true);
+    ck_assert_int_eq(topic_of("cached")->partitions[0].leader_epoch, 1);
+    append_to("cached", false);
+    power_cut();
+    ck_assert_int_ge(topic_of("cached")->partitions[0].leader_epoch, 1);
+    ck_assert_int_eq(topic_of("durable")->partitions[0].leader_epoch, 0);
     arena_destroy(&arena);
 }
 END_TEST
@@ -654,6 +710,7 @@ int main(void)
     tcase_add_test(tests, a_failed_flush_ends_all_changes);
     tcase_add_test(tests, a_proposal_is_committed_where_it_was_expected);
     tcase_add_test(tests, partitions_without_leader_get_this_node);
+    tcase_add_test(tests, a_leader_epoch_rises_where_records_were_lost);
     tcase_add_test(tests, an_open_transaction_is_aborted);
     tcase_add_test(tests, the_directory_of_a_replicated_cluster_is_refused);
     tcase_add_test(tests, a_newer_quorum_state_is_respected);
