@@ -91,6 +91,9 @@ static struct log_position durable_of(const struct store *store, const struct st
         *start_offset = position->start_offset;
     if (position)
         return position->durable;
+    /* Made by us and never flushed: nothing is durable, and no gap in it can stem from a compaction. */
+    if (store->directories[found->directory].has_positions && found->recovery_point <= 0)
+        return (struct log_position){ .offset = 0, .segment_base = 0, .position = 0 };
     return LOG_POSITION_OF_OFFSET(found->recovery_point > 0 ? found->recovery_point : 0);
 }
 
