@@ -259,7 +259,7 @@ static void check_advertised(struct listeners *in, const struct listeners *bound
 {
     const struct endpoint *own = &in->all[index];
     size_t setting = SETTING_advertised_listeners;
-    bool known = false;
+    bool known = list_has(&bound->controllers, own->name); /* which --listen may have left out */
     for (size_t i = 0; i < bound->count; i++)
         known |= strcmp(bound->all[i].name, own->name) == 0;
     if (!known)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "broker/loop_internal.h"
+#include "broker/peers.h"
+#include "broker/server.h"
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
@@ -21,7 +23,7 @@ const char *conn_peer(struct conn *conn)
 
 bool conn_may_execute(const struct conn *conn)
 {
-    return !conn->is_closed && !conn->is_ending && conn->blocking_count == 0 &&
+    return !conn->is_closed && !conn->is_ending && !conn->is_crowded && conn->blocking_count == 0 &&
            conn->output_size < CONN_OUTPUT_MAX && conn->request_count < CONN_REQUESTS_MAX;
 }
 
@@ -153,6 +155,7 @@ void conn_close(struct conn *conn)
     conn__forget_input(conn);
     while (conn->first)
         request_drop(conn->first);
+    peers_give_back(loop->server->peers, conn->counted_peer);
     conn->transport->ready = NULL;
     conn->transport->ops->close(conn->transport);
     conn->transport = NULL;
@@ -213,10 +216,20 @@ static bool is_finished(const struct conn *conn)
     return conn->input_ended && !conn__has_frame(conn) && conn->output_size == 0 && !is_busy;
 }
 
+/* A long poll of a peer that has closed has nobody to answer; what came behind it still has an effect
+ * to make, and may not wait as long as the poll would. */
+static bool waits_for_nobody(const struct conn *conn)
+{
+    return conn->input_ended && conn->last && conn->last->links->phase == REQUEST_WAIT &&
+           request_is_blocking(conn->last);
+}
+
 void conn_turn(struct conn *conn)
 {
     if (conn->is_closed)
         return;
+    if (waits_for_nobody(conn))
+        request_drop(conn->last);
     /* A memory transport does not say twice that it is readable. */
     if (conn->transport->ops->descriptor(conn->transport) < 0 && conn__wants_input(conn) &&
         conn_readable(conn))
@@ -230,7 +243,7 @@ void conn_turn(struct conn *conn)
         conn_close(conn);
         return;
     }
-    if (conn_may_execute(conn) && conn__has_frame(conn))
+    if (conn__has_frame(conn) && (waits_for_nobody(conn) || conn_may_execute(conn)))
         conn_touch(conn);
     update_interest(conn);
     update_deadline(conn);

@@ -88,8 +88,6 @@ static enum store_status replay_snapshot(struct opening *opening)
 {
     const struct metadata_place *place = &opening->controller->place;
     enum file_status status = metadata_snapshot_load(place->files, place->log_directory, &opening->snapshot);
-    if (status == FILE_NOT_FOUND)
-        return STORE_OK; /* a new directory */
     if (status != FILE_OK)
         return fail(opening, store_status_of_file(status), "listing snapshots", file_status_name(status));
     if (opening->snapshot.end_offset < 0)
@@ -204,44 +202,6 @@ static enum store_status load(struct opening *opening)
     return build_image(opening);
 }
 
-/* Kafka leaves partitions without leader when it stops. One that has no leader gets us, in a new
- * leader epoch, before anybody asks. */
-static enum store_status elect_leaders(struct opening *opening)
-{
-    struct controller *controller = opening->controller;
-    const struct image *image = controller_image(controller);
-    struct arena arena;
-    arena_init(&arena, NULL);
-    slice *records = arena_alloc_array(&arena, image->partition_count, sizeof *records);
-    size_t count = 0;
-    for (size_t t = 0; records && t < image->topic_count; t++) {
-        for (int32_t i = 0; i < image->topics[t]->partition_count; i++) {
-            const struct partition_metadata *partition = &image->topics[t]->partitions[i];
-            int32_t node_id = controller->host.config->node_id;
-            if (partition->leader == node_id)
-                continue;
-            struct partition_change_record record;
-            partition_change_record_init(&record);
-            record.partition_id = i;
-            record.topic_id = image->topics[t]->id;
-            record.leader = node_id;
-            record.isr = &node_id;
-            record.isr_count = 1;
-            records[count++] = metadata_record_encode(&arena, METADATA_RECORD_PARTITION_CHANGE, 0, &record);
-        }
-    }
-    bool ok = records != NULL;
-    for (size_t done = 0; ok && done < count; done += METADATA_BATCH_RECORDS_MAX) {
-        size_t left = count - done;
-        int64_t end;
-        ok = controller_propose(controller, records + done,
-                                left < METADATA_BATCH_RECORDS_MAX ? left : METADATA_BATCH_RECORDS_MAX, -1,
-                                &end) == PROPOSE_COMMITTED;
-    }
-    arena_destroy(&arena);
-    return ok ? STORE_OK : fail(opening, STORE_IO, "metadata log", "electing this node as leader failed");
-}
-
 static struct log_config metadata_log_config(const struct config *config)
 {
     enum { INDEX_INTERVAL_BYTES = 4096, INDEX_BYTES = 10 << 20 };
@@ -325,8 +285,8 @@ enum store_status controller_open(const struct controller_host *host, struct con
     } else if (opening_begin(&opening)) {
         status = load(&opening);
         opening_end(&opening);
-        if (status == STORE_OK)
-            status = elect_leaders(&opening);
+        if (status == STORE_OK && !controller__elect_leaders(opening.controller))
+            status = fail(&opening, STORE_IO, "metadata log", "electing this node as leader failed");
     }
     if (status == STORE_OK) {
         *out = opening.controller;

@@ -11,9 +11,6 @@
 
 enum { CONFIG_RESOURCE_TOPIC = 2, FROM_DEFAULT = -1 };
 
-/* The metadata.version levels at which Kafka writes the next version of a partition record. */
-enum { DIRECTORIES_SINCE = 17, ELIGIBLE_REPLICAS_SINCE = 23 };
-
 __attribute__((format(printf, 3, 4))) static bool refuse(struct create_topic *topic, int16_t error_code,
                                                          const char *format, ...)
 {
@@ -153,7 +150,9 @@ static slice encode_partition(struct commit *commit, const struct create_topic *
 {
     const struct store *store = commit->controller->host.store;
     int16_t level = image_change_feature(commit->change, "metadata.version");
-    int16_t version = level >= ELIGIBLE_REPLICAS_SINCE ? 2 : level >= DIRECTORIES_SINCE ? 1 : 0;
+    int16_t version = level >= METADATA_VERSION_ELIGIBLE_REPLICAS ? 2
+                      : level >= METADATA_VERSION_DIRECTORIES     ? 1
+                                                                  : 0;
     int32_t node_id = commit->controller->host.config->node_id;
     /* Which of several directories it will be is the store's choice, later: UNASSIGNED. */
     uuid directory = store_directory_count(store) == 1 ? store_directory_id(store, 0) : UUID_ONE;

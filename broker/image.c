@@ -166,6 +166,14 @@ const struct topic *image_topic_colliding(const struct image *image, slice name)
     return NULL;
 }
 
+int16_t image_feature(const struct image *image, const char *name)
+{
+    for (size_t i = 0; i < image->feature_count; i++)
+        if (strcmp(image->features[i].name, name) == 0)
+            return image->features[i].level;
+    return 0;
+}
+
 static bool is_topic_character(uint8_t c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "broker/loop_internal.h"
+#include "broker/peers.h"
 #include "broker/server.h"
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
@@ -50,6 +51,7 @@ struct handover {
     struct loop_mail mail;
     struct transport *transport;
     const struct listener *listener;
+    struct peer *peer;
 };
 
 /* -- binding ------------------------------------------------------------------------------------ */
@@ -135,11 +137,9 @@ static int bind_listener(struct listeners *all, size_t index, const char **probl
 }
 
 /* The default names both loopback addresses; a machine without IPv6 still starts. */
-static bool is_dispensable(const struct config *config, size_t index)
+static bool is_dispensable(const struct listeners *all, const struct config_listener *listener)
 {
-    struct config_setting setting;
-    config_setting_at(config, SETTING_listeners, &setting);
-    return setting.is_default && index > 0 && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT);
+    return listener->is_optional && all->count > 0 && (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT);
 }
 
 struct listeners *listeners_open(struct server *server, unsigned connections_max, const char **error)
@@ -158,7 +158,7 @@ struct listeners *listeners_open(struct server *server, unsigned connections_max
         if (listener->descriptor >= 0) {
             format_address(listener);
             all->count++;
-        } else if (!is_dispensable(config, i)) {
+        } else if (!is_dispensable(all, &config->listeners[i])) {
             snprintf(message, sizeof message, "cannot listen on %s port %u: %s", listener->config->host,
                      listener->config->port, errno == 0 ? problem : strerror(errno));
             *error = message;
@@ -181,11 +181,21 @@ static void set_options(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
+static void open_conn(struct loop *loop, struct transport *transport, const struct listener *listener,
+                      struct peer *peer)
+{
+    struct conn *conn = conn_open(loop, transport, listener);
+    if (conn)
+        conn->counted_peer = peer;
+    else
+        peers_give_back(loop->server->peers, peer);
+}
+
 static void deliver_handover(struct loop_mail *mail, struct loop *loop)
 {
     struct handover *handover = (struct handover *)((char *)mail - offsetof(struct handover, mail));
     atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed); /* opening counts it again */
-    conn_open(loop, handover->transport, handover->listener);
+    open_conn(loop, handover->transport, handover->listener, handover->peer);
     free(handover);
 }
 
@@ -198,24 +208,43 @@ static struct loop *least_busy(const struct server *server)
     return best;
 }
 
+/* As Kafka does: the connection is closed without a word to the client. */
+static void refuse_peer(int fd)
+{
+    static struct note_limit limit;
+    uint32_t suppressed;
+    if (note_allow(&limit, 1, &suppressed))
+        note_warn("listener.refused", "reason=max_connections_per_ip suppressed=%u", suppressed);
+    close(fd);
+}
+
 static void hand_over(struct listener *listener, int fd)
 {
-    struct loop *loop = least_busy(listener->all->server);
+    struct server *server = listener->all->server;
+    struct loop *loop = least_busy(server);
+    struct peer *peer;
+    if (!peers_take(server->peers, fd, &peer)) {
+        refuse_peer(fd);
+        return;
+    }
     set_options(fd);
     struct transport *transport = transport_socket(fd);
-    if (!transport)
+    if (!transport) {
+        peers_give_back(server->peers, peer);
         return;
+    }
     if (loop__is_current(loop)) {
-        conn_open(loop, transport, listener);
+        open_conn(loop, transport, listener, peer);
         return;
     }
     struct handover *handover = malloc(sizeof *handover);
     if (!handover) {
         transport->ops->close(transport);
+        peers_give_back(server->peers, peer);
         return;
     }
     *handover = (struct handover){ .mail.deliver = deliver_handover, .transport = transport,
-                                   .listener = listener };
+                                   .listener = listener, .peer = peer };
     atomic_fetch_add_explicit(&loop->conn_count, 1, memory_order_relaxed);
     loop_post(loop, &handover->mail);
 }

@@ -86,8 +86,11 @@ static void fire_trim(struct timer *timer)
     if (loop->turn_count != loop->trim_turn) {
         loop->trim_turn = loop->turn_count;
         timer_arm(&loop->timers, &loop->trim, loop->mono_ms + TRIM_AFTER_MS);
+        if (++loop->trim_count % TRIM_BUSY_COUNT == 0)
+            store_release_memory(loop->server->store);
         return;
     }
+    store_release_memory(loop->server->store);
     request_trim(loop);
     purgatory_trim(&loop->purgatory);
     while (loop->spare_conns) {

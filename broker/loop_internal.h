@@ -17,6 +17,8 @@ enum {
     TURN_ROUNDS_MAX = 16,
     /* How long memory of a busy time is kept when it has become quiet. */
     TRIM_AFTER_MS = 1000,
+    /* Busy seconds after which the memory of mapped segments is let go of all the same. */
+    TRIM_BUSY_COUNT = 10,
     /* How long a stopping loop waits for answers under way. */
     DRAIN_MS = 700,
     STARVED_RETRY_MS = 50,
@@ -69,6 +71,7 @@ struct loop {
     struct timer drain;   /* armed while stopping */
     uint64_t turn_count;  /* of turns that did something */
     uint64_t trim_turn;   /* turn_count when trim was armed */
+    unsigned trim_count;  /* of trims put off because the loop was busy */
     atomic_bool stop_wanted;
     bool is_draining;
     void (*drain_begins)(struct loop *loop); /* the server's; NULL: nothing to do */

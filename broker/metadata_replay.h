@@ -5,9 +5,14 @@
 #include "broker/image_change.h"
 #include "broker/metadata_log.h"
 
-/* metadata.version levels whose records we understand: 3.3-IV3 to 4.2-IV1. New directories get 25
- * (4.0-IV3), which every Kafka 4.x opens. */
-enum { METADATA_VERSION_MIN = 7, METADATA_VERSION_MAX = 29, METADATA_VERSION_NEW = 25 };
+/* Levels of the feature metadata.version. */
+enum {
+    METADATA_VERSION_MIN = 7,                /* 3.3-IV3: the oldest whose records we understand, */
+    METADATA_VERSION_MAX = 29,               /* 4.2-IV1: and the newest */
+    METADATA_VERSION_NEW = 25,               /* 4.0-IV3, of new directories: every Kafka 4.x opens it */
+    METADATA_VERSION_DIRECTORIES = 17,       /* partition records v1 */
+    METADATA_VERSION_ELIGIBLE_REPLICAS = 23, /* partition and partition change records v2 */
+};
 
 struct metadata_replay {
     struct image_change *change;

@@ -8,6 +8,7 @@
 #include "broker/flusher.h"
 #include "broker/listener.h"
 #include "broker/loop_internal.h"
+#include "broker/peers.h"
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
@@ -164,6 +165,7 @@ static void create_parts(struct server *server, const struct server_options *opt
         random_seed_secure(&own->schedule);
     }
     server->retire = retire_create();
+    server->peers = peers_create(config);
     server->env = (struct storage_env){ .files = options->files,
                                         .clock = options->clock,
                                         .retire = server->retire,
@@ -193,7 +195,12 @@ static enum exit_code open_storage(struct server *server, const char **error)
     if (status != STORE_OK)
         return exit_code_of_store(status);
     unsigned threads = server->threaded ? (unsigned)config->num_recovery_threads_per_data_dir : 1;
-    return exit_code_of_store(store_recover(server->store, threads, error));
+    status = store_recover(server->store, threads, error);
+    if (status == STORE_OK && !controller_raise_epochs(server->controller)) {
+        *error = "raising leader epochs in the metadata log failed";
+        status = STORE_IO;
+    }
+    return exit_code_of_store(status);
 }
 
 static void drain_begins(struct loop *loop)
@@ -282,6 +289,7 @@ void server_close(struct server *server)
     server->workers = NULL;
     for (unsigned i = 0; i < server->loop_count; i++)
         loop_destroy(server->loops[i]);
+    peers_destroy(server->peers);
     free(server->loops);
     server->loop_count = 0;
     bool was_well = own->was_run_well || (!server->threaded && server->store && !atomic_load(&own->is_failed));

@@ -27,6 +27,7 @@ struct server {
     struct controller *controller;
     struct retire *retire;
     struct workers *workers;
+    struct peers *peers;
     struct budget budget;
     struct loop **loops;
     unsigned loop_count;

@@ -110,6 +110,11 @@ enum file_status file_populate(struct file_system *system, const uint8_t *addres
     return system->ops->populate(system, address, size);
 }
 
+void file_release(struct file_system *system, const uint8_t *address, size_t size)
+{
+    system->ops->release(system, address, size);
+}
+
 void file_drop_cache(struct file *file)
 {
     file->system->ops->drop_cache(file);

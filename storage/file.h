@@ -72,6 +72,9 @@ struct file_system_ops {
     bool (*is_resident)(struct file_system *, const uint8_t *address, size_t size);
     /* Brings the mapped range into memory; blocks. FILE_IO when it cannot be read. */
     enum file_status (*populate)(struct file_system *, const uint8_t *address, size_t size);
+    /* The range is not touched for a while: this process holds no memory for it, the bytes stay cached
+     * and readable. */
+    void (*release)(struct file_system *, const uint8_t *address, size_t size);
     /* Forgets cached clean pages, so that the next read asks the device (after an unclean stop). */
     void (*drop_cache)(struct file *);
     /* Starts write-back of the range without waiting. */
@@ -115,6 +118,7 @@ enum file_status file_map(struct file *, uint64_t position, size_t size, struct 
 void file_unmap(struct file_system *, struct file_map *);
 bool file_is_resident(struct file_system *, const uint8_t *address, size_t size);
 enum file_status file_populate(struct file_system *, const uint8_t *address, size_t size);
+void file_release(struct file_system *, const uint8_t *address, size_t size);
 void file_drop_cache(struct file *);
 void file_write_behind(struct file *, uint64_t position, uint64_t size);
 enum file_status file_rename(struct file_system *, const char *from, const char *to);

@@ -550,6 +550,13 @@ static enum file_status double_populate(struct file_system *system, const uint8_
     return FILE_OK;
 }
 
+static void double_release(struct file_system *system, const uint8_t *address, size_t size)
+{
+    (void)system;
+    (void)address;
+    (void)size;
+}
+
 static void double_drop_cache(struct file *file)
 {
     struct file_double *disk = lock_of(file);
@@ -730,6 +737,7 @@ static const struct file_system_ops double_ops = {
     .unmap = double_unmap,
     .is_resident = double_is_resident,
     .populate = double_populate,
+    .release = double_release,
     .drop_cache = double_drop_cache,
     .write_behind = double_write_behind,
     .rename = double_rename,

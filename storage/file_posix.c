@@ -279,6 +279,16 @@ static enum file_status posix_populate(struct file_system *system, const uint8_t
     return file_guarded(touch_pages, &range) ? FILE_OK : FILE_IO; /* a kernel before 5.14 */
 }
 
+/* Drops the page table's entries alone: the pages are the file's, and the next touch finds them again. */
+static void posix_release(struct file_system *system, const uint8_t *address, size_t size)
+{
+    uint8_t *base = page_of(address);
+
+    (void)system;
+    if (size > 0)
+        (void)madvise(base, size + (size_t)(address - base), MADV_DONTNEED);
+}
+
 static void posix_drop_cache(struct file *file)
 {
     (void)posix_fadvise(fd_of(file), 0, 0, POSIX_FADV_DONTNEED);
@@ -375,6 +385,7 @@ static const struct file_system_ops posix_ops = {
     .unmap = posix_unmap,
     .is_resident = posix_is_resident,
     .populate = posix_populate,
+    .release = posix_release,
     .drop_cache = posix_drop_cache,
     .write_behind = posix_write_behind,
     .rename = posix_rename,

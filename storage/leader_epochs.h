@@ -37,7 +37,8 @@ void leader_epochs_end(const struct leader_epochs *epochs, int32_t requested, in
                        int64_t *end_offset);
 
 /* Replaces the entries by those of the file. Not FILE_OK: they are empty; FILE_IO: it is damaged. */
-enum file_status leader_epochs_read(struct leader_epochs *epochs, struct file_system *files, const char *path);
+enum file_status leader_epochs_read(struct leader_epochs *epochs, struct file_system *files,
+                                    const char *path);
 /* The file's text, malloc'ed and returned owned; null: no memory. */
 slice leader_epochs_text(const struct leader_epochs *epochs);
 

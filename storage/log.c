@@ -200,7 +200,8 @@ void log__fail(struct log *log, enum log_status status)
 {
     int healthy = LOG_OK;
     if (atomic_compare_exchange_strong(&log->health, &healthy, status))
-        note_error("log.failed", "log=%s next_step=\"see why the device failed, then start again\"", log->name);
+        note_error("log.failed", "log=%s next_step=\"see why the device failed, then start again\"",
+                   log->name);
 }
 
 void log__set_closed_row(struct log *log, const struct log_row *row)

@@ -8,7 +8,7 @@
 #include "storage/segment_tail.h"
 
 /* Index entries that wait in memory before they are worth a write to the file. */
-enum { INDEX_SAVE_COUNT_MIN = 64 };
+enum { INDEX_SAVE_COUNT_MIN = 16 };
 
 struct random log__random(const struct log *log, int64_t base_offset)
 {
@@ -72,14 +72,15 @@ static uint32_t rolls_needed(struct log *log, const struct batch_view *batches, 
 struct run {
     struct iovec pieces[IOV_MAX];
     size_t piece_count;
-    size_t end;  /* index of the first batch that is not in it */
+    size_t end; /* index of the first batch that is not in it */
     uint32_t size;
     int64_t next_offset;
 };
 
 /* Gives batches from `begin` on their offsets until the segment is full or the pieces are used up. */
-static void collect(struct log *log, struct batch_view *batches, size_t begin, size_t count, int32_t leader_epoch,
-                    int64_t now_ms, const struct log_append_result *results, struct run *run)
+static void collect(struct log *log, struct batch_view *batches, size_t begin, size_t count,
+                    int32_t leader_epoch, int64_t now_ms, const struct log_append_result *results,
+                    struct run *run)
 {
     struct segment_growth growth = log__active(log)->growth;
     run->piece_count = 0;

@@ -8,7 +8,15 @@
 
 enum { BASE_DIGITS = 20 };
 
-enum file_kind { KIND_LOG, KIND_OFFSET_INDEX, KIND_TIME_INDEX, KIND_TXN_INDEX, KIND_SNAPSHOT, KIND_SPARE, KIND_OTHER };
+enum file_kind {
+    KIND_LOG,
+    KIND_OFFSET_INDEX,
+    KIND_TIME_INDEX,
+    KIND_TXN_INDEX,
+    KIND_SNAPSHOT,
+    KIND_SPARE,
+    KIND_OTHER
+};
 enum file_stage { STAGE_FINAL, STAGE_DELETED, STAGE_CLEANED, STAGE_SWAP };
 
 static const char *const suffixes[] = { ".log", ".index", ".timeindex", ".txnindex", ".snapshot" };
@@ -55,8 +63,13 @@ static void classify(struct entry *entry)
         entry->kind = KIND_SPARE;
         return;
     }
-    static const struct { const char *suffix; enum file_stage stage; } stages[] = {
-        { ".deleted", STAGE_DELETED }, { ".cleaned", STAGE_CLEANED }, { ".swap", STAGE_SWAP },
+    static const struct {
+        const char *suffix;
+        enum file_stage stage;
+    } stages[] = {
+        { ".deleted", STAGE_DELETED },
+        { ".cleaned", STAGE_CLEANED },
+        { ".swap", STAGE_SWAP },
     };
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
         if (ends_with(name, size, stages[i].suffix)) {
@@ -187,7 +200,8 @@ static enum file_status swap_end(const struct segment_home *home, const struct e
 }
 
 /* Completes what the cleaner had fully written and begun to swap in (facts: disk-format 5.7). */
-static enum file_status finish_swaps(const struct segment_home *home, const struct listing *listing, bool *any)
+static enum file_status finish_swaps(const struct segment_home *home, const struct listing *listing,
+                                     bool *any)
 {
     enum file_status status = FILE_OK;
     int64_t range[2] = { INT64_MAX, -1 };

@@ -13,7 +13,7 @@ struct segment_files {
 struct log_directory {
     struct segment_files *segments; /* ascending by base offset */
     size_t segment_count;
-    int64_t *snapshots;             /* offsets of producer snapshots, ascending */
+    int64_t *snapshots; /* offsets of producer snapshots, ascending */
     size_t snapshot_count;
 };
 

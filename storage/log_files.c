@@ -19,8 +19,8 @@ static const char *const suffixes[] = { ".log", ".index", ".timeindex" };
 
 static void spare_path(const struct log *log, uint64_t number, const char *suffix, char out[SEGMENT_PATH_MAX])
 {
-    int size = snprintf(out, SEGMENT_PATH_MAX, "%s/" SPARE_PREFIX "%" PRIu64 "%s" SPARE_SUFFIX, log->path, number,
-                        suffix);
+    int size = snprintf(out, SEGMENT_PATH_MAX, "%s/" SPARE_PREFIX "%" PRIu64 "%s" SPARE_SUFFIX, log->path,
+                        number, suffix);
     check(size > 0 && size < SEGMENT_PATH_MAX);
 }
 
@@ -313,8 +313,8 @@ static enum log_status begin_changes(struct log *log)
         status = log_directory_load(&log->home, false, &directory);
         if (status == FILE_OK) {
             pthread_mutex_lock(&log->mutex);
-            enum log_status loaded = log__load_producers(log, directory.snapshots, directory.snapshot_count,
-                                                         log__moment(log).end);
+            enum log_status loaded =
+                log__load_producers(log, directory.snapshots, directory.snapshot_count, log__moment(log).end);
             log->producers_loaded = loaded == LOG_OK;
             log->stray_snapshot = newest_stray(log, &directory);
             pthread_mutex_unlock(&log->mutex);
@@ -352,7 +352,8 @@ static enum log_status prepare(struct log *log)
 
 enum log_status log_prepare(struct log *log)
 {
-    enum log_status status = atomic_load(&log->may_change) ? LOG_OK : log->host->before_change(log->host, log);
+    enum log_status status =
+        atomic_load(&log->may_change) ? LOG_OK : log->host->before_change(log->host, log);
     if (status != LOG_OK)
         return status;
     pthread_mutex_lock(&log->prepare_mutex);

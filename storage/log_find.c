@@ -17,8 +17,8 @@ struct place {
     bool is_active;
 };
 
-static enum log_status place_open(struct place *place, struct log *log, const struct segment_list *list, size_t i,
-                                  const struct log_moment *m)
+static enum log_status place_open(struct place *place, struct log *log, const struct segment_list *list,
+                                  size_t i, const struct log_moment *m)
 {
     enum file_status status;
     struct segment *segment = list->items[i];
@@ -100,7 +100,8 @@ static uint32_t position_before(const struct place *place, int64_t offset)
 static bool scan_from(const struct place *place, int64_t offset, struct segment_scan *scan)
 {
     uint32_t position = position_before(place, offset);
-    if (!segment_scan_begin(scan, place->data->file, position, place->limit, place->segment->base_offset, false))
+    if (!segment_scan_begin(scan, place->data->file, position, place->limit, place->segment->base_offset,
+                            false))
         return false;
     scan->bound = place->next_base;
     if (position > 0 && (segment_scan_next(scan) != SCAN_BATCH || scan->head.base_offset > offset)) {
@@ -134,7 +135,8 @@ static bool scan_step(struct segment_scan *scan, bool *failed)
 }
 
 /* Finds the first record of the scan's batch with timestamp >= target and offset >= from. */
-static enum log_status find_record(struct segment_scan *scan, int64_t target, int64_t from, struct log_found *out)
+static enum log_status find_record(struct segment_scan *scan, int64_t target, int64_t from,
+                                   struct log_found *out)
 {
     struct arena arena;
     struct batch_view batch;
@@ -177,8 +179,8 @@ static bool may_hold(const struct place *place, int64_t timestamp)
     return last.timestamp >= timestamp || last.timestamp < 0;
 }
 
-static enum log_status find_in_segment(const struct place *place, int64_t timestamp, int64_t from, int64_t bound,
-                                       struct log_found *out)
+static enum log_status find_in_segment(const struct place *place, int64_t timestamp, int64_t from,
+                                       int64_t bound, struct log_found *out)
 {
     struct segment_scan scan;
     bool failed = false;
@@ -222,7 +224,8 @@ static enum log_status open_for_search(struct log *log)
     return status;
 }
 
-enum log_status log_find_timestamp(struct log *log, int64_t timestamp_ms, int64_t bound, struct log_found *out)
+enum log_status log_find_timestamp(struct log *log, int64_t timestamp_ms, int64_t bound,
+                                   struct log_found *out)
 {
     enum log_status status = open_for_search(log);
     if (status != LOG_OK)

@@ -29,18 +29,18 @@ struct log_position {
  * struct around it. No callback may call back into the log. All but the first two are cheap and take only
  * the host's own lock, as the log's mutex may be held (lock order: log, then host). */
 struct log_host {
-    /* Before the first change of a log's files by this process: log_prepare() calls it on its worker, with no lock
-     * held, before it makes a directory or lets appends begin in one that is there. May block. Anything but
-     * LOG_OK is log_prepare()'s answer, and nothing was changed. */
+    /* Before the first change of a log's files by this process: log_prepare() calls it on its worker, with no
+     * lock held, before it makes a directory or lets appends begin in one that is there. May block. Anything
+     * but LOG_OK is log_prepare()'s answer, and nothing was changed. */
     enum log_status (*before_change)(struct log_host *host, struct log *log);
     /* Before log_flush() flushes (the store's own flushes do not ask); no lock held; may block. */
     enum log_status (*before_flush)(struct log_host *host, struct log *log);
-    /* The log met an I/O error while it wrote, or log_flush() failed: it takes no more appends, and the store fences
-     * the directory (later, on the flusher). */
+    /* The log met an I/O error while it wrote, or log_flush() failed: it takes no more appends, and the store
+     * fences the directory (later, on the flusher). */
     void (*failed)(struct log_host *host, struct log *log);
     /* There are unflushed bytes or names: log__flush_begin() by due_ms (ms of the monotonic clock; 0: now,
-     * INT64_MAX: whenever it suits). Called again when the due time becomes earlier, and after a flush that left
-     * something. The log counts as dirty until the next log__flush_begin(). Any thread. */
+     * INT64_MAX: whenever it suits). Called again when the due time becomes earlier, and after a flush that
+     * left something. The log counts as dirty until the next log__flush_begin(). Any thread. */
     void (*became_dirty)(struct log_host *host, struct log *log, int64_t due_ms);
     /* size bytes went to the page cache; a later flush_end() of them is told by wrote_back(). */
     void (*wrote)(struct log_host *host, uint64_t size);
@@ -63,6 +63,7 @@ struct log_host_node {
     struct log *dirty_next;
     int64_t due_ms;
     _Atomic int64_t used_ms;
+    _Atomic uint8_t warmth; /* releases of its memory that are due: two after a use (store_lru.c), 0: none */
     uint32_t directory;   /* index into the store's log directories */
     bool is_dirty;        /* in one of the dirty lists */
     bool needs_recovery;  /* has a directory that store_recover() must open */
@@ -103,11 +104,16 @@ void log__set_closed_row(struct log *log, const struct log_row *row);
  * directory; the log stays as created. */
 enum log_status log__open_clean(struct log *log, int64_t start_offset);
 
+/* The same at once, for a log that may have been appended to since its clean stop: opens it only when its newest
+ * segment is the row's, and as long. Else LOG_NOT_FOUND: the log is as created, to be recovered. May block; before
+ * the log is in use. */
+enum log_status log__open_unchanged(struct log *log, const struct log_row *row);
+
 struct log_recovery {
     uint64_t scanned_size;      /* bytes whose CRC was checked */
     uint64_t cut_size;          /* bytes that were cut from the tail */
     uint32_t quarantined_count; /* damaged ranges before the durable position */
-    bool epoch_must_rise;       /* bytes beyond the durable position were lost or kept unproven: page-cache mode */
+    bool epoch_must_rise; /* bytes beyond the durable position were lost or kept unproven: page-cache mode */
 };
 
 /* Opens a directory after an unclean stop: scans from durable (a lower bound of what is on the device), cuts
@@ -128,8 +134,8 @@ struct log_flush {
     size_t file_count;
     const char *directories[LOG_FLUSH_DIRECTORIES_MAX]; /* borrowed from the log */
     size_t directory_count;
-    struct log_position end;  /* what is durable once all of it is flushed; for the side file */
-    uint64_t size;            /* bytes of .log files among it, since the last flush */
+    struct log_position end; /* what is durable once all of it is flushed; for the side file */
+    uint64_t size;           /* bytes of .log files among it, since the last flush */
     /* the rest is the log's own */
     struct open_file *held[LOG_FLUSH_FILES_MAX];
     int64_t sealed_below;
@@ -137,31 +143,35 @@ struct log_flush {
     bool with_directory, with_parent;
 };
 
-/* Begins a flush of what is appended so far; the log is no longer dirty, appends go on meanwhile. Takes the log's
- * flush lock: the same thread must call log__flush_end() next for this log, whatever happens. May
- * block for another flush of the same log. False: nothing to flush (no end call then). */
+/* Begins a flush of what is appended so far; the log is no longer dirty, appends go on meanwhile. Takes the
+ * log's flush lock: the same thread must call log__flush_end() next for this log, whatever happens. May block
+ * for another flush of the same log. False: nothing to flush (no end call then). */
 bool log__flush_begin(struct log *log, struct log_flush *out);
 
 /* ok: every file and directory was flushed. Then the durable end rises (and in durable mode the high
  * watermark: env->progress is called, with no lock held). Not ok: the log fails with LOG_IO. */
 void log__flush_end(struct log *log, struct log_flush *flush, bool ok);
 
-/* Ends the log's use: appends and reads answer LOG_CLOSED from now on. clean: final time index entry, producer
- * snapshot, indexes written and flushed, .log flushed; leaves what Kafka expects of a clean stop,
- * with *row for the table. Else: what a kill would leave. *row is filled in both cases; row->segment_count is 0
- * when there is no directory (then no row is needed). No other call on the log may run. May block. */
+/* Ends the log's use: appends and reads answer LOG_CLOSED from now on. clean: final time index entry,
+ * producer snapshot, indexes written and flushed, .log flushed; leaves what Kafka expects of a clean stop,
+ * with *row for the table. Else: what a kill would leave. *row is filled in both cases; row->segment_count is
+ * 0 when there is no directory (then no row is needed). No other call on the log may run. May block. */
 enum log_status log__close(struct log *log, bool clean, struct log_row *row);
 
-/* The LRU's turn: closes descriptors and mappings of an open log; it opens again by itself. Refuses (false) when
- * the log is dirty, being flushed, pinned or not open. May block; a worker. */
+/* The LRU's turn: closes descriptors and mappings of an open log; it opens again by itself. Refuses (false)
+ * when the log is dirty, being flushed, pinned or not open. May block; a worker. */
 bool log__close_files(struct log *log);
+
+/* Lets go of the memory that reading took: page table entries of mapped segments. What is mapped, open and cached
+ * stays so; reads may go on meanwhile. */
+void log__release_memory(struct log *log);
 
 /* The log takes no more appends: they answer status (LOG_IO). Reads go on. env->progress is not called. */
 void log__fail(struct log *log, enum log_status status);
 
-/* The log is gone for new callers (LOG_CLOSED), spare files and pending jobs are dropped; files are not touched.
- * The store renames and unlinks the directory, then retires the log with log__free. Waits for a running
- * job or flush of this log. May block. */
+/* The log is gone for new callers (LOG_CLOSED), spare files and pending jobs are dropped; files are not
+ * touched. The store renames and unlinks the directory, then retires the log with log__free. Waits for a
+ * running job or flush of this log. May block. */
 void log__delete(struct log *log);
 
 /* <directory>/<topic>-<partition>; borrowed. */

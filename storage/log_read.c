@@ -17,8 +17,8 @@ struct reader {
     const struct quarantine *quarantine;
     struct segment_access data;
     struct index_view index;
-    uint32_t limit;     /* bytes that may be touched */
-    int64_t next_base;  /* base offset of the next segment, or the log end offset */
+    uint32_t limit;    /* bytes that may be touched */
+    int64_t next_base; /* base offset of the next segment, or the log end offset */
 };
 
 /* A question to one segment and its answer; what a guard runs. */
@@ -35,6 +35,27 @@ struct lookup {
     int64_t base_offset;
     int64_t next_offset;
 };
+
+/* A sealed segment was mapped: the one that was mapped longest ago lets go of its mappings. */
+static void note_mapped(struct log *log, struct segment *segment)
+{
+    pthread_mutex_lock(&log->mutex);
+    struct segment_list *list = log__segments(log);
+    /* It may have been shut and opened again since this reader's turn began. */
+    bool known = !list || list->items[segment_list_find(list, segment->base_offset)] != segment;
+    for (size_t i = 0; i < LOG_MAPPED_SEALED_MAX; i++)
+        known |= log->mapped[i] == segment;
+    if (!known) {
+        struct segment **slot = &log->mapped[log->mapped_next++ % LOG_MAPPED_SEALED_MAX];
+        if (*slot) {
+            mapping_retire(&log->home, atomic_exchange(&(*slot)->mapping, NULL));
+            mapping_retire(&log->home, atomic_exchange(&(*slot)->offsets.mapping, NULL));
+            mapping_retire(&log->home, atomic_exchange(&(*slot)->times.mapping, NULL));
+        }
+        *slot = segment;
+    }
+    pthread_mutex_unlock(&log->mutex);
+}
 
 /* The segment that holds offset, opened for reading. */
 static enum log_status reader_open(struct reader *reader, struct log *log, const struct log_moment *moment,
@@ -55,12 +76,16 @@ static enum log_status reader_open(struct reader *reader, struct log *log, const
         .limit = is_end ? moment->end_position : atomic_load_explicit(&segment->size, memory_order_acquire),
         .next_base = is_end || i + 1 == list->count ? moment->end : list->items[i + 1]->base_offset,
     };
+    bool had_mapping = atomic_load_explicit(&segment->mapping, memory_order_relaxed) != NULL;
     enum log_status status = LOG_OK;
     if (reader->limit > 0)
-        status = segment_access(segment, &log->home, reader->limit, atomic_load_explicit(&log->map_size_max, memory_order_relaxed),
-                                may_block, &reader->data);
+        status = segment_access(segment, &log->home, reader->limit,
+                                atomic_load_explicit(&log->map_size_max, memory_order_relaxed), may_block,
+                                &reader->data);
     if (status != LOG_OK)
         return status;
+    if (!had_mapping && reader->data.mapping && atomic_load_explicit(&segment->sealed, memory_order_acquire))
+        note_mapped(log, segment);
     segment_path(&log->home, segment->base_offset, ".index", path);
     switch (segment_index_view(&segment->offsets, &log->home, path, may_block, &reader->index)) {
     case INDEX_OK:
@@ -68,7 +93,8 @@ static enum log_status reader_open(struct reader *reader, struct log *log, const
     case INDEX_COLD:
         return LOG_COLD;
     case INDEX_FAILED:
-        reader->index = (struct index_view){ .bytes = (const uint8_t *)"", .entry_size = OFFSET_INDEX_ENTRY_SIZE };
+        reader->index =
+            (struct index_view){ .bytes = (const uint8_t *)"", .entry_size = OFFSET_INDEX_ENTRY_SIZE };
         return LOG_OK; /* only slower */
     }
     check_unreachable("index_access");
@@ -145,7 +171,8 @@ static void walk_to(struct lookup *lookup, uint32_t position, uint32_t stop)
     while (position < reader->limit && read_head(reader, position, &head)) {
         if (first)
             next = head.base_offset;
-        if (head.base_offset < next || (uint64_t)position + head.size > stop || head.last_offset >= lookup->bound)
+        if (head.base_offset < next || (uint64_t)position + head.size > stop ||
+            head.last_offset >= lookup->bound)
             break;
         next = head.last_offset + 1;
         position += head.size;
@@ -214,7 +241,8 @@ static void find_range(void *context)
     uint32_t from = lookup->start;
     if (offset_index_find_position(&reader->index, (uint32_t)stop, &entry) && entry.position > from)
         from = entry.position;
-    if (!known && offset_index_find(&reader->index, lookup->bound - 1 - reader->segment->base_offset, &entry) &&
+    if (!known &&
+        offset_index_find(&reader->index, lookup->bound - 1 - reader->segment->base_offset, &entry) &&
         entry.position < from)
         from = entry.position > lookup->start ? entry.position : lookup->start;
     walk_to(lookup, from, (uint32_t)stop);
@@ -318,7 +346,8 @@ static enum log_status populate(struct lookup *lookup)
         return LOG_IO;
     struct mapping *mapping = reader->data.mapping;
     if (mapping && lookup->scan_from < reader->limit &&
-        file_populate(mapping->files, mapping->map.address + lookup->scan_from, window_size(lookup)) != FILE_OK)
+        file_populate(mapping->files, mapping->map.address + lookup->scan_from, window_size(lookup)) !=
+            FILE_OK)
         return LOG_IO;
     return LOG_OK;
 }
@@ -430,7 +459,10 @@ enum log_status log_read(struct log *log, int64_t offset, int64_t bound, size_t 
 
 enum log_status log_warm(struct log *log, int64_t offset, int64_t bound, size_t size_max)
 {
-    struct lookup lookup = { .offset = offset, .bound = bound, .size_max = size_max < UINT32_MAX ? size_max : UINT32_MAX, .at_least_one = true };
+    struct lookup lookup = { .offset = offset,
+                             .bound = bound,
+                             .size_max = size_max < UINT32_MAX ? size_max : UINT32_MAX,
+                             .at_least_one = true };
     struct log_range unused;
     log->host->used(log->host, log);
     return read_or_warm(log, &lookup, false, true, NULL, &unused);
@@ -452,4 +484,11 @@ size_t log_size_between(struct log *log, int64_t from, int64_t bound)
         size = lookup.end - lookup.start;
     reader_close(&reader);
     return size;
+}
+
+void log__release_memory(struct log *log)
+{
+    struct segment_list *list = log__segments(log);
+    for (size_t i = 0; list && i < list->count; i++)
+        segment_release_memory(list->items[i]);
 }

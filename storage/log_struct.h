@@ -10,7 +10,7 @@ enum log_state {
     LOG_ABSENT, /* no directory on disk */
     LOG_SHUT,   /* as its row says; opened when used */
     LOG_OPEN,
-    LOG_ENDED,  /* closed or deleted */
+    LOG_ENDED, /* closed or deleted */
 };
 
 /* What readers see without a lock, under a sequence lock: odd while it changes. Written under the log's
@@ -43,6 +43,9 @@ struct segment_spare {
     uint64_t number;
 };
 
+/* Whoever reads a long log from its start leaves that many mapped segments behind, not all of them. */
+enum { LOG_MAPPED_SEALED_MAX = 8 };
+
 /* The producer state at a roll, until a worker writes it. */
 struct pending_snapshot {
     int64_t offset;
@@ -67,36 +70,38 @@ struct log {
     _Atomic int state;                       /* enum log_state; changes under the mutex */
     _Atomic int health;                      /* enum log_status; LOG_OK, LOG_IO, LOG_CLOSED */
     _Atomic bool durable_mode;
-    _Atomic uint32_t map_size_max;           /* segment.bytes, for readers */
-    _Atomic uint32_t index_interval;         /* index.interval.bytes, for readers */
-    _Atomic bool may_change;                 /* before_change() was answered with LOG_OK */
+    _Atomic uint32_t map_size_max;   /* segment.bytes, for readers */
+    _Atomic uint32_t index_interval; /* index.interval.bytes, for readers */
+    _Atomic bool may_change;         /* before_change() was answered with LOG_OK */
 
     pthread_mutex_t mutex;         /* appends, and everything below */
     pthread_mutex_t prepare_mutex; /* whoever opens, shuts, makes files; before mutex */
     pthread_mutex_t flush_mutex;   /* one flush at a time; before mutex */
     struct log_config config;
-    struct log_row row;            /* while shut */
+    struct segment *mapped[LOG_MAPPED_SEALED_MAX]; /* sealed segments that readers had mapped last */
+    uint32_t mapped_next;
+    struct log_row row; /* while shut */
     struct leader_epochs epochs;
-    struct producer_state *producers; /* NULL: none seen */
+    struct producer_state *producers;  /* NULL: none seen */
     struct pending_snapshot *snapshot; /* as of the last roll, to be written by the job; NULL: none */
     int64_t stray_snapshot;            /* offset of a snapshot at no segment's base; -1: none */
     struct segment_spare *spares;
     uint64_t spare_number;
     uint32_t spare_count;
-    uint32_t spares_wanted;        /* rolls that the last refused append needs */
-    int32_t epoch_wanted;          /* leader epoch of the append that found no directory */
+    uint32_t spares_wanted; /* rolls that the last refused append needs */
+    int32_t epoch_wanted;   /* leader epoch of the append that found no directory */
     bool job_pending;
     bool producers_loaded;
-    bool changed;                  /* written to since it was opened: indexes and snapshot are due at close */
-    bool epochs_dirty;             /* the file is older than the cache */
-    bool is_data_dirty;            /* the host knows that the end is beyond the durable end */
-    bool is_names_dirty;           /* ... that sealed segments or names wait for a flush */
-    bool directory_dirty;          /* names in the partition directory */
-    bool parent_dirty;             /* the name of the partition directory itself */
-    int64_t flush_due_ms;          /* as last told to the host */
-    struct log_position durable;   /* its place too */
+    bool changed;                /* written to since it was opened: indexes and snapshot are due at close */
+    bool epochs_dirty;           /* the file is older than the cache */
+    bool is_data_dirty;          /* the host knows that the end is beyond the durable end */
+    bool is_names_dirty;         /* ... that sealed segments or names wait for a flush */
+    bool directory_dirty;        /* names in the partition directory */
+    bool parent_dirty;           /* the name of the partition directory itself */
+    int64_t flush_due_ms;        /* as last told to the host */
+    struct log_position durable; /* its place too */
     struct open_file *new_files[2]; /* partition.metadata and leader-epoch-checkpoint of a new directory */
-    uint64_t unflushed_size;       /* bytes */
+    uint64_t unflushed_size;        /* bytes */
 };
 
 _Static_assert(sizeof(struct log) < 1024, "an idle log is cheap (DESIGN 4)");

@@ -5,8 +5,8 @@
 #include "protocol/record_batch.h"
 #include "storage/producer_snapshot.h"
 
-/* A hash table by producer id; guarded by its owner, NULL: empty. Forgetting is harmless: what is not in it is
- * found again by a scan of the log. */
+/* A hash table by producer id; guarded by its owner, NULL: empty. Forgetting is harmless: what is not in it
+ * is found again by a scan of the log. */
 struct producer_state;
 
 void producer_state_destroy(struct producer_state *state);

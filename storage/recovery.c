@@ -7,6 +7,7 @@
 #include "protocol/base/note.h"
 #include "storage/log_directory.h"
 #include "storage/log_history.h"
+#include "storage/quarantine_file.h"
 #include "storage/segment_load.h"
 #include "storage/segment_tail.h"
 
@@ -153,7 +154,8 @@ static enum log_status load_one(struct opening *opening, size_t i, struct segmen
     return status;
 }
 
-/* Cuts what follows kept_size. After a clean stop no byte is changed: log_prepare() cuts before it appends. */
+/* Cuts what follows kept_size. After a clean stop no byte is changed: log_prepare() cuts before it appends.
+ */
 static enum log_status cut(struct opening *opening, struct segment *segment, uint32_t kept_size)
 {
     uint32_t size = atomic_load(&segment->size);
@@ -292,7 +294,8 @@ static void publish(struct opening *opening)
         .end = opening->end_offset,
         .end_base = active->base_offset,
         .end_position = active->growth.size,
-        .leader_epoch = opening->end_offset > start ? leader_epochs_at(&log->epochs, opening->end_offset - 1) : -1,
+        .leader_epoch =
+            opening->end_offset > start ? leader_epochs_at(&log->epochs, opening->end_offset - 1) : -1,
     };
     log->durable = (struct log_position){ m.end, m.end_base, m.end_position };
     log__publish(log, &m);
@@ -320,15 +323,18 @@ static enum log_status open_directory(struct opening *opening)
     active->flushed = false;
     if (opening->end_offset < opening->plan->start_offset)
         opening->end_offset = opening->plan->start_offset;
-    if (opening->plan->unclean)
-        status = flush_kept(opening);
-    return status;
+    status = quarantine_file_read(log, opening->list);
+    if (status != LOG_OK || !opening->plan->unclean)
+        return status;
+    quarantine_file_write(log, opening->list);
+    return flush_kept(opening);
 }
 
 enum log_status log__load(struct log *log, const struct recovery_plan *plan, struct log_recovery *out)
 {
     struct opening opening = { .log = log, .plan = plan };
-    enum log_status status = log__status_of(log_directory_load(&log->home, plan->unclean, &opening.directory));
+    enum log_status status =
+        log__status_of(log_directory_load(&log->home, plan->unclean, &opening.directory));
     if (status != LOG_OK)
         return status;
     status = open_directory(&opening);
@@ -336,8 +342,9 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
         goto failed;
     pthread_mutex_lock(&log->mutex);
     atomic_store_explicit(&log->segments, opening.list, memory_order_release);
-    int64_t start = plan->start_offset > opening.list->items[0]->base_offset ? plan->start_offset
-                                                                              : opening.list->items[0]->base_offset;
+    int64_t start = plan->start_offset > opening.list->items[0]->base_offset
+                        ? plan->start_offset
+                        : opening.list->items[0]->base_offset;
     status = log__load_epochs(log, start, opening.end_offset);
     if (status == LOG_OK && plan->unclean)
         status = log__load_producers(log, opening.directory.snapshots, opening.directory.snapshot_count,
@@ -350,8 +357,8 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
     if (status != LOG_OK)
         goto failed;
     log_directory_free(&opening.directory);
-    opening.result.epoch_must_rise =
-        !log_is_durable_mode(log) && (opening.result.cut_size > 0 || opening.end_offset > plan->durable.offset);
+    opening.result.epoch_must_rise = !log_is_durable_mode(log) && (opening.result.cut_size > 0 ||
+                                                                   opening.end_offset > plan->durable.offset);
     if (out)
         *out = opening.result;
     return LOG_OK;
@@ -367,7 +374,8 @@ static enum log_status take_entries(struct log *log, struct segment *segment, st
     bool ok = true;
     pthread_mutex_lock(&log->mutex);
     if (atomic_load(&segment->sealed)) {
-        struct index_block *offsets = atomic_load(&walked->offsets.block), *times = atomic_load(&walked->times.block);
+        struct index_block *offsets = atomic_load(&walked->offsets.block),
+                           *times = atomic_load(&walked->times.block);
         ok = segment_index_assign(&segment->offsets, log->env->retire, offsets ? offsets->bytes : NULL,
                                   segment_index_count(&walked->offsets)) &&
              segment_index_assign(&segment->times, log->env->retire, times ? times->bytes : NULL,
@@ -378,9 +386,11 @@ static enum log_status take_entries(struct log *log, struct segment *segment, st
 }
 
 /* Quarantines what the scan stands before, up to the next good batch. */
-static bool quarantine_ahead(struct log *log, struct segment *segment, struct segment_scan *scan, int64_t next_base)
+static bool quarantine_ahead(struct log *log, struct segment *segment, struct segment_scan *scan,
+                             int64_t next_base)
 {
-    struct quarantine_range range = { scan->expected, next_base, (uint32_t)scan->position, (uint32_t)scan->limit };
+    struct quarantine_range range = { scan->expected, next_base, (uint32_t)scan->position,
+                                      (uint32_t)scan->limit };
     struct segment_scan ahead = *scan;
     if (segment_scan_resync(&ahead)) {
         range.end_position = (uint32_t)ahead.position;
@@ -391,8 +401,9 @@ static bool quarantine_ahead(struct log *log, struct segment *segment, struct se
     scan->buffer_size = 0;
     scan->expected = range.next;
     scan->position = range.end_position;
-    note_error("log.quarantined", "log=%s first_offset=%lld next_offset=%lld position=%u segment=%lld", log->name,
-               (long long)range.first, (long long)range.next, range.position, (long long)segment->base_offset);
+    note_error("log.quarantined", "log=%s first_offset=%lld next_offset=%lld position=%u segment=%lld",
+               log->name, (long long)range.first, (long long)range.next, range.position,
+               (long long)segment->base_offset);
     return range.first >= range.next || segment_add_quarantine(segment, log->env->retire, range);
 }
 
@@ -432,6 +443,8 @@ enum log_status log__examine(struct log *log, struct segment *segment, int64_t n
     segment_add_final_time_entry(walked, log->env->retire);
     if (status == LOG_OK)
         status = take_entries(log, segment, walked);
+    if (status == LOG_OK)
+        quarantine_file_write(log, log__segments(log));
     segment_destroy(walked);
     return status;
 }
@@ -447,13 +460,37 @@ enum log_status log__open_clean(struct log *log, int64_t start_offset)
     return status;
 }
 
+static bool is_as_stopped(const struct log *log, const struct log_row *row)
+{
+    struct log_directory directory;
+    struct file_info info;
+    char path[SEGMENT_PATH_MAX];
+    if (log_directory_load(&log->home, false, &directory) != FILE_OK)
+        return false;
+    bool is_newest = directory.segment_count > 0 &&
+                     directory.segments[directory.segment_count - 1].base_offset == row->active_base;
+    log_directory_free(&directory);
+    segment_path(&log->home, row->active_base, ".log", path);
+    return is_newest && file_info(log->env->files, path, &info) == FILE_OK && info.size == row->active_size;
+}
+
+enum log_status log__open_unchanged(struct log *log, const struct log_row *row)
+{
+    struct recovery_plan plan = { .durable = LOG_POSITION_OF_OFFSET(0),
+                                  .proven = row->end_offset,
+                                  .start_offset = row->start_offset };
+    pthread_mutex_lock(&log->prepare_mutex);
+    enum log_status status = is_as_stopped(log, row) ? log__load(log, &plan, NULL) : LOG_NOT_FOUND;
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return status;
+}
+
 enum log_status log__recover(struct log *log, struct log_position durable, int64_t start_offset,
                              struct log_recovery *out)
 {
-    struct recovery_plan plan = { .unclean = true,
-                                  .durable = durable,
-                                  .proven = durable.offset,
-                                  .start_offset = start_offset };
+    struct recovery_plan plan = {
+        .unclean = true, .durable = durable, .proven = durable.offset, .start_offset = start_offset
+    };
     struct log_recovery unused;
     pthread_mutex_lock(&log->prepare_mutex);
     enum log_status status = log__load(log, &plan, out ? out : &unused);

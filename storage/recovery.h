@@ -8,10 +8,10 @@
 struct recovery_plan {
     bool unclean;                /* scan with CRC from durable on, rebuild, flush; else change no byte */
     struct log_position durable; /* what is known to be on the device */
-    /* Offsets below this were durable: damage there is quarantined. INT64_MAX: all that a clean stop left, end
-     * unknown. */
+    /* Offsets below this were durable: damage there is quarantined. INT64_MAX: all that a clean stop left,
+     * end unknown. */
     int64_t proven;
-    int64_t start_offset;        /* checkpointed log start offset; -1: none */
+    int64_t start_offset; /* checkpointed log start offset; -1: none */
 };
 
 /* Opens the log by the plan and publishes it. Under prepare_mutex; nobody uses the log yet but readers that

@@ -8,8 +8,8 @@
 /* Readers of an active segment get mappings of at least this size, doubled when outgrown. */
 #define SEGMENT_MAP_STEP (4u << 20)
 
-struct segment_growth segment_growth_begin(int64_t base_offset, const struct log_config *config, int64_t now_ms,
-                                           struct random *random)
+struct segment_growth segment_growth_begin(int64_t base_offset, const struct log_config *config,
+                                           int64_t now_ms, struct random *random)
 {
     int64_t jitter_max =
         config->segment_jitter_ms < config->segment_ms ? config->segment_jitter_ms : config->segment_ms;
@@ -156,8 +156,8 @@ struct open_file *segment_data(struct segment *segment, const struct segment_hom
 }
 
 /* Maps at least [0, size) of data and makes it the segment's; NULL: refused. */
-static struct mapping *map_data(struct segment *segment, const struct segment_home *home, struct open_file *data,
-                                uint32_t size, uint32_t size_max)
+static struct mapping *map_data(struct segment *segment, const struct segment_home *home,
+                                struct open_file *data, uint32_t size, uint32_t size_max)
 {
     struct mapping *old = atomic_load_explicit(&segment->mapping, memory_order_acquire), *mapping;
     uint64_t want = size;
@@ -186,7 +186,8 @@ enum log_status segment_access(struct segment *segment, const struct segment_hom
     *out = (struct segment_access){ atomic_load_explicit(&segment->mapping, memory_order_acquire), NULL };
     if (out->mapping && out->mapping->map.size >= size)
         return LOG_OK;
-    struct open_file *data = atomic_load_explicit(&segment->data, memory_order_acquire), *own = NULL, *none = NULL;
+    struct open_file *data = atomic_load_explicit(&segment->data, memory_order_acquire), *own = NULL,
+                     *none = NULL;
     if (!data && !may_block)
         return LOG_COLD;
     if (!data) {
@@ -262,6 +263,13 @@ void segment_close_files(struct segment *segment, const struct segment_home *hom
     segment_index_close_files(&segment->times, home);
 }
 
+void segment_release_memory(const struct segment *segment)
+{
+    mapping_release_memory(atomic_load_explicit(&segment->mapping, memory_order_acquire));
+    mapping_release_memory(atomic_load_explicit(&segment->offsets.mapping, memory_order_acquire));
+    mapping_release_memory(atomic_load_explicit(&segment->times.mapping, memory_order_acquire));
+}
+
 bool segment_is_pinned(const struct segment *segment)
 {
     return mapping_is_pinned(atomic_load(&((struct segment *)segment)->mapping));
@@ -294,7 +302,8 @@ uint32_t quarantine_skip(const struct quarantine *quarantine, int64_t offset, ui
     return position;
 }
 
-bool segment_add_quarantine(struct segment *segment, struct retire *retire_list, struct quarantine_range range)
+bool segment_add_quarantine(struct segment *segment, struct retire *retire_list,
+                            struct quarantine_range range)
 {
     struct quarantine *old = atomic_load(&segment->quarantine);
     uint32_t old_count = old ? old->count : 0;

@@ -10,14 +10,14 @@
 /* What rolls and index entries depend on. A plain value: an append first plays a copy through. */
 struct segment_growth {
     int64_t base_offset;
-    uint32_t size;               /* bytes */
-    uint32_t offset_count;       /* index entries */
+    uint32_t size;         /* bytes */
+    uint32_t offset_count; /* index entries */
     uint32_t time_count;
-    uint32_t bytes_since_entry;  /* Kafka's bytesSinceLastIndexEntry */
-    uint32_t max_relative;       /* last offset of the batch that holds max_timestamp, - base */
-    int64_t max_timestamp;       /* -1: none */
-    int64_t first_timestamp;     /* max timestamp of the first batch; -1: none */
-    int64_t last_time_entry;     /* timestamp of the newest time index entry; -1: none */
+    uint32_t bytes_since_entry; /* Kafka's bytesSinceLastIndexEntry */
+    uint32_t max_relative;      /* last offset of the batch that holds max_timestamp, - base */
+    int64_t max_timestamp;      /* -1: none */
+    int64_t first_timestamp;    /* max timestamp of the first batch; -1: none */
+    int64_t last_time_entry;    /* timestamp of the newest time index entry; -1: none */
     int64_t created_ms;
     int64_t jitter_ms;
 };
@@ -32,8 +32,8 @@ struct batch_head {
     int32_t leader_epoch;
 };
 
-struct segment_growth segment_growth_begin(int64_t base_offset, const struct log_config *config, int64_t now_ms,
-                                           struct random *random);
+struct segment_growth segment_growth_begin(int64_t base_offset, const struct log_config *config,
+                                           int64_t now_ms, struct random *random);
 /* Whether a batch with these values belongs into a new segment (facts: disk-format 3.2). */
 bool segment_growth_must_roll(const struct segment_growth *growth, const struct batch_head *batch,
                               const struct log_config *config, int64_t now_ms);
@@ -66,17 +66,17 @@ struct quarantine {
 
 struct segment {
     int64_t base_offset;
-    _Atomic uint32_t size;               /* bytes that readers may see; for good once sealed */
+    _Atomic uint32_t size; /* bytes that readers may see; for good once sealed */
     _Atomic bool sealed;
-    bool flushed;                        /* sealed, and .log and indexes are on the device (log's mutex) */
-    _Atomic bool examined;               /* walked with all CRCs because a read met something odd */
-    _Atomic uint32_t written_from;       /* bytes from here on were written by this process */
-    _Atomic(struct open_file *) data;    /* NULL: closed */
+    bool flushed;                     /* sealed, and .log and indexes are on the device (log's mutex) */
+    _Atomic bool examined;            /* walked with all CRCs because a read met something odd */
+    _Atomic uint32_t written_from;    /* bytes from here on were written by this process */
+    _Atomic(struct open_file *) data; /* NULL: closed */
     _Atomic(struct mapping *) mapping;
     _Atomic(struct quarantine *) quarantine;
     struct segment_index offsets;
     struct segment_index times;
-    struct segment_growth growth;        /* of the active segment (log's mutex) */
+    struct segment_growth growth; /* of the active segment (log's mutex) */
 };
 
 /* An empty segment; NULL: no memory. */
@@ -98,7 +98,8 @@ enum log_status segment_access(struct segment *segment, const struct segment_hom
                                uint32_t size_max, bool may_block, struct segment_access *out);
 
 /* Index entries for a batch that was appended; what has no memory is left out. */
-void segment_add_entries(struct segment *segment, struct retire *retire, const struct segment_entries *entries);
+void segment_add_entries(struct segment *segment, struct retire *retire,
+                         const struct segment_entries *entries);
 /* Writes index entries that wait; how many at least make it worth a write. */
 enum file_status segment_save_indexes(struct segment *segment, const struct segment_home *home,
                                       uint32_t count_min);
@@ -107,6 +108,8 @@ void segment_seal(struct segment *segment, struct retire *retire);
 void segment_add_final_time_entry(struct segment *segment, struct retire *retire);
 /* Closes what can be opened again. */
 void segment_close_files(struct segment *segment, const struct segment_home *home);
+/* Lets go of the memory that mapped pages take; they stay mapped and cached. Any thread. */
+void segment_release_memory(const struct segment *segment);
 bool segment_is_pinned(const struct segment *segment);
 
 /* The damaged range that holds offset, or NULL. */

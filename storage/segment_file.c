@@ -98,6 +98,12 @@ void mapping_retire(const struct segment_home *home, struct mapping *mapping)
         retire(home->env->retire, mapping, mapping_drop);
 }
 
+void mapping_release_memory(const struct mapping *mapping)
+{
+    if (mapping)
+        file_release(mapping->files, mapping->map.address, mapping->map.size);
+}
+
 bool mapping_is_pinned(struct mapping *mapping)
 {
     return mapping && atomic_load_explicit(&mapping->pin.count, memory_order_acquire) > 1;

@@ -45,6 +45,8 @@ struct mapping {
 enum file_status mapping_create(const struct segment_home *home, struct file *file, size_t size,
                                 struct mapping **out);
 void mapping_retire(const struct segment_home *home, struct mapping *mapping);
+/* Lets go of the memory that its pages take; NULL: nothing to do. Readers may be at it. */
+void mapping_release_memory(const struct mapping *mapping);
 /* Whether somebody besides the owner holds it. */
 bool mapping_is_pinned(struct mapping *mapping);
 

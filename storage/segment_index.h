@@ -48,9 +48,9 @@ enum file_status segment_index_save(struct segment_index *index, const struct se
 
 /* One moment's entries, for lookups: bytes in memory or in a mapping, or a file to pread. */
 struct index_view {
-    const uint8_t *bytes;      /* NULL: use file */
-    struct mapping *mapping;   /* when bytes are mapped: touch them in a guard only */
-    struct open_file *file;    /* owned by the view when bytes is NULL */
+    const uint8_t *bytes;    /* NULL: use file */
+    struct mapping *mapping; /* when bytes are mapped: touch them in a guard only */
+    struct open_file *file;  /* owned by the view when bytes is NULL */
     uint32_t count;
     uint32_t entry_size;
 };

@@ -33,10 +33,9 @@ static bool entry_is_true(struct file *file, uint64_t size, int64_t base_offset,
     uint8_t bytes[BATCH_HEADER_SIZE];
     size_t got;
     struct batch_head head;
-    return entry.position < size &&
-           file_pread(file, bytes, sizeof bytes, entry.position, &got) == FILE_OK && got == sizeof bytes &&
-           batch_head_read(bytes, size - entry.position, &head) && head.base_offset >= base_offset &&
-           head.base_offset <= base_offset + entry.relative;
+    return entry.position < size && file_pread(file, bytes, sizeof bytes, entry.position, &got) == FILE_OK &&
+           got == sizeof bytes && batch_head_read(bytes, size - entry.position, &head) &&
+           head.base_offset >= base_offset && head.base_offset <= base_offset + entry.relative;
 }
 
 /* Takes over what can be believed of the index files; growth is then as it was when the last believed
@@ -186,7 +185,8 @@ static enum log_status pass_damage(struct segment_load *load, struct segment_sca
 }
 
 /* Damage at the scan's position, or shown there. */
-static enum log_status meet_damage(struct segment_load *load, struct segment_scan *scan, struct pending *pending)
+static enum log_status meet_damage(struct segment_load *load, struct segment_scan *scan,
+                                   struct pending *pending)
 {
     if (pending->expected < load->proven && is_predecessors_fault(scan, pending)) {
         uint64_t end = scan->position;
@@ -211,13 +211,14 @@ static enum log_status walk(struct segment_load *load, struct file *file)
     struct segment_scan scan;
     struct pending pending = { .is_set = false };
     enum log_status status = LOG_OK;
-    if (!segment_scan_begin(&scan, file, segment->growth.size, atomic_load(&segment->size), segment->base_offset,
-                            load->checked_from != UINT32_MAX))
+    if (!segment_scan_begin(&scan, file, segment->growth.size, atomic_load(&segment->size),
+                            segment->base_offset, load->checked_from != UINT32_MAX))
         return LOG_LIMIT;
     while (status == LOG_OK) {
         int64_t expected = scan.expected;
         /* Batches do not reach over the durable end: what was flushed was whole. */
-        scan.bound = expected < load->proven && load->proven < load->next_base ? load->proven : load->next_base;
+        scan.bound =
+            expected < load->proven && load->proven < load->next_base ? load->proven : load->next_base;
         scan.check_crc = scan.position >= load->checked_from;
         enum scan_result result = segment_scan_next(&scan);
         if (result == SCAN_END)
@@ -245,7 +246,8 @@ enum log_status segment_load(struct segment_load *load)
     struct segment *segment = load->segment;
     uint32_t size = atomic_load(&segment->size);
     struct random random = log__random(log, segment->base_offset);
-    segment->growth = segment_growth_begin(segment->base_offset, &log->config, clock_wall_ms(log->env->clock), &random);
+    segment->growth =
+        segment_growth_begin(segment->base_offset, &log->config, clock_wall_ms(log->env->clock), &random);
     struct open_file *data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &file_status);
     if (!data)
         return log__status_of(file_status);

@@ -9,16 +9,16 @@ struct segment_load {
     /* in */
     struct log *log;
     struct segment *segment;
-    uint32_t trusted_size;  /* bytes whose index entries are believed, when they look right */
-    uint32_t checked_from;  /* bytes from here on are scanned with their CRC; UINT32_MAX: none */
-    int64_t next_base;      /* base offset of the next segment; INT64_MAX: this is the last one */
-    int64_t proven;         /* damage below this offset is quarantined, beyond it is torn */
+    uint32_t trusted_size; /* bytes whose index entries are believed, when they look right */
+    uint32_t checked_from; /* bytes from here on are scanned with their CRC; UINT32_MAX: none */
+    int64_t next_base;     /* base offset of the next segment; INT64_MAX: this is the last one */
+    int64_t proven;        /* damage below this offset is quarantined, beyond it is torn */
     /* out */
-    int64_t next_offset;    /* behind the last batch that is kept */
-    uint32_t kept_size;     /* bytes; less than the file when the tail is torn */
+    int64_t next_offset; /* behind the last batch that is kept */
+    uint32_t kept_size;  /* bytes; less than the file when the tail is torn */
     uint64_t scanned_size;
     uint32_t quarantined_count;
-    bool is_torn;           /* what follows kept_size, and later segments, were never durable */
+    bool is_torn; /* what follows kept_size, and later segments, were never durable */
 };
 
 /* Fills segment->growth and both indexes (in memory); segment->size must be the size of the file. */

@@ -32,8 +32,7 @@ void segment_scan_end(struct segment_scan *scan)
 /* size bytes at position, in the buffer; NULL: they cannot be read. size <= the capacity. */
 static const uint8_t *bytes_at(struct segment_scan *scan, uint64_t position, size_t size)
 {
-    if (position >= scan->buffer_position &&
-        position + size <= scan->buffer_position + scan->buffer_size)
+    if (position >= scan->buffer_position && position + size <= scan->buffer_position + scan->buffer_size)
         return scan->buffer + (position - scan->buffer_position);
     uint64_t want = scan->limit - position;
     if (want > scan->buffer_capacity)
@@ -64,7 +63,8 @@ static void view_of_header(const uint8_t *bytes, const struct batch_head *head, 
 }
 
 /* CRC of the batch at position piece by piece, so that no batch is too large for the buffer. */
-static enum scan_result check_crc(struct segment_scan *scan, uint64_t position, uint32_t size, uint32_t stored)
+static enum scan_result check_crc(struct segment_scan *scan, uint64_t position, uint32_t size,
+                                  uint32_t stored)
 {
     uint32_t crc = 0;
     for (uint64_t at = position + BATCH_ATTRIBUTES, end = position + size; at < end;) {

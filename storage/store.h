@@ -69,8 +69,8 @@ bool store_epoch_must_rise(struct store *store, struct log *log);
  * worker once nobody holds a pin. May block. */
 enum log_status store_delete_log(struct store *store, struct log *log);
 
-/* __cluster_metadata-0 in the first directory: a log like the others, never lazily opened, always
- * recovered from its start. Not listed in checkpoints. May block. */
+/* __cluster_metadata-0 in the first directory: a log like the others, never lazily opened, recovered
+ * unless it is as the last clean stop left it (then nothing is flushed). Not listed in checkpoints. May block. */
 enum log_status store_metadata_log(struct store *store, const struct log_config *config,
                                    struct log **out);
 
@@ -81,6 +81,10 @@ enum log_status store_metadata_log(struct store *store, const struct log_config 
 bool store_flush(struct store *store);
 /* When store_flush() is due next for flush.ms: ms of the monotonic clock, INT64_MAX: never. */
 int64_t store_flush_due_ms(struct store *store);
+/* Has a worker let go of the memory that reads of mapped segments took since the last call: for when the broker falls
+ * idle, and now and then while it is busy. Nothing is closed, the cache stays. Any thread; does nothing when
+ * no log was used. */
+void store_release_memory(struct store *store);
 /* Whether a device has more unwritten bytes than allowed: produce is held back (BUSY). */
 bool store_is_saturated(struct store *store);
 

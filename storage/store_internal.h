@@ -45,7 +45,7 @@ struct store_directory {
     _Atomic bool is_fenced;      /* and everybody knows */
     bool names_changed;          /* renames in it that no flush covers yet; under the dirty lock */
     _Atomic uint64_t dirty_bytes;
-    uint32_t log_count; /* under the store's lock */
+    _Atomic uint32_t log_count; /* changed under the store's lock */
 
     /* The durable positions; the flusher's alone. */
     struct file *positions;
@@ -70,6 +70,7 @@ struct store {
     size_t log_count;
     struct log *logs; /* all of them, doubly linked */
     struct log *metadata;
+    struct log_row metadata_row; /* as the last clean stop left it; segment_count 0: not known */
     int64_t metadata_written; /* its offset in the durable positions; the flusher's */
     struct store_found **found_buckets;
     struct store_found *found;
@@ -97,7 +98,10 @@ struct store {
 
     pthread_mutex_t sweep_lock; /* held while files are closed for others: no log goes away */
     struct storage_job sweep_job;
+    struct storage_job release_job;
     _Atomic bool sweep_queued;
+    _Atomic bool release_queued;
+    _Atomic bool is_warm; /* some log is */
     struct log *sweep_next;
     _Atomic int64_t sweep_round; /* what used() stamps */
     _Atomic int64_t open_files;

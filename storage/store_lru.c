@@ -10,6 +10,8 @@
 
 /* A sweep begins above 7/8 of a limit and ends below 6/8; it looks at so many logs at a time. */
 enum { SWEEP_BEGIN = 7, SWEEP_END = 6, SWEEP_PARTS = 8, SWEEP_BATCH = 64 };
+/* A log's use is told before its pages are touched, so a release in between must not be the last one. */
+enum { WARM = 2 };
 /* Descriptors kept for connections, listeners, side files and what else the process opens. */
 enum { DESCRIPTOR_RESERVE_MAX = 4096, DESCRIPTOR_COUNT_MAX = 1 << 20 };
 
@@ -122,6 +124,10 @@ void store__used(struct log_host *host, struct log *log)
     /* Read first: a busy log's line stays clean. */
     if (atomic_load_explicit(&node->used_ms, memory_order_relaxed) != round)
         atomic_store_explicit(&node->used_ms, round, memory_order_relaxed);
+    if (atomic_load_explicit(&node->warmth, memory_order_relaxed) != WARM) {
+        atomic_store_explicit(&node->warmth, WARM, memory_order_relaxed);
+        atomic_store_explicit(&store->is_warm, true, memory_order_release);
+    }
 }
 
 /* --- sweeping ---------------------------------------------------------------------------------- */
@@ -171,7 +177,7 @@ static void sweep(struct store *store)
 
 static void run_sweep(struct storage_job *job)
 {
-    struct store *store = (struct store *)((char *)job - offsetof(struct store, sweep_job));
+    struct store *store = (void *)((char *)job - offsetof(struct store, sweep_job));
 
     pthread_mutex_lock(&store->sweep_lock);
     sweep(store);
@@ -198,4 +204,56 @@ bool store__may_open(struct log_host *host, int open_files, int maps)
     }
     return atomic_load(&store->open_files) + open_files <= store->open_files_max &&
            atomic_load(&store->maps) + maps <= store->maps_max;
+}
+
+/* --- memory ------------------------------------------------------------------------------------ */
+
+/* The next logs whose memory is to be let go of; false when there are no more. */
+static bool next_warm(struct store *store, struct log *batch[SWEEP_BATCH], size_t *count)
+{
+    *count = 0;
+    pthread_mutex_lock(&store->lock);
+    struct log *log = store->sweep_next;
+    for (; log && *count < SWEEP_BATCH; log = log__node(log)->all_next) {
+        uint8_t warmth = atomic_load_explicit(&log__node(log)->warmth, memory_order_relaxed);
+        if (warmth == 0)
+            continue;
+        atomic_store_explicit(&log__node(log)->warmth, (uint8_t)(warmth - 1), memory_order_relaxed);
+        if (warmth > 1)
+            atomic_store_explicit(&store->is_warm, true, memory_order_relaxed);
+        batch[(*count)++] = log;
+    }
+    store->sweep_next = log;
+    pthread_mutex_unlock(&store->lock);
+    return log != NULL;
+}
+
+static void run_release(struct storage_job *job)
+{
+    struct store *store = (struct store *)((char *)job - offsetof(struct store, release_job));
+    struct log *batch[SWEEP_BATCH];
+    size_t count;
+    bool goes_on = true;
+
+    atomic_store(&store->release_queued, false);
+    pthread_mutex_lock(&store->sweep_lock); /* no log goes away */
+    pthread_mutex_lock(&store->lock);
+    store->sweep_next = store->logs;
+    pthread_mutex_unlock(&store->lock);
+    while (goes_on) {
+        goes_on = next_warm(store, batch, &count);
+        for (size_t i = 0; i < count; i++)
+            log__release_memory(batch[i]);
+    }
+    pthread_mutex_unlock(&store->sweep_lock);
+    store__drop_hold(store, 1);
+}
+
+void store_release_memory(struct store *store)
+{
+    if (!atomic_exchange(&store->is_warm, false) || atomic_exchange(&store->release_queued, true))
+        return;
+    atomic_fetch_add(&store->holds, 1);
+    store->release_job.run = run_release;
+    store->env->submit(store->env, &store->release_job);
 }

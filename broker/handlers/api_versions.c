@@ -49,7 +49,6 @@ static bool fill_keys(struct request *rq, struct api_versions_response *out)
  * minimum of 0 below v4 (KAFKA-17492): metadata.version has none. */
 static bool fill_features(struct request *rq, struct api_versions_response *out)
 {
-    static const char metadata_version[] = "metadata.version";
     out->supported_features = arena_alloc_array(&rq->arena, 1, sizeof *out->supported_features);
     out->finalized_features = arena_alloc_array(&rq->arena, 1, sizeof *out->finalized_features);
     if (!out->supported_features || !out->finalized_features)
@@ -61,15 +60,11 @@ static bool fill_features(struct request *rq, struct api_versions_response *out)
     out->supported_features_count = 1;
 
     out->finalized_features_epoch = rq->image->end_offset;
-    for (size_t i = 0; i < rq->image->feature_count; i++) {
-        if (strcmp(rq->image->features[i].name, metadata_version) != 0)
-            continue;
-        struct api_versions_response_finalized_feature *feature = out->finalized_features;
-        api_versions_response_finalized_feature_init(feature);
-        feature->name = SLICE_LITERAL("metadata.version");
-        feature->max_version_level = feature->min_version_level = rq->image->features[i].level;
-        out->finalized_features_count = 1;
-    }
+    struct api_versions_response_finalized_feature *feature = out->finalized_features;
+    api_versions_response_finalized_feature_init(feature);
+    feature->name = SLICE_LITERAL("metadata.version");
+    feature->max_version_level = feature->min_version_level = image_feature(rq->image, "metadata.version");
+    out->finalized_features_count = feature->max_version_level > 0;
     return true;
 }
 

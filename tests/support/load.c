@@ -2,8 +2,11 @@
 #include "tests/support/load.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -209,6 +212,69 @@ struct load_result load_fetch(const struct load_options *options)
     return run(options, run_fetcher);
 }
 
+static double own_cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* -- the disk alone ----------------------------------------------------------------------------- */
+
+struct raw_writer {
+    const char *directory;
+    size_t piece_size;
+    int index;
+    uint64_t size;
+    pthread_t thread;
+};
+
+static void *run_raw_writer(void *context)
+{
+    struct raw_writer *writer = context;
+    char path[4096];
+    uint8_t *piece = check_memory(malloc(writer->piece_size));
+    memset(piece, 'r', writer->piece_size);
+    snprintf(path, sizeof path, "%s/raw-%d", writer->directory, writer->index);
+    int descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    check(descriptor >= 0);
+    for (uint64_t end = 0; end < writer->size; end += writer->piece_size)
+        check(pwrite(descriptor, piece, writer->piece_size, (off_t)end) == (ssize_t)writer->piece_size);
+    close(descriptor);
+    free(piece);
+    return NULL;
+}
+
+static void remove_raw_file(const struct raw_writer *writer)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/raw-%d", writer->directory, writer->index);
+    check(unlink(path) == 0);
+}
+
+struct load_result load_raw_write(const struct load_options *options, const char *directory)
+{
+    struct raw_writer *writers = check_memory(calloc((size_t)options->connections, sizeof *writers));
+    struct load_result result = { .size = options->total_size };
+    double cpu = own_cpu_seconds();
+    double begin = monotonic_seconds();
+    for (int i = 0; i < options->connections; i++) {
+        writers[i] = (struct raw_writer){ .directory = directory, .piece_size = options->batch_size, .index = i,
+                                          .size = options->total_size / (uint64_t)options->connections };
+        check(pthread_create(&writers[i].thread, NULL, run_raw_writer, &writers[i]) == 0);
+    }
+    for (int i = 0; i < options->connections; i++)
+        pthread_join(writers[i].thread, NULL);
+    result.seconds = monotonic_seconds() - begin;
+    result.broker_cpu_seconds = own_cpu_seconds() - cpu;
+    result.requests = options->total_size / options->batch_size;
+    for (int i = 0; i < options->connections; i++)
+        remove_raw_file(&writers[i]);
+    free(writers);
+    return result;
+}
+
 /* -- the pump ----------------------------------------------------------------------------------- */
 
 struct pump {
@@ -255,14 +321,6 @@ static void connect_pair(int *sender, int *receiver)
     *receiver = accept(listener, NULL, NULL);
     check(*receiver >= 0);
     close(listener);
-}
-
-static double own_cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 struct load_result load_pump(uint64_t total_size, int connections)

@@ -35,6 +35,10 @@ struct load_result load_fetch(const struct load_options *options);
  * connections; broker_cpu_seconds is that of both ends. */
 struct load_result load_pump(uint64_t total_size, int connections);
 
+/* Writes total_size bytes in pieces of batch_size to one file per connection in directory, a thread each, by
+ * pwrite at the end, as the broker would; removes the files. broker_cpu_seconds is the writers'. */
+struct load_result load_raw_write(const struct load_options *options, const char *directory);
+
 /* Metadata with auto-creation until every partition has a leader. Aborts after 30 s. */
 void load_make_topic(const char *address, const char *topic);
 
@@ -42,6 +46,9 @@ void load_make_topic(const char *address, const char *topic);
 double process_cpu_seconds(pid_t pid);
 /* VmRSS in bytes. */
 uint64_t process_rss(pid_t pid);
+/* RssAnon and RssFile: memory of its own, and mapped pages of files. */
+uint64_t process_rss_anonymous(pid_t pid);
+uint64_t process_rss_file(pid_t pid);
 /* Voluntary context switches of all its threads: wake-ups. */
 uint64_t process_wakeups(pid_t pid);
 double monotonic_seconds(void);

@@ -114,8 +114,9 @@ static void used(struct log_host *host, struct log *log)
 
 struct log *log_rig_new_log(struct log_rig *rig)
 {
-    rig->log = log__create(&rig->env, &rig->host, rig->env.files && rig->disk ? RIG_DIRECTORY : (char *)(rig + 1),
-                           RIG_TOPIC_ID, "topic", 3, &rig->config, rig);
+    rig->log =
+        log__create(&rig->env, &rig->host, rig->env.files && rig->disk ? RIG_DIRECTORY : (char *)(rig + 1),
+                    RIG_TOPIC_ID, "topic", 3, &rig->config, rig);
     check(rig->log != NULL);
     return rig->log;
 }
@@ -138,7 +139,7 @@ static struct log_rig *create(struct file_double *disk, struct file_system *file
         .progress = progress,
         .directory_failed = directory_failed,
     };
-    rig->host = (struct log_host){ before_change, before_flush, failed,   became_dirty, wrote,
+    rig->host = (struct log_host){ before_change, before_flush,  failed,   became_dirty, wrote,
                                    wrote_back,    files_changed, may_open, used };
     rig->config = (struct log_config){
         .segment_bytes = 4096,
@@ -263,14 +264,15 @@ void rig_make_batch(const struct rig_batch *spec, struct batch_view *out)
     free(value);
 }
 
-enum log_status rig_append(struct log_rig *rig, const struct rig_batch *spec, struct log_append_result *result)
+enum log_status rig_append(struct log_rig *rig, const struct rig_batch *spec,
+                           struct log_append_result *result)
 {
     struct batch_view batch;
     struct log_append_result unused;
     enum log_status status;
     rig_make_batch(spec, &batch);
-    while ((status = log_append(rig->log, &batch, 1, 0, clock_wall_ms(rig->env.clock), result ? result : &unused)) ==
-           LOG_BUSY) {
+    while ((status = log_append(rig->log, &batch, 1, 0, clock_wall_ms(rig->env.clock),
+                                result ? result : &unused)) == LOG_BUSY) {
         enum log_status prepared = log_prepare(rig->log);
         if (prepared != LOG_OK) {
             status = prepared;
@@ -358,7 +360,8 @@ static bool wrong(int64_t base, const char *what, uint64_t number)
     return false;
 }
 
-static const uint8_t *read_file(struct log_rig *rig, int64_t base, const char *suffix, uint8_t **bytes, size_t *size)
+static const uint8_t *read_file(struct log_rig *rig, int64_t base, const char *suffix, uint8_t **bytes,
+                                size_t *size)
 {
     char name[64];
     snprintf(name, sizeof name, "%020" PRId64 "%s", base, suffix);
@@ -375,7 +378,8 @@ static bool check_segment(struct log_rig *rig, int64_t base, const struct files 
     int64_t max_timestamp = -1, max_offset = 0, last_time = -1;
     for (size_t at = 0; at < files->log_size;) {
         struct batch_view batch;
-        if (batch_view(slice_of(files->log + at, files->log_size - at), &batch) != BATCH_OK || !batch_crc_ok(&batch))
+        if (batch_view(slice_of(files->log + at, files->log_size - at), &batch) != BATCH_OK ||
+            !batch_crc_ok(&batch))
             return wrong(base, "no batch at", at);
         int64_t last = batch_last_offset(&batch) - base;
         if (batch.max_timestamp > max_timestamp) {
@@ -383,7 +387,8 @@ static bool check_segment(struct log_rig *rig, int64_t base, const struct files 
             max_offset = last;
         }
         /* An entry may come at any batch: a stop adds one for the largest timestamp so far. */
-        if (time * 12 + 12 <= files->times_size && (int64_t)load_be64(files->times + time * 12) == max_timestamp &&
+        if (time * 12 + 12 <= files->times_size &&
+            (int64_t)load_be64(files->times + time * 12) == max_timestamp &&
             load_be32(files->times + time * 12 + 8) == max_offset) {
             last_time = max_timestamp;
             time++;
@@ -428,8 +433,8 @@ bool rig_check_indexes(struct log_rig *rig, bool complete)
 {
     struct bases bases = { .count = 0 };
     bool ok = file_list(rig->env.files, rig_path(rig, "."), collect_base, &bases) == FILE_OK ||
-              file_list(rig->env.files, rig->disk ? RIG_DIRECTORY "/topic-3" : rig_path(rig, ""), collect_base,
-                        &bases) == FILE_OK;
+              file_list(rig->env.files, rig->disk ? RIG_DIRECTORY "/topic-3" : rig_path(rig, ""),
+                        collect_base, &bases) == FILE_OK;
     for (size_t i = 0; i < bases.count && ok; i++) {
         struct files files;
         read_file(rig, bases.values[i], ".log", &files.log, &files.log_size);

@@ -20,20 +20,21 @@ struct log_rig {
     pthread_mutex_t mutex;
     struct storage_job *jobs[64];
     size_t job_count;
-    unsigned dirty_count;   /* became_dirty calls */
-    int64_t dirty_due_ms;   /* of the last one */
+    unsigned dirty_count; /* became_dirty calls */
+    int64_t dirty_due_ms; /* of the last one */
     unsigned progress_count;
     unsigned failed_count;
-    unsigned change_count;  /* before_change calls */
+    unsigned change_count; /* before_change calls */
     int64_t wrote, wrote_back;
     _Atomic int open_files, maps;
-    int maps_max;           /* mappings that the host allows */
+    int maps_max; /* mappings that the host allows */
 };
 
 #define RIG_DIRECTORY "/data"
 #define RIG_TOPIC_ID  ((uuid){ { 1, 2, 3, 4, 5, 6, 7, 8 } })
 
-/* Small segments (4 KiB), an index entry every 200 bytes, page-cache mode. disk: taken, or NULL for a new one. */
+/* Small segments (4 KiB), an index entry every 200 bytes, page-cache mode. disk: taken, or NULL for a new
+ * one. */
 struct log_rig *log_rig_create(struct file_double *disk);
 /* On the machine's files below directory, which exists. */
 struct log_rig *log_rig_create_on(struct file_system *files, const char *directory);
@@ -53,9 +54,9 @@ void log_rig_turn(struct log_rig *rig);
 
 /* What rig_append appends: values are value_size bytes that depend on the offset. */
 struct rig_batch {
-    int count;          /* records; 0: 1 */
+    int count; /* records; 0: 1 */
     size_t value_size;
-    int64_t timestamp;  /* of the first record; the others follow by 1 ms, unless step is set */
+    int64_t timestamp; /* of the first record; the others follow by 1 ms, unless step is set */
     int64_t step;
     uint16_t attributes;
     int64_t producer_id; /* 0: none */
@@ -65,7 +66,8 @@ struct rig_batch {
 /* Builds one batch; its bytes are malloc'ed and returned owned in out->data. */
 void rig_make_batch(const struct rig_batch *spec, struct batch_view *out);
 /* Appends one batch, with log_prepare() as often as the log says BUSY. */
-enum log_status rig_append(struct log_rig *rig, const struct rig_batch *spec, struct log_append_result *result);
+enum log_status rig_append(struct log_rig *rig, const struct rig_batch *spec,
+                           struct log_append_result *result);
 /* Appends count batches of one record, timestamps equal to offsets. */
 void rig_fill(struct log_rig *rig, int count, size_t value_size);
 

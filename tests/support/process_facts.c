@@ -47,11 +47,26 @@ static uint64_t status_number(const char *path, const char *name)
     return value;
 }
 
-uint64_t process_rss(pid_t pid)
+static uint64_t memory_of(pid_t pid, const char *name)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    return status_number(path, "VmRSS") * 1024;
+    return status_number(path, name) * 1024;
+}
+
+uint64_t process_rss(pid_t pid)
+{
+    return memory_of(pid, "VmRSS");
+}
+
+uint64_t process_rss_anonymous(pid_t pid)
+{
+    return memory_of(pid, "RssAnon");
+}
+
+uint64_t process_rss_file(pid_t pid)
+{
+    return memory_of(pid, "RssFile");
 }
 
 uint64_t process_wakeups(pid_t pid)

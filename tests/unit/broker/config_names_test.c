@@ -28,9 +28,11 @@ START_TEST(table_is_sound)
     ck_assert_msg(row->sentence[strlen(row->sentence) - 1] == '.', "%s", row->name);
     bool computed = _i == SETTING_num_network_threads;
     if (row->value_default != NULL && !computed)
-        ck_assert_msg(config__check_value(row, slice_of_string(row->value_default), &parsed, NULL), "%s", row->name);
+        ck_assert_msg(config__check_value(row, slice_of_string(row->value_default), &parsed, NULL), "%s",
+                      row->name);
     if (row->kafka_default != NULL)
-        ck_assert_msg(config__check_value(row, slice_of_string(row->kafka_default), &parsed, NULL), "%s", row->name);
+        ck_assert_msg(config__check_value(row, slice_of_string(row->kafka_default), &parsed, NULL), "%s",
+                      row->name);
 }
 END_TEST
 
@@ -43,7 +45,8 @@ START_TEST(topic_table_is_sound)
         ck_assert_msg(strcmp(topic_config_row((size_t)_i - 1)->name, row->name) < 0, "%s", row->name);
     ck_assert_uint_eq(topic_config_find(slice_of_string(row->name)), (size_t)_i);
     if (row->value_default != NULL)
-        ck_assert_msg(config__check_value(row, slice_of_string(row->value_default), &parsed, NULL), "%s", row->name);
+        ck_assert_msg(config__check_value(row, slice_of_string(row->value_default), &parsed, NULL), "%s",
+                      row->name);
     size_t count = topic_config_synonyms((size_t)_i, synonyms);
     for (size_t i = 0; i < count; i++) {
         enum config_type type = config_row_at(synonyms[i])->type;
@@ -97,7 +100,10 @@ static const struct name_row {
     { "a topic's name for it", "segment.bytes", "log.segment.bytes" },
     { "far from all", "completely.different", "" },
     { "nothing", "", "" },
-    { "too long", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "" },
+    { "too long",
+      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+      "aa",
+      "" },
 };
 
 START_TEST(nearest)
@@ -146,8 +152,10 @@ static const struct env_row {
     const char *name; /* NULL: none of ours */
 } env_rows[] = {
     { "one bar is a dot", "KAFKA_LOG_DIRS", "x", "log.dirs" },
-    { "two are a bar", "KAFKA_LISTENER_NAME_SASL__SSL_SASL_ENABLED_MECHANISMS", "x", "listener.name.sasl_ssl.sasl.enabled.mechanisms" },
-    { "three are a dash", "KAFKA_LISTENER_NAME_X_SCRAM___SHA___256_SASL_JAAS_CONFIG", "x", "listener.name.x.scram-sha-256.sasl.jaas.config" },
+    { "two are a bar", "KAFKA_LISTENER_NAME_SASL__SSL_SASL_ENABLED_MECHANISMS", "x",
+      "listener.name.sasl_ssl.sasl.enabled.mechanisms" },
+    { "three are a dash", "KAFKA_LISTENER_NAME_X_SCRAM___SHA___256_SASL_JAAS_CONFIG", "x",
+      "listener.name.x.scram-sha-256.sasl.jaas.config" },
     { "four are a dash and a dot", "KAFKA_A____B", "x", "a-.b" },
     { "five are a dash and a bar", "KAFKA_A_____B", "x", "a-_b" },
     { "small letters stay", "KAFKA_num_Partitions", "x", "num.partitions" },

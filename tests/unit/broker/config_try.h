@@ -28,12 +28,14 @@ static inline struct try_result try_load(const struct try_sources *sources)
     size_t count = 0;
     for (; count < TRY_MAX && sources->overrides[count] != NULL; count++) {
         const char *equals = strchr(sources->overrides[count], '=');
-        overrides[count] = (struct config_override){
-            strndup(sources->overrides[count], (size_t)(equals - sources->overrides[count])), equals + 1, "--override"
-        };
+        overrides[count] = (struct config_override){ strndup(sources->overrides[count],
+                                                             (size_t)(equals - sources->overrides[count])),
+                                                     equals + 1, "--override" };
     }
-    struct config_sources in = { sources->text ? "f" : NULL, (char *const *)sources->environment, overrides, count, 2 };
-    result.config = config_load_text(&in, slice_of_string(sources->text ? sources->text : ""), &result.report);
+    struct config_sources in = { sources->text ? "f" : NULL, (char *const *)sources->environment, overrides,
+                                 count, 2 };
+    result.config =
+        config_load_text(&in, slice_of_string(sources->text ? sources->text : ""), &result.report);
     for (size_t i = 0; i < count; i++)
         free((char *)overrides[i].name);
     ck_assert((result.config == NULL) == (result.report.error_count > 0));

@@ -24,33 +24,72 @@ static const struct error_row {
 } error_rows[] = {
     { "no setting of its own", { NULL }, "" },
     { "a size", { "segment.bytes", "1048576" }, "" },
-    { "a size too small", { "segment.bytes", "1048575" }, "Invalid value 1048575 for configuration segment.bytes: Value must be at least 1048576" },
-    { "a size too large", { "segment.bytes", "99999999999" }, "Invalid value 99999999999 for configuration segment.bytes: Not a number of type INT" },
+    { "a size too small",
+      { "segment.bytes", "1048575" },
+      "Invalid value 1048575 for configuration segment.bytes: Value must be at least 1048576" },
+    { "a size too large",
+      { "segment.bytes", "99999999999" },
+      "Invalid value 99999999999 for configuration segment.bytes: Not a number of type INT" },
     { "any size in tests", { "internal.segment.bytes", "1" }, "" },
-    { "no value", { "segment.ms", "" }, "Invalid value  for configuration segment.ms: Not a number of type LONG" },
+    { "no value",
+      { "segment.ms", "" },
+      "Invalid value  for configuration segment.ms: Not a number of type LONG" },
     { "null", { "segment.ms", NULL }, "Null value not supported for topic configs: segment.ms" },
     { "an unknown name", { "foo.bar", "1" }, "Unknown topic config name: foo.bar" },
-    { "an unknown name with control characters", { "foo\n\"bar", "1" }, "Unknown topic config name: foo\\n\\\"bar" },
-    { "null comes before unknown", { "foo.bar", "1", "segment.ms", NULL }, "Null value not supported for topic configs: segment.ms" },
-    { "unknown comes before wrong", { "segment.ms", "x", "foo.bar", "1" }, "Unknown topic config name: foo.bar" },
-    { "a removed name", { "message.format.version", "3.0" }, "Unknown topic config name: message.format.version" },
+    { "an unknown name with control characters",
+      { "foo\n\"bar", "1" },
+      "Unknown topic config name: foo\\n\\\"bar" },
+    { "null comes before unknown",
+      { "foo.bar", "1", "segment.ms", NULL },
+      "Null value not supported for topic configs: segment.ms" },
+    { "unknown comes before wrong",
+      { "segment.ms", "x", "foo.bar", "1" },
+      "Unknown topic config name: foo.bar" },
+    { "a removed name",
+      { "message.format.version", "3.0" },
+      "Unknown topic config name: message.format.version" },
     { "a broker's name", { "log.segment.bytes", "1048576" }, "Unknown topic config name: log.segment.bytes" },
     { "retention without limit", { "retention.ms", "-1" }, "" },
-    { "retention below", { "retention.ms", "-2" }, "Invalid value -2 for configuration retention.ms: Value must be at least -1" },
-    { "a flush at nothing", { "flush.messages", "0" }, "Invalid value 0 for configuration flush.messages: Value must be at least 1" },
+    { "retention below",
+      { "retention.ms", "-2" },
+      "Invalid value -2 for configuration retention.ms: Value must be at least -1" },
+    { "a flush at nothing",
+      { "flush.messages", "0" },
+      "Invalid value 0 for configuration flush.messages: Value must be at least 1" },
     { "an empty policy", { "cleanup.policy", "" }, "" },
     { "a policy twice", { "cleanup.policy", "compact,compact" }, "" },
-    { "an empty item", { "cleanup.policy", "compact,,delete" }, "Configuration 'cleanup.policy' values must not be empty." },
-    { "no policy", { "cleanup.policy", "foo" }, "Invalid value foo for configuration cleanup.policy: String must be one of: compact, delete" },
-    { "capital letters", { "compression.type", "GZIP" }, "Invalid value GZIP for configuration compression.type: String must be one of: uncompressed, zstd, lz4, snappy, gzip, producer" },
-    { "small letters", { "message.timestamp.type", "createtime" }, "Invalid value createtime for configuration message.timestamp.type: String must be one of: CreateTime, LogAppendTime" },
-    { "no truth", { "preallocate", "yes" }, "Invalid value yes for configuration preallocate: Expected value to be either true or false" },
+    { "an empty item",
+      { "cleanup.policy", "compact,,delete" },
+      "Configuration 'cleanup.policy' values must not be empty." },
+    { "no policy",
+      { "cleanup.policy", "foo" },
+      "Invalid value foo for configuration cleanup.policy: String must be one of: compact, delete" },
+    { "capital letters",
+      { "compression.type", "GZIP" },
+      "Invalid value GZIP for configuration compression.type: String must be one of: uncompressed, zstd, "
+      "lz4, snappy, gzip, producer" },
+    { "small letters",
+      { "message.timestamp.type", "createtime" },
+      "Invalid value createtime for configuration message.timestamp.type: String must be one of: CreateTime, "
+      "LogAppendTime" },
+    { "no truth",
+      { "preallocate", "yes" },
+      "Invalid value yes for configuration preallocate: Expected value to be either true or false" },
     { "all replicas throttled", { "leader.replication.throttled.replicas", "*" }, "" },
     { "some throttled", { "leader.replication.throttled.replicas", "0:1, 2:3" }, "" },
     { "none throttled", { "leader.replication.throttled.replicas", "" }, "" },
-    { "throttled in part", { "leader.replication.throttled.replicas", "0:1:2" }, "Invalid value 0:1:2 for configuration leader.replication.throttled.replicas: leader.replication.throttled.replicas must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],..." },
-    { "lags that cross", { "min.compaction.lag.ms", "10", "max.compaction.lag.ms", "5" }, "conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)" },
-    { "tiering", { "remote.storage.enable", "true" }, "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage." },
+    { "throttled in part",
+      { "leader.replication.throttled.replicas", "0:1:2" },
+      "Invalid value 0:1:2 for configuration leader.replication.throttled.replicas: "
+      "leader.replication.throttled.replicas must be the literal '*' or a list of replicas in the following "
+      "format: [partitionId]:[brokerId],[partitionId]:[brokerId],..." },
+    { "lags that cross",
+      { "min.compaction.lag.ms", "10", "max.compaction.lag.ms", "5" },
+      "conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)" },
+    { "tiering",
+      { "remote.storage.enable", "true" },
+      "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log "
+      "storage." },
     { "no tiering", { "remote.storage.enable", "false" }, "" },
 };
 
@@ -112,16 +151,19 @@ static const struct from_row {
 } from_rows[] = {
     { "by hours", "log.retention.hours=2", "retention.ms", "7200000" },
     { "minutes over hours", "log.retention.hours=2\nlog.retention.minutes=3", "retention.ms", "180000" },
-    { "ms over both", "log.retention.ms=4\nlog.retention.hours=2\nlog.retention.minutes=3", "retention.ms", "4" },
+    { "ms over both", "log.retention.ms=4\nlog.retention.hours=2\nlog.retention.minutes=3", "retention.ms",
+      "4" },
     { "any negative is no limit", "log.retention.ms=-5", "retention.ms", "-1" },
     { "no limit by hours", "log.retention.hours=-1", "retention.ms", "-1" },
     { "the most hours", "log.retention.hours=2147483647", "retention.ms", "7730941129200000" },
     { "a roll by hours", "log.roll.hours=1", "segment.ms", "3600000" },
     { "a roll by ms", "log.roll.hours=1\nlog.roll.ms=5", "segment.ms", "5" },
     { "jitter by hours", "log.roll.jitter.hours=1", "segment.jitter.ms", "3600000" },
-    { "flush.ms by its own name", "log.flush.interval.ms=7\nlog.flush.scheduler.interval.ms=9", "flush.ms", "7" },
+    { "flush.ms by its own name", "log.flush.interval.ms=7\nlog.flush.scheduler.interval.ms=9", "flush.ms",
+      "7" },
     { "else by the scheduler's", "log.flush.scheduler.interval.ms=9", "flush.ms", "9" },
-    { "durability switched off", "log.flush.interval.messages=9223372036854775807", "flush.messages", "9223372036854775807" },
+    { "durability switched off", "log.flush.interval.messages=9223372036854775807", "flush.messages",
+      "9223372036854775807" },
     { "a size", "message.max.bytes=77", "max.message.bytes", "77" },
     { "a list", "log.cleanup.policy=compact, delete", "cleanup.policy", "compact,delete" },
     { "an empty list", "log.cleanup.policy=", "cleanup.policy", "" },
@@ -137,7 +179,8 @@ START_TEST(from_the_broker)
     struct try_result result = try_load(&(struct try_sources){ .text = row->text });
     char text[64];
     ck_assert_msg(result.config != NULL, "%s: %s", row->what, try_message(&result, CONFIG_MESSAGE_ERROR));
-    size_t size = topic_config_default(result.config, topic_config_find(slice_of_string(row->name)), text, sizeof text);
+    size_t size =
+        topic_config_default(result.config, topic_config_find(slice_of_string(row->name)), text, sizeof text);
     ck_assert_uint_eq(size, strlen(row->value));
     ck_assert_msg(strcmp(text, row->value) == 0, "%s: %s", row->what, text);
     ck_assert_uint_eq(topic_config_default(result.config, TOPIC_CONFIG_SYNONYMS_MAX, text, 1), 0);
@@ -147,8 +190,15 @@ END_TEST
 
 START_TEST(own_values_on_top)
 {
-    static const char *const pairs[] = { "flush.messages", "10", "cleanup.policy", "compact,delete", "compression.type", "lz4",
-                                         "message.timestamp.type", "LogAppendTime", NULL };
+    static const char *const pairs[] = { "flush.messages",
+                                         "10",
+                                         "cleanup.policy",
+                                         "compact,delete",
+                                         "compression.type",
+                                         "lz4",
+                                         "message.timestamp.type",
+                                         "LogAppendTime",
+                                         NULL };
     struct try_result result = try_load(&(struct try_sources){ .text = "log.segment.bytes=2097152" });
     struct topic_config_override overrides[OVERRIDES_MAX];
     struct topic_config topic;
@@ -178,7 +228,8 @@ START_TEST(internal_segment_bytes)
     for (size_t i = 0; i < 2; i++) {
         struct topic_config_override overrides[OVERRIDES_MAX];
         struct topic_config topic;
-        ck_assert(topic_config_resolve(result.config, overrides, overrides_of(orders[i], overrides), &topic, NULL));
+        ck_assert(
+            topic_config_resolve(result.config, overrides, overrides_of(orders[i], overrides), &topic, NULL));
         ck_assert_int_eq(topic.segment_bytes, 100);
     }
     try_end(&result);
@@ -188,8 +239,9 @@ END_TEST
 /* What the metadata log holds is taken as far as it is understood. */
 START_TEST(load_ignores)
 {
-    static const char *const pairs[] = { "message.format.version", "3.0", "segment.bytes", "14", "retention.ms", NULL,
-                                         "segment.ms", "5", NULL };
+    static const char *const pairs[] = {
+        "message.format.version", "3.0", "segment.bytes", "14", "retention.ms", NULL, "segment.ms", "5", NULL
+    };
     struct try_result result = try_load(&(struct try_sources){ .text = "" });
     struct topic_config_override overrides[OVERRIDES_MAX];
     struct topic_config topic;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "storage/file.h"
+#include "tests/support/load.h"
 
 static char root[] = "/tmp/file_posix_test.XXXXXX";
 static struct file_system *files;
@@ -199,6 +200,27 @@ START_TEST(a_page_that_is_gone_is_an_answer)
 }
 END_TEST
 
+START_TEST(released_memory_is_given_back_and_read_again)
+{
+    enum { SIZE = 8 << 20 };
+    struct file_map map;
+    struct file *file = opened("f", FILE_READ | FILE_WRITE | FILE_CREATE);
+
+    ck_assert_int_eq(file_truncate(file, SIZE), FILE_OK);
+    ck_assert_int_eq(file_pwrite(file, "end", 3, SIZE - 3), FILE_OK);
+    ck_assert_int_eq(file_map(file, 4097, SIZE - 4097, &map), FILE_OK);
+    ck_assert_int_eq(file_populate(files, map.address, map.size), FILE_OK);
+    uint64_t before = process_rss_file(getpid());
+    file_release(files, map.address, map.size);
+    ck_assert_uint_le(process_rss_file(getpid()) + SIZE / 2, before);
+    ck_assert(file_is_resident(files, map.address, map.size)); /* the cache keeps it */
+    ck_assert_mem_eq(map.address + map.size - 3, "end", 3);
+    file_release(files, NULL, 0);
+    file_unmap(files, &map);
+    file_close(file);
+}
+END_TEST
+
 START_TEST(a_fault_outside_the_guard_still_kills)
 {
     struct file_map map;
@@ -230,6 +252,7 @@ int main(void)
     tcase_add_test(tcase, flushes_groups_of_all_sizes);
     tcase_add_test(tcase, a_lock_keeps_others_out);
     tcase_add_test(tcase, a_page_that_is_gone_is_an_answer);
+    tcase_add_test(tcase, released_memory_is_given_back_and_read_again);
     tcase_add_test(tcase, a_fault_outside_the_guard_still_kills);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -46,7 +46,11 @@ END_TEST
 
 START_TEST(cuts)
 {
-    static const struct { int64_t offset; uint32_t count_end, count_start; int64_t first_start; } rows[] = {
+    static const struct {
+        int64_t offset;
+        uint32_t count_end, count_start;
+        int64_t first_start;
+    } rows[] = {
         { 0, 0, 3, 10 },  { 10, 0, 3, 10 }, { 11, 1, 3, 11 }, { 20, 1, 2, 20 },
         { 25, 2, 2, 25 }, { 30, 2, 1, 30 }, { 31, 3, 1, 31 },
     };
@@ -66,7 +70,11 @@ END_TEST
 
 START_TEST(questions)
 {
-    static const struct { const char *what; int32_t requested, epoch; int64_t end; } rows[] = {
+    static const struct {
+        const char *what;
+        int32_t requested, epoch;
+        int64_t end;
+    } rows[] = {
         { "undefined", -1, -1, -1 },
         { "below the first: the requested one, up to where the first begins", 1, 1, 10 },
         { "known", 2, 2, 20 },
@@ -96,7 +104,11 @@ END_TEST
 
 START_TEST(files)
 {
-    static const struct { const char *what, *text; bool ok; uint32_t count; } rows[] = {
+    static const struct {
+        const char *what, *text;
+        bool ok;
+        uint32_t count;
+    } rows[] = {
         { "as Kafka writes it", "0\n2\n2 10\n5 20\n", true, 2 },
         { "empty, as made with the partition", "", true, 0 },
         { "no entries", "0\n0\n", true, 0 },
@@ -111,7 +123,8 @@ START_TEST(files)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct leader_epochs epochs = { .entries = NULL };
         ck_assert_int_eq(file_replace(system, "/e", slice_of_string(rows[i].text)), FILE_OK);
-        ck_assert_msg((leader_epochs_read(&epochs, system, "/e") == FILE_OK) == rows[i].ok, "%s", rows[i].what);
+        ck_assert_msg((leader_epochs_read(&epochs, system, "/e") == FILE_OK) == rows[i].ok, "%s",
+                      rows[i].what);
         ck_assert_uint_eq(epochs.count, rows[i].count);
         leader_epochs_destroy(&epochs);
     }

@@ -118,7 +118,8 @@ static void read_somewhere(struct model *model)
 
 static void flush(struct model *model)
 {
-    while (log_rig_flush(model->rig)) {}
+    while (log_rig_flush(model->rig)) {
+    }
     model->durable = log__durable_position(model->rig->log);
 }
 
@@ -155,11 +156,13 @@ static void stop_and_start(struct model *model)
 
 static void crash(struct model *model)
 {
-    static const enum file_double_cut cuts[] = { FILE_DOUBLE_LOSE_ALL, FILE_DOUBLE_KEEP_ALL, FILE_DOUBLE_REORDER };
+    static const enum file_double_cut cuts[] = { FILE_DOUBLE_LOSE_ALL, FILE_DOUBLE_KEEP_ALL,
+                                                 FILE_DOUBLE_REORDER };
     struct log_config config = model->rig->config;
     enum file_double_cut cut = cuts[random_below(&model->random, 3)];
     struct file_double *disk = log_rig_destroy(model->rig);
-    struct file_double *after = file_double_after_cut(disk, file_double_operation_count(disk), cut, &model->random);
+    struct file_double *after =
+        file_double_after_cut(disk, file_double_operation_count(disk), cut, &model->random);
     file_double_destroy(disk);
     model->rig = log_rig_create(after);
     model->rig->config = config;
@@ -173,7 +176,8 @@ static void disturb(struct model *model)
 {
     switch (random_below(&model->random, 4)) {
     case 0:
-        file_double_short_write(model->rig->disk, 1 + random_below(&model->random, 4), random_below(&model->random, 300));
+        file_double_short_write(model->rig->disk, 1 + random_below(&model->random, 4),
+                                random_below(&model->random, 300));
         break;
     case 1:
         model->rig->maps_max = (int)random_below(&model->random, 4);
@@ -239,7 +243,7 @@ END_TEST
 
 int main(void)
 {
-    note_set_level((enum note_level)-1); /* damage is what this test is about */
+    note_set_level((enum note_level) - 1); /* damage is what this test is about */
     Suite *suite = suite_create("log_model");
     TCase *tests = tcase_create("log_model");
     tcase_set_timeout(tests, 200);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "protocol/base/crc32c.h"
 #include "tests/support/log_rig.h"
 
 START_TEST(an_empty_log_has_no_directory_until_its_first_append)
@@ -47,7 +48,8 @@ START_TEST(records_come_back_over_many_segments)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         ck_assert_int_eq(rig_read_all(rig, sizes[i]), 300);
     ck_assert(rig_check_indexes(rig, false));
-    while (log_rig_flush(rig)) {} /* a group takes so many files at a time */
+    while (log_rig_flush(rig)) {
+    } /* a group takes so many files at a time */
     ck_assert_int_eq(log_offsets(rig->log).durable, 300);
     ck_assert_int_eq(rig_read_all(rig, 1000), 300);
     struct log_row row;
@@ -99,8 +101,8 @@ START_TEST(durable_mode_shows_only_what_is_flushed)
     ck_assert_uint_eq(rig->dirty_count, 1);
     ck_assert_int_eq(rig->dirty_due_ms, 0);
     struct log_range range;
-    ck_assert_int_eq(log_read(rig->log, 0, log_offsets(rig->log).high_watermark, 100, true, true, NULL, &range),
-                     LOG_OK);
+    ck_assert_int_eq(
+        log_read(rig->log, 0, log_offsets(rig->log).high_watermark, 100, true, true, NULL, &range), LOG_OK);
     ck_assert_uint_eq(range.bytes.size, 0);
     ck_assert(log_rig_flush(rig));
     ck_assert_int_eq(log_offsets(rig->log).high_watermark, 10);
@@ -319,7 +321,8 @@ START_TEST(idle_files_are_closed_and_opened_again)
     rig_fill(rig, 100, 100);
     ck_assert(!log__close_files(rig->log)); /* dirty */
     log_rig_run_jobs(rig);
-    while (log_rig_flush(rig)) {}
+    while (log_rig_flush(rig)) {
+    }
     struct log_range range;
     ck_assert_int_eq(log_read(rig->log, 99, 100, 1000, true, true, NULL, &range), LOG_OK);
     pin_take(range.pin);
@@ -336,6 +339,68 @@ START_TEST(idle_files_are_closed_and_opened_again)
     ck_assert_int_eq(rig_read_all(rig, 1000), 200);
     ck_assert_int_eq(log_rig_close(rig, true, NULL), LOG_OK);
     ck_assert(rig_check_indexes(rig, true));
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
+START_TEST(reading_a_long_log_keeps_few_segments_mapped)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    rig_fill(rig, 600, 100);
+    while (log_rig_flush(rig)) {
+    }
+    ck_assert_uint_gt(log_stats(rig->log).segment_count, 20);
+    ck_assert_int_eq(rig_read_all(rig, 1000), 600);
+    log_rig_turn(rig);
+    ck_assert_int_le(rig->maps, 2 * 8 + 1);
+    ck_assert_int_le(rig->open_files, 8);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
+/* 2^31-1 is the largest relative offset that an index can name. */
+START_TEST(a_segment_rolls_before_relative_offsets_pass_31_bits)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct batch_view batch;
+    struct log_append_result result;
+    struct log_range range;
+    struct log_row row;
+    struct rig_batch spec = { .value_size = 100 };
+    rig_make_batch(&spec, &batch);
+    static const struct {
+        int32_t delta;
+        unsigned segments;
+    } rows[] = { { INT32_MAX - 10, 1 }, { 8, 1 },         { 0, 2 }, { 0, 2 },
+                 { INT32_MAX - 2, 2 },  { INT32_MAX, 3 }, { 0, 4 } };
+    rig_fill(rig, 1, 10);
+    int64_t next = 1;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        store_be32(batch.data + BATCH_LAST_OFFSET_DELTA, (uint32_t)rows[i].delta);
+        store_be32(batch.data + BATCH_CRC,
+                   crc32c(0, batch.data + BATCH_ATTRIBUTES, batch.size - BATCH_ATTRIBUTES));
+        ck_assert_int_eq(batch_view(slice_of(batch.data, batch.size), &batch), BATCH_OK);
+        while (log_append(rig->log, &batch, 1, 0, 0, &result) == LOG_BUSY)
+            ck_assert_int_eq(log_prepare(rig->log), LOG_OK);
+        ck_assert_int_eq(result.base_offset, next);
+        next += (int64_t)rows[i].delta + 1;
+        ck_assert_int_eq(result.end_offset, next);
+        ck_assert_uint_eq(log_stats(rig->log).segment_count, rows[i].segments);
+    }
+    free(batch.data);
+    for (int round = 0; round < 2; round++) {
+        ck_assert_int_eq(log_read(rig->log, INT32_MAX, next, 100000, true, false, NULL, &range), LOG_OK);
+        ck_assert_int_le(range.base_offset, INT32_MAX);
+        ck_assert_int_eq(log_read(rig->log, next - 1, next, 100000, true, false, NULL, &range), LOG_OK);
+        ck_assert_int_eq(range.base_offset, next - 1);
+        ck_assert_int_eq(log_rig_close(rig, true, &row), LOG_OK);
+        ck_assert(rig_check_indexes(rig, true));
+        log_rig_new_log(rig);
+        if (round == 0)
+            log__set_closed_row(rig->log, &row);
+    }
+    ck_assert_int_eq(log__recover(rig->log, LOG_POSITION_OF_OFFSET(0), -1, NULL), LOG_OK);
+    ck_assert_int_eq(log_offsets(rig->log).end, next);
     file_double_destroy(log_rig_destroy(rig));
 }
 END_TEST
@@ -395,6 +460,8 @@ int main(void)
     tcase_add_test(tests, sizes_between_offsets);
     tcase_add_test(tests, without_mappings_bytes_come_through_the_arena);
     tcase_add_test(tests, idle_files_are_closed_and_opened_again);
+    tcase_add_test(tests, reading_a_long_log_keeps_few_segments_mapped);
+    tcase_add_test(tests, a_segment_rolls_before_relative_offsets_pass_31_bits);
     tcase_add_test(tests, leader_epochs_are_kept_over_a_stop);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -1,4 +1,5 @@
-/* storage/offset_index.h and segment_index.h: look-ups, growth under readers, files that hold less or more. */
+/* storage/offset_index.h and segment_index.h: look-ups, growth under readers, files that hold less or more.
+ */
 #include <check.h>
 #include <stdlib.h>
 
@@ -13,11 +14,15 @@ static struct index_view view_of(const uint8_t *bytes, uint32_t count)
 START_TEST(lookups)
 {
     static const uint8_t bytes[] = {
-        0, 0, 0, 10, 0, 0, 1, 0, /* 10 at 256 */
-        0, 0, 0, 20, 0, 0, 2, 0, /* 20 at 512 */
+        0,    0,    0,    10,   0,    0,    1,    0, /* 10 at 256 */
+        0,    0,    0,    20,   0,    0,    2,    0, /* 20 at 512 */
         0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xf0,
     };
-    static const struct { const char *what; int64_t target; uint32_t count, relative, position; } rows[] = {
+    static const struct {
+        const char *what;
+        int64_t target;
+        uint32_t count, relative, position;
+    } rows[] = {
         { "an empty index", 5, 0, 0, 0 },
         { "before the first entry", 9, 3, 0, 0 },
         { "the first entry", 10, 3, 10, 256 },
@@ -33,7 +38,8 @@ START_TEST(lookups)
         struct index_view view = view_of(bytes, rows[i].count);
         struct offset_entry entry;
         ck_assert(offset_index_find(&view, rows[i].target, &entry));
-        ck_assert_msg(entry.relative == rows[i].relative && entry.position == rows[i].position, "%s", rows[i].what);
+        ck_assert_msg(entry.relative == rows[i].relative && entry.position == rows[i].position, "%s",
+                      rows[i].what);
     }
     struct index_view view = view_of(bytes, 3);
     struct offset_entry entry;
@@ -48,7 +54,11 @@ END_TEST
 
 START_TEST(what_can_be_true)
 {
-    static const struct { const char *what; uint32_t entries[4][2]; uint32_t count, valid; } rows[] = {
+    static const struct {
+        const char *what;
+        uint32_t entries[4][2];
+        uint32_t count, valid;
+    } rows[] = {
         { "ascending", { { 1, 100 }, { 2, 200 }, { 5, 300 } }, 3, 3 },
         { "zeros of a pre-sized file", { { 1, 100 }, { 0, 0 }, { 0, 0 } }, 3, 1 },
         { "nothing but zeros", { { 0, 0 }, { 0, 0 } }, 2, 0 },
@@ -64,7 +74,8 @@ START_TEST(what_can_be_true)
             store_be32(bytes + k * 8, rows[i].entries[k][0]);
             store_be32(bytes + k * 8 + 4, rows[i].entries[k][1]);
         }
-        ck_assert_msg(offset_index_valid_count(bytes, rows[i].count, 1000) == rows[i].valid, "%s", rows[i].what);
+        ck_assert_msg(offset_index_valid_count(bytes, rows[i].count, 1000) == rows[i].valid, "%s",
+                      rows[i].what);
     }
 }
 END_TEST

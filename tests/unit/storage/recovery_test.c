@@ -8,11 +8,12 @@
 #include "tests/support/log_rig.h"
 
 /* Writes bytes over a file of the partition, bypassing the log. */
-static void write_file(struct log_rig *rig, const char *name, const void *bytes, size_t size, uint64_t position)
+static void write_file(struct log_rig *rig, const char *name, const void *bytes, size_t size,
+                       uint64_t position)
 {
     struct file *file;
-    ck_assert_int_eq(file_open(rig->env.files, rig_path(rig, name), FILE_READ | FILE_WRITE | FILE_CREATE, &file),
-                     FILE_OK);
+    ck_assert_int_eq(
+        file_open(rig->env.files, rig_path(rig, name), FILE_READ | FILE_WRITE | FILE_CREATE, &file), FILE_OK);
     if (size > 0)
         ck_assert_int_eq(file_pwrite(file, bytes, size, position), FILE_OK);
     ck_assert_int_eq(file_flush(file), FILE_OK);
@@ -41,7 +42,8 @@ static struct log_recovery restart(struct log_rig *rig, struct log_position dura
 
 static void flush_all(struct log_rig *rig)
 {
-    while (log_rig_flush(rig)) {}
+    while (log_rig_flush(rig)) {
+    }
 }
 
 #define NOTHING_DURABLE LOG_POSITION_OF_OFFSET(0)
@@ -92,7 +94,11 @@ END_TEST
 
 START_TEST(garbage_behind_the_end_is_cut)
 {
-    static const struct { const char *what; size_t size; int fill; } rows[] = {
+    static const struct {
+        const char *what;
+        size_t size;
+        int fill;
+    } rows[] = {
         { "zeros of a preallocated file", 5000, 0 },
         { "less than a header", 16, 0x22 },
         { "noise with the magic in it", 3000, 2 },
@@ -147,8 +153,10 @@ START_TEST(damage_before_the_durable_end_is_quarantined)
     flush_all(rig);
     int64_t batch = rig_file_size(rig, "00000000000000000000.log") / 100;
     log_rig_close(rig, false, NULL);
-    ck_assert(file_double_flip_bit(rig->disk, rig_path(rig, "00000000000000000000.log"), (uint64_t)batch * 40 + 90, 3));
-    ck_assert(file_double_flip_bit(rig->disk, rig_path(rig, "00000000000000000000.log"), (uint64_t)batch * 70 + 10, 3));
+    ck_assert(file_double_flip_bit(rig->disk, rig_path(rig, "00000000000000000000.log"),
+                                   (uint64_t)batch * 40 + 90, 3));
+    ck_assert(file_double_flip_bit(rig->disk, rig_path(rig, "00000000000000000000.log"),
+                                   (uint64_t)batch * 70 + 10, 3));
     struct log_recovery recovery = restart(rig, LOG_POSITION_OF_OFFSET(100));
     ck_assert_uint_eq(recovery.quarantined_count, 2);
     ck_assert_uint_eq(recovery.cut_size, 0);
@@ -165,6 +173,47 @@ START_TEST(damage_before_the_durable_end_is_quarantined)
     rig_fill(rig, 10, 100);
     ck_assert_int_eq(rig_read_all(rig, 1000), 108);
     ck_assert_uint_eq(log_stats(rig->log).quarantined_count, 2);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
+START_TEST(damage_stays_quarantined_over_clean_stops)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct log_range range;
+    struct log_row row;
+    rig_fill(rig, 100, 100);
+    flush_all(rig);
+    struct log_position durable = log__durable_position(rig->log);
+    log_rig_close(rig, false, NULL);
+    const char *path = rig_path(rig, "00000000000000000000.log");
+    ck_assert(file_double_flip_bit(rig->disk, path, 600, 3));
+    struct log_recovery recovery = restart(rig, LOG_POSITION_OF_OFFSET(durable.offset));
+    ck_assert_uint_eq(recovery.quarantined_count, 0); /* the durable end is far away */
+    log_rig_close(rig, false, NULL);
+    log_rig_new_log(rig);
+    /* Damage in the header shows when it is read. */
+    ck_assert(file_double_flip_bit(rig->disk, path, 600, 3));
+    ck_assert(file_double_flip_bit(rig->disk, path, 170 * 3 + 16, 0));
+    ck_assert_int_eq(log__recover(rig->log, durable, -1, NULL), LOG_OK);
+    ck_assert_int_eq(log_read(rig->log, 3, 100, 1000, true, true, NULL, &range), LOG_COLD);
+    ck_assert_int_eq(log_warm(rig->log, 3, 100, 1000), LOG_CORRUPT);
+    ck_assert_int_eq(log_read(rig->log, 3, 100, 1000, true, true, NULL, &range), LOG_CORRUPT);
+    ck_assert_int_eq(range.next_offset, 4);
+    for (int round = 0; round < 2; round++) {
+        ck_assert_int_eq(log_rig_close(rig, true, &row), LOG_OK);
+        log_rig_new_log(rig);
+        log__set_closed_row(rig->log, &row);
+        ck_assert_int_eq(log_read(rig->log, 3, 100, 1000, true, false, NULL, &range), LOG_CORRUPT);
+        ck_assert_int_eq(range.next_offset, 4);
+        ck_assert_int_eq(rig_read_all(rig, 1000), 99);
+    }
+    /* Somebody who mends it has the last word. */
+    log_rig_close(rig, true, &row);
+    ck_assert(file_double_flip_bit(rig->disk, path, 170 * 3 + 16, 0));
+    log_rig_new_log(rig);
+    log__set_closed_row(rig->log, &row);
+    ck_assert_int_eq(rig_read_all(rig, 1000), 100);
     file_double_destroy(log_rig_destroy(rig));
 }
 END_TEST
@@ -197,7 +246,8 @@ START_TEST(any_flipped_bit_costs_one_batch_at_most)
         if (in_batch >= 12 && in_batch < 16)
             ck_assert_int_eq(count, 10);
         else
-            ck_assert_msg(count == 9 || count == 8, "position %" PRId64 " bit %u: %" PRId64, position, bit, count);
+            ck_assert_msg(count == 9 || count == 8, "position %" PRId64 " bit %u: %" PRId64, position, bit,
+                          count);
         ck_assert(file_double_flip_bit(disk, path, (uint64_t)position, bit));
         disk = log_rig_destroy(rig);
     }
@@ -253,7 +303,10 @@ START_TEST(leftovers_are_tidied_as_kafka_does)
     struct log_rig *rig = log_rig_create(NULL);
     rig_fill(rig, 100, 100);
     log_rig_close(rig, false, NULL);
-    static const struct { const char *name; bool stays; } rows[] = {
+    static const struct {
+        const char *name;
+        bool stays;
+    } rows[] = {
         { "00000000000000000000.log.deleted", false },
         { "00000000000000000005.log.cleaned", false },
         { "00000000000000000005.index.swap", false },
@@ -283,8 +336,9 @@ START_TEST(a_swap_in_progress_is_completed)
     flush_all(rig);
     uint8_t *bytes;
     size_t size;
-    ck_assert_int_eq(file_read_all(rig->env.files, rig_path(rig, "00000000000000000000.log"), 1 << 20, &bytes, &size),
-                     FILE_OK);
+    ck_assert_int_eq(
+        file_read_all(rig->env.files, rig_path(rig, "00000000000000000000.log"), 1 << 20, &bytes, &size),
+        FILE_OK);
     log_rig_close(rig, false, NULL);
     write_file(rig, "00000000000000000000.log.swap", bytes, size, 0);
     write_file(rig, "00000000000000000000.index.swap", bytes, 0, 0);
@@ -361,7 +415,9 @@ START_TEST(producers_survive)
 {
     struct log_rig *rig = log_rig_create(NULL);
     for (int i = 0; i < 100; i++) {
-        struct rig_batch spec = { .value_size = 100, .producer_id = 1 + i % 3, .sequence = i / 3, .timestamp = i };
+        struct rig_batch spec = {
+            .value_size = 100, .producer_id = 1 + i % 3, .sequence = i / 3, .timestamp = i
+        };
         ck_assert_int_eq(rig_append(rig, &spec, NULL), LOG_OK);
         log_rig_run_jobs(rig);
     }
@@ -420,7 +476,8 @@ static void check_after_cut(struct file_double *disk, struct log_position acknow
     struct log_rig *rig = log_rig_create(disk);
     struct log_recovery recovery = { .cut_size = 0 };
     enum log_status status = log__recover(rig->log, acknowledged, -1, &recovery);
-    ck_assert_msg(status == LOG_OK || (status == LOG_NOT_FOUND && acknowledged.offset == 0), "status %d", status);
+    ck_assert_msg(status == LOG_OK || (status == LOG_NOT_FOUND && acknowledged.offset == 0), "status %d",
+                  status);
     struct log_offsets offsets = log_offsets(rig->log);
     ck_assert_int_ge(offsets.end, acknowledged.offset);
     ck_assert_uint_eq(recovery.quarantined_count, 0);
@@ -434,7 +491,8 @@ static void check_after_cut(struct file_double *disk, struct log_position acknow
 
 START_TEST(a_power_cut_at_any_operation_loses_nothing_flushed)
 {
-    static const enum file_double_cut cuts[] = { FILE_DOUBLE_LOSE_ALL, FILE_DOUBLE_KEEP_ALL, FILE_DOUBLE_REORDER };
+    static const enum file_double_cut cuts[] = { FILE_DOUBLE_LOSE_ALL, FILE_DOUBLE_KEEP_ALL,
+                                                 FILE_DOUBLE_REORDER };
     struct log_position acknowledged[30];
     uint64_t operations[30];
     struct random random;
@@ -505,6 +563,7 @@ int main(void)
     tcase_add_test(tests, garbage_behind_the_end_is_cut);
     tcase_add_test(tests, only_the_unflushed_tail_is_scanned);
     tcase_add_test(tests, damage_before_the_durable_end_is_quarantined);
+    tcase_add_test(tests, damage_stays_quarantined_over_clean_stops);
     tcase_add_test(tests, any_flipped_bit_costs_one_batch_at_most);
     tcase_add_test(tests, what_was_durable_and_is_gone_is_not_given_out_again);
     tcase_add_test(tests, a_tear_takes_the_later_unflushed_segments);

@@ -1,4 +1,5 @@
-/* storage/segment.h: when segments roll, which index entries batches are due, damaged ranges, 32-bit edges. */
+/* storage/segment.h: when segments roll, which index entries batches are due, damaged ranges, 32-bit edges.
+ */
 #include <check.h>
 #include <stdlib.h>
 
@@ -13,7 +14,9 @@ static const struct log_config plain = {
 
 static struct batch_head head(int64_t base, int64_t last, uint32_t size, int64_t timestamp)
 {
-    return (struct batch_head){ .base_offset = base, .last_offset = last, .size = size, .max_timestamp = timestamp };
+    return (struct batch_head){
+        .base_offset = base, .last_offset = last, .size = size, .max_timestamp = timestamp
+    };
 }
 
 static struct segment_growth begin(int64_t base, const struct log_config *config, int64_t now_ms)
@@ -32,26 +35,62 @@ START_TEST(rolls)
         int64_t now_ms;
         bool rolls;
     } rows[] = {
-        { "an empty segment never rolls", { .size = 0, .first_timestamp = -1 }, { .size = 5000 }, 99999, false },
+        { "an empty segment never rolls",
+          { .size = 0, .first_timestamp = -1 },
+          { .size = 5000 },
+          99999,
+          false },
         { "fits exactly", { .size = 600, .first_timestamp = 0 }, { .size = 400 }, 100, false },
         { "a byte too many", { .size = 600, .first_timestamp = 0 }, { .size = 401 }, 100, true },
-        { "old by record time, to the ms", { .size = 1, .first_timestamp = 1000 }, { .max_timestamp = 1500 }, 0, false },
-        { "older by record time", { .size = 1, .first_timestamp = 1000 }, { .max_timestamp = 1501 }, 0, true },
-        { "record time counts, not the clock", { .size = 1, .first_timestamp = 1000 }, { .max_timestamp = 1000 },
-          99999, false },
-        { "time that runs backwards", { .size = 1, .first_timestamp = 1000 }, { .max_timestamp = INT64_MIN }, 0, false },
-        { "no record time: the clock counts", { .size = 1, .first_timestamp = -1, .created_ms = 100 },
-          { .max_timestamp = -1 }, 600, false },
-        { "no record time: the clock counts, older", { .size = 1, .first_timestamp = -1, .created_ms = 100 },
-          { .max_timestamp = -1 }, 601, true },
-        { "jitter makes it earlier", { .size = 1, .first_timestamp = 1000, .jitter_ms = 100 },
-          { .max_timestamp = 1401 }, 0, true },
+        { "old by record time, to the ms",
+          { .size = 1, .first_timestamp = 1000 },
+          { .max_timestamp = 1500 },
+          0,
+          false },
+        { "older by record time",
+          { .size = 1, .first_timestamp = 1000 },
+          { .max_timestamp = 1501 },
+          0,
+          true },
+        { "record time counts, not the clock",
+          { .size = 1, .first_timestamp = 1000 },
+          { .max_timestamp = 1000 },
+          99999,
+          false },
+        { "time that runs backwards",
+          { .size = 1, .first_timestamp = 1000 },
+          { .max_timestamp = INT64_MIN },
+          0,
+          false },
+        { "no record time: the clock counts",
+          { .size = 1, .first_timestamp = -1, .created_ms = 100 },
+          { .max_timestamp = -1 },
+          600,
+          false },
+        { "no record time: the clock counts, older",
+          { .size = 1, .first_timestamp = -1, .created_ms = 100 },
+          { .max_timestamp = -1 },
+          601,
+          true },
+        { "jitter makes it earlier",
+          { .size = 1, .first_timestamp = 1000, .jitter_ms = 100 },
+          { .max_timestamp = 1401 },
+          0,
+          true },
         { "offset index full", { .size = 1, .offset_count = 125 }, { .size = 1 }, 0, true },
         { "offset index with room", { .size = 1, .offset_count = 124 }, { .size = 1 }, 0, false },
-        { "time index keeps a slot for the final entry", { .size = 1, .time_count = 82 }, { .size = 1 }, 0, true },
+        { "time index keeps a slot for the final entry",
+          { .size = 1, .time_count = 82 },
+          { .size = 1 },
+          0,
+          true },
         { "time index with room", { .size = 1, .time_count = 81 }, { .size = 1 }, 0, false },
         { "largest relative offset", { .size = 1 }, { .last_offset = INT32_MAX, .size = 1 }, 0, false },
-        { "relative offset beyond 2^31-1", { .size = 1 }, { .last_offset = INT32_MAX + (int64_t)1, .size = 1 }, 0, true },
+        { "relative offset beyond 2^31-1",
+          { .size = 1 },
+          { .last_offset = INT32_MAX + (int64_t)1, .size = 1 },
+          0,
+          true },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ck_assert_msg(segment_growth_must_roll(&rows[i].growth, &rows[i].batch, &plain, rows[i].now_ms) ==

@@ -528,6 +528,34 @@ START_TEST(idle_logs_give_their_descriptors_back)
 }
 END_TEST
 
+/* Two rounds follow a use, as pages may be touched after the first; then there is nothing to do. */
+START_TEST(memory_of_used_logs_is_let_go_of)
+{
+    enum { COUNT = 100 };
+    open_store();
+    for (int i = 0; i < COUNT; i++)
+        append_ok(log_of(TOPIC, "t", i), 1);
+    storage_host_run(&host);
+    for (int use = 0; use < 2; use++) {
+        for (int round = 0; round < 2; round++) {
+            store_release_memory(store);
+            store_release_memory(store); /* while one waits */
+            ck_assert_uint_eq(host.job_count, 1);
+            storage_host_run(&host);
+        }
+        store_release_memory(store);
+        ck_assert_uint_eq(host.job_count, 0);
+        enum log_status status;
+        slice bytes = storage_host_read(&host, log_of(TOPIC, "t", COUNT / 2), 0, &status);
+        ck_assert_int_eq(status, LOG_OK);
+        free((void *)(uintptr_t)bytes.data);
+        storage_host_run(&host);
+    }
+    store_release_memory(store); /* runs after the store is closed */
+    ck_assert_uint_eq(host.job_count, 1);
+}
+END_TEST
+
 START_TEST(page_cache_logs_are_written_back_under_pressure)
 {
     struct log_config config = storage_host_config(1 << 20);
@@ -604,6 +632,31 @@ START_TEST(several_directories_share_the_partitions)
 }
 END_TEST
 
+/* Its changes leave the marker of the last clean stop where it is, so that marker alone proves nothing. */
+START_TEST(a_metadata_log_that_grew_behind_a_clean_stop_is_recovered)
+{
+    static const int32_t segment_sizes[] = { 1 << 20, 700 }; /* grown; rolled */
+    struct log_config config = storage_host_config(segment_sizes[_i]);
+    struct log *log;
+
+    for (int i = 0; i < 3; i++) {
+        open_store();
+        ck_assert_int_eq(store_metadata_log(store, &config, &log), LOG_OK);
+        for (int k = 0; k < 2; k++)
+            ck_assert_int_eq(append(log, (uint64_t)i), LOG_OK);
+        ck_assert_int_eq(log_flush(log), LOG_OK);
+        recover();
+        close_store(i == 0);
+    }
+    ck_assert(exists("/data/.kafka_cleanshutdown"));
+    open_store();
+    uint64_t flushes = file_double_flush_count(disk);
+    ck_assert_int_eq(store_metadata_log(store, &config, &log), LOG_OK);
+    ck_assert_int_eq(log_offsets(log).end, 3 * 6);
+    ck_assert_uint_gt(file_double_flush_count(disk), flushes);
+}
+END_TEST
+
 START_TEST(the_metadata_log_is_always_opened)
 {
     struct log_config config = storage_host_config(4096);
@@ -611,7 +664,12 @@ START_TEST(the_metadata_log_is_always_opened)
 
     for (int i = 0; i < 4; i++) {
         open_store();
+        uint64_t flushes = file_double_flush_count(disk), changes = file_double_operation_count(disk);
         ck_assert_int_eq(store_metadata_log(store, &config, &log), LOG_OK);
+        if (i == 0 || i == 2) { /* new; cleanly stopped */
+            ck_assert_uint_eq(file_double_flush_count(disk), flushes);
+            ck_assert_uint_eq(file_double_operation_count(disk), changes);
+        }
         ck_assert_int_eq(log_offsets(log).end, i * 3);
         ck_assert_int_eq(append(log, (uint64_t)i), LOG_OK);
         ck_assert_int_eq(log_flush(log), LOG_OK);
@@ -651,10 +709,12 @@ int main(void)
     tcase_add_test(tcase, a_full_disk_fences_nothing);
     tcase_add_test(tcase, descriptors_run_out_and_come_back);
     tcase_add_test(tcase, idle_logs_give_their_descriptors_back);
+    tcase_add_test(tcase, memory_of_used_logs_is_let_go_of);
     tcase_add_test(tcase, page_cache_logs_are_written_back_under_pressure);
     tcase_add_test(tcase, flush_ms_is_due_in_time);
     tcase_add_test(tcase, several_directories_share_the_partitions);
     tcase_add_test(tcase, the_metadata_log_is_always_opened);
+    tcase_add_loop_test(tcase, a_metadata_log_that_grew_behind_a_clean_stop_is_recovered, 0, 2);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

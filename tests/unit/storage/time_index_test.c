@@ -13,12 +13,18 @@ START_TEST(entries)
     struct segment_index index;
     segment_index_init(&index, TIME_INDEX_ENTRY_SIZE);
     ck_assert_int_eq(time_index_last(&index).timestamp, -1);
-    static const struct { const char *what; int64_t timestamp; uint32_t relative, count; } rows[] = {
-        { "the first", 100, 3, 1 },       { "not later", 100, 5, 1 },  { "earlier", 50, 6, 1 },
-        { "no timestamp", -1, 7, 1 },     { "later", 101, 8, 2 },      { "beyond 32 bits", INT64_MAX, INT32_MAX, 3 },
+    static const struct {
+        const char *what;
+        int64_t timestamp;
+        uint32_t relative, count;
+    } rows[] = {
+        { "the first", 100, 3, 1 }, { "not later", 100, 5, 1 },
+        { "earlier", 50, 6, 1 },    { "no timestamp", -1, 7, 1 },
+        { "later", 101, 8, 2 },     { "beyond 32 bits", INT64_MAX, INT32_MAX, 3 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        ck_assert(time_index_append(&index, list, (struct time_entry){ rows[i].timestamp, rows[i].relative }));
+        ck_assert(
+            time_index_append(&index, list, (struct time_entry){ rows[i].timestamp, rows[i].relative }));
         ck_assert_msg(segment_index_count(&index) == rows[i].count, "%s", rows[i].what);
     }
     struct index_view view = { .bytes = atomic_load(&index.block)->bytes, .count = 3, .entry_size = 12 };
@@ -71,7 +77,8 @@ static void compare(struct log_rig *rig, const struct model *model, int64_t targ
     int64_t start = log_offsets(rig->log).start;
     int64_t expected = model_find(model, start, bound, target);
     enum log_status status = log_find_timestamp(rig->log, target, bound, &found);
-    ck_assert_msg(status == (expected < 0 ? LOG_NOT_FOUND : LOG_OK), "target %" PRId64 " bound %" PRId64, target, bound);
+    ck_assert_msg(status == (expected < 0 ? LOG_NOT_FOUND : LOG_OK), "target %" PRId64 " bound %" PRId64,
+                  target, bound);
     if (expected >= 0) {
         ck_assert_int_eq(found.offset, expected);
         ck_assert_int_eq(found.timestamp, model->timestamps[expected]);
@@ -129,7 +136,8 @@ START_TEST(look_ups_by_time_are_right_in_any_disorder)
             ck_assert_int_eq(log_find_max_timestamp(rig->log, end, &found), LOG_OK);
             ck_assert_int_eq(found.timestamp, model.timestamps[model_latest(&model, 0, end)]);
             if (round == 0) {
-                while (log_rig_flush(rig)) {}
+                while (log_rig_flush(rig)) {
+                }
             } else if (round == 1) {
                 ck_assert_int_eq(log_rig_close(rig, true, &row), LOG_OK);
                 log_rig_new_log(rig);

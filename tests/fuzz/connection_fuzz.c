@@ -1,0 +1,86 @@
+/* Fuzzes a connection with the whole broker behind it: memory transport, disk double, virtual clock.
+ * The first byte says how the stream is cut into writes and whether the client reads; the rest is what
+ * the client sends. Whatever it is, the broker ends with no connection and no memory held. */
+#include <stdlib.h>
+
+#include "broker/loop_internal.h"
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
+#include "tests/support/sim.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { STEPS_MAX = 100000, IDLE_MS = 700000 };
+
+static void settle(struct sim *sim)
+{
+    unsigned steps = 0;
+    while (server_step(sim->server))
+        check(++steps < STEPS_MAX); /* something goes round and round */
+}
+
+static void read_replies(struct sim_client *client)
+{
+    uint8_t bytes[4096];
+    size_t got;
+    do {
+        settle(client->sim);
+    } while (client->end->ops->read(client->end, bytes, sizeof bytes, &got) == TRANSPORT_OK);
+}
+
+/* False when the broker has closed or takes no more. */
+static bool write_bytes(struct sim_client *client, const uint8_t *bytes, size_t size)
+{
+    struct chain_part part = { .bytes = slice_of(bytes, size) };
+    size_t sent = 0, now;
+    while (sent < size) {
+        enum transport_status status = client->end->ops->write(client->end, &part, 1, sent, &now);
+        sent += now;
+        if (status == TRANSPORT_CLOSED || (status == TRANSPORT_AGAIN && !server_step(client->sim->server)))
+            return false;
+    }
+    return true;
+}
+
+static void run_client(struct sim *sim, uint8_t how, const uint8_t *data, size_t size)
+{
+    static const size_t cuts[] = { SIZE_MAX, 1, 3, 7, 64, 1000, 4096, 5000 };
+    size_t cut = cuts[how % 8];
+    bool reads = how & 8, waits = how & 16;
+    struct sim_client client;
+    sim_connect(sim, &client);
+    for (size_t at = 0; at < size;) {
+        size_t piece = size - at < cut ? size - at : cut;
+        if (!write_bytes(&client, data + at, piece))
+            break;
+        at += piece;
+        if (waits)
+            settle(sim);
+        if (reads)
+            read_replies(&client);
+    }
+    if (how & 32)
+        sim_advance(sim, 1000); /* long polls end */
+    read_replies(&client);
+    sim_disconnect(&client);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char settings[] = "log.segment.bytes=1048576\n";
+    struct sim sim;
+    if (size == 0)
+        return 0;
+    note_set_level(NOTE_ERROR);
+    sim_open(&sim, 1, settings);
+    run_client(&sim, data[0], data + 1, size - 1);
+    for (int i = 0; i < 3; i++)
+        sim_advance(&sim, IDLE_MS); /* deadlines, then the memory of the busy time */
+    struct loop *loop = sim.server->loops[0];
+    check(loop__conn_count(loop) == 0);
+    check(loop->budget.used == 0 && !loop->starved && !loop->spent);
+    check(loop->purgatory.entry_count == 0);
+    check(timer_next_ms(&loop->timers) == INT64_MAX);
+    sim_close(&sim);
+    return 0;
+}
