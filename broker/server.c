@@ -195,7 +195,12 @@ static enum exit_code open_storage(struct server *server, const char **error)
     if (status != STORE_OK)
         return exit_code_of_store(status);
     unsigned threads = server->threaded ? (unsigned)config->num_recovery_threads_per_data_dir : 1;
-    return exit_code_of_store(store_recover(server->store, threads, error));
+    status = store_recover(server->store, threads, error);
+    if (status == STORE_OK && !controller_raise_epochs(server->controller)) {
+        *error = "raising leader epochs in the metadata log failed";
+        status = STORE_IO;
+    }
+    return exit_code_of_store(status);
 }
 
 static void drain_begins(struct loop *loop)

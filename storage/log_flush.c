@@ -268,6 +268,7 @@ static void let_go(struct log *log, enum log_state state)
         retire(log->env->retire, list->items[i], segment_destroy);
     if (list)
         retire(log->env->retire, list, free);
+    memset(log->mapped, 0, sizeof log->mapped);
     producer_state_destroy(log->producers);
     log->producers = NULL;
     log->producers_loaded = false;
@@ -308,8 +309,8 @@ static bool is_idle(struct log *log)
         log->new_files[1] || log->job_pending || first_unflushed(list) + 1 != list->count)
         return false;
     for (size_t i = 0; i < list->count; i++) {
-        if (segment_is_pinned(list->items[i]) || atomic_load(&list->items[i]->quarantine))
-            return false; /* what is known of damage must not be forgotten */
+        if (segment_is_pinned(list->items[i]))
+            return false;
     }
     return true;
 }

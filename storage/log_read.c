@@ -36,6 +36,27 @@ struct lookup {
     int64_t next_offset;
 };
 
+/* A sealed segment was mapped: the one that was mapped longest ago lets go of its mappings. */
+static void note_mapped(struct log *log, struct segment *segment)
+{
+    pthread_mutex_lock(&log->mutex);
+    struct segment_list *list = log__segments(log);
+    /* It may have been shut and opened again since this reader's turn began. */
+    bool known = !list || list->items[segment_list_find(list, segment->base_offset)] != segment;
+    for (size_t i = 0; i < LOG_MAPPED_SEALED_MAX; i++)
+        known |= log->mapped[i] == segment;
+    if (!known) {
+        struct segment **slot = &log->mapped[log->mapped_next++ % LOG_MAPPED_SEALED_MAX];
+        if (*slot) {
+            mapping_retire(&log->home, atomic_exchange(&(*slot)->mapping, NULL));
+            mapping_retire(&log->home, atomic_exchange(&(*slot)->offsets.mapping, NULL));
+            mapping_retire(&log->home, atomic_exchange(&(*slot)->times.mapping, NULL));
+        }
+        *slot = segment;
+    }
+    pthread_mutex_unlock(&log->mutex);
+}
+
 /* The segment that holds offset, opened for reading. */
 static enum log_status reader_open(struct reader *reader, struct log *log, const struct log_moment *moment,
                                    int64_t offset, bool may_block)
@@ -55,6 +76,7 @@ static enum log_status reader_open(struct reader *reader, struct log *log, const
         .limit = is_end ? moment->end_position : atomic_load_explicit(&segment->size, memory_order_acquire),
         .next_base = is_end || i + 1 == list->count ? moment->end : list->items[i + 1]->base_offset,
     };
+    bool had_mapping = atomic_load_explicit(&segment->mapping, memory_order_relaxed) != NULL;
     enum log_status status = LOG_OK;
     if (reader->limit > 0)
         status = segment_access(segment, &log->home, reader->limit,
@@ -62,6 +84,8 @@ static enum log_status reader_open(struct reader *reader, struct log *log, const
                                 &reader->data);
     if (status != LOG_OK)
         return status;
+    if (!had_mapping && reader->data.mapping && atomic_load_explicit(&segment->sealed, memory_order_acquire))
+        note_mapped(log, segment);
     segment_path(&log->home, segment->base_offset, ".index", path);
     switch (segment_index_view(&segment->offsets, &log->home, path, may_block, &reader->index)) {
     case INDEX_OK:

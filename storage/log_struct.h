@@ -43,6 +43,9 @@ struct segment_spare {
     uint64_t number;
 };
 
+/* Whoever reads a long log from its start leaves that many mapped segments behind, not all of them. */
+enum { LOG_MAPPED_SEALED_MAX = 8 };
+
 /* The producer state at a roll, until a worker writes it. */
 struct pending_snapshot {
     int64_t offset;
@@ -75,6 +78,8 @@ struct log {
     pthread_mutex_t prepare_mutex; /* whoever opens, shuts, makes files; before mutex */
     pthread_mutex_t flush_mutex;   /* one flush at a time; before mutex */
     struct log_config config;
+    struct segment *mapped[LOG_MAPPED_SEALED_MAX]; /* sealed segments that readers had mapped last */
+    uint32_t mapped_next;
     struct log_row row; /* while shut */
     struct leader_epochs epochs;
     struct producer_state *producers;  /* NULL: none seen */

@@ -36,6 +36,7 @@ struct store_directory {
     uint32_t index;
     struct directory directory;
     bool was_clean;      /* stopped by us, with a table to prove it; or new */
+    bool has_positions;  /* a positions file of ours was found: a log that it does not name is ours from its start */
     bool was_clean_kafka; /* stopped by Kafka, or by us without a table */
 
     pthread_mutex_t change_lock; /* held while the first change is prepared, or the identity flushed */
@@ -47,7 +48,7 @@ struct store_directory {
     _Atomic uint64_t dirty_bytes;
     _Atomic uint32_t log_count; /* changed under the store's lock */
 
-    /* The durable positions; the flusher's alone. */
+    /* The durable positions; the flusher's alone once has_changes is set. */
     struct file *positions;
     uint64_t positions_size;
     bool positions_dirty;
@@ -70,6 +71,7 @@ struct store {
     size_t log_count;
     struct log *logs; /* all of them, doubly linked */
     struct log *metadata;
+    struct log_row metadata_row; /* as the last clean stop left it; segment_count 0: not known */
     int64_t metadata_written; /* its offset in the durable positions; the flusher's */
     struct store_found **found_buckets;
     struct store_found *found;
@@ -149,6 +151,8 @@ void store__free_group(struct store *store);
 
 /* store_positions.c: under the group lock, or before anybody else runs. */
 void store__note_positions(struct store_directory *directory, const struct log_flush *flushes, size_t count);
+/* Begins the file, flushed but for its name; for the first change after a clean stop. */
+enum file_status store__open_positions(struct store_directory *directory);
 /* Rewrites them all; for after a recovery, and when the file grew long. */
 enum file_status store__rewrite_positions(struct store_directory *directory);
 

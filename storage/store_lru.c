@@ -177,7 +177,7 @@ static void sweep(struct store *store)
 
 static void run_sweep(struct storage_job *job)
 {
-    struct store *store = (struct store *)((char *)job - offsetof(struct store, sweep_job));
+    struct store *store = (void *)((char *)job - offsetof(struct store, sweep_job));
 
     pthread_mutex_lock(&store->sweep_lock);
     sweep(store);

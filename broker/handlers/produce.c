@@ -5,6 +5,7 @@
 #include "broker/loop.h"
 #include "broker/server.h"
 #include "protocol/base/check.h"
+#include "protocol/base/note.h"
 
 enum {
     ACKS_NONE = 0,
@@ -16,6 +17,9 @@ enum {
     DECODE_FACTOR = 16,
     DECODED_MAX = 64 * 1024 * 1024,
     SATURATED_RETRY_MS = 5,
+    /* timeout_ms is for replicas, and Kafka flushes before it counts: with one node it never answers
+     * REQUEST_TIMED_OUT. Here a flush that is slower than both this and the timeout is told. */
+    FLUSH_TIME_MIN_MS = 2000,
 };
 
 /* One partition of the request on its way. */
@@ -453,6 +457,20 @@ static enum handled wait_durable(struct request *rq)
     return HANDLED_WAIT;
 }
 
+/* The client asks again without a word to anyone: the operator hears of it here. */
+static void note_failed_append(const struct part *part)
+{
+    static struct note_limit limit;
+    uint32_t suppressed;
+    if (!note_allow(&limit, 1, &suppressed))
+        return;
+    enum log_status status = part->append.result.status;
+    note_warn("append.failed",
+              "reason=%s partition=%d suppressed=%u next=\"producers get KAFKA_STORAGE_ERROR and try again\"",
+              status == LOG_DISK_FULL ? "disk_full" : status == LOG_LIMIT ? "resource_limit" : "io_error",
+              part->index, suppressed);
+}
+
 static enum handled resume_appended(struct request *rq, enum wake why)
 {
     (void)why;
@@ -464,6 +482,8 @@ static enum handled resume_appended(struct request *rq, enum wake why)
         part->is_appended = false;
         part->metadata = NULL;
         refuse(part, error_of_log(part->append.result.status), NULL);
+        if (part->error_code == ERR_KAFKA_STORAGE_ERROR)
+            note_failed_append(part);
     }
     if (state->acks == ACKS_NONE || all_durable(state))
         return answer(rq);
@@ -525,7 +545,8 @@ enum handled handle_produce(struct request *rq, const struct produce_request *in
     if (!state || !prepare_response(rq, in, out, state))
         return HANDLED_CLOSE;
     state->acks = in->acks;
-    state->deadline_ms = rq_mono_ms(rq) + (in->timeout_ms > 0 ? in->timeout_ms : 0);
+    state->deadline_ms =
+        rq_mono_ms(rq) + (in->timeout_ms > FLUSH_TIME_MIN_MS ? in->timeout_ms : FLUSH_TIME_MIN_MS);
 
     int16_t request_error = check_request(rq, in);
     struct part *part = state->parts;

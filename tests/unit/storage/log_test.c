@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "protocol/base/crc32c.h"
 #include "tests/support/log_rig.h"
 
 START_TEST(an_empty_log_has_no_directory_until_its_first_append)
@@ -342,6 +343,68 @@ START_TEST(idle_files_are_closed_and_opened_again)
 }
 END_TEST
 
+START_TEST(reading_a_long_log_keeps_few_segments_mapped)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    rig_fill(rig, 600, 100);
+    while (log_rig_flush(rig)) {
+    }
+    ck_assert_uint_gt(log_stats(rig->log).segment_count, 20);
+    ck_assert_int_eq(rig_read_all(rig, 1000), 600);
+    log_rig_turn(rig);
+    ck_assert_int_le(rig->maps, 2 * 8 + 1);
+    ck_assert_int_le(rig->open_files, 8);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
+/* 2^31-1 is the largest relative offset that an index can name. */
+START_TEST(a_segment_rolls_before_relative_offsets_pass_31_bits)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct batch_view batch;
+    struct log_append_result result;
+    struct log_range range;
+    struct log_row row;
+    struct rig_batch spec = { .value_size = 100 };
+    rig_make_batch(&spec, &batch);
+    static const struct {
+        int32_t delta;
+        unsigned segments;
+    } rows[] = { { INT32_MAX - 10, 1 }, { 8, 1 },         { 0, 2 }, { 0, 2 },
+                 { INT32_MAX - 2, 2 },  { INT32_MAX, 3 }, { 0, 4 } };
+    rig_fill(rig, 1, 10);
+    int64_t next = 1;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        store_be32(batch.data + BATCH_LAST_OFFSET_DELTA, (uint32_t)rows[i].delta);
+        store_be32(batch.data + BATCH_CRC,
+                   crc32c(0, batch.data + BATCH_ATTRIBUTES, batch.size - BATCH_ATTRIBUTES));
+        ck_assert_int_eq(batch_view(slice_of(batch.data, batch.size), &batch), BATCH_OK);
+        while (log_append(rig->log, &batch, 1, 0, 0, &result) == LOG_BUSY)
+            ck_assert_int_eq(log_prepare(rig->log), LOG_OK);
+        ck_assert_int_eq(result.base_offset, next);
+        next += (int64_t)rows[i].delta + 1;
+        ck_assert_int_eq(result.end_offset, next);
+        ck_assert_uint_eq(log_stats(rig->log).segment_count, rows[i].segments);
+    }
+    free(batch.data);
+    for (int round = 0; round < 2; round++) {
+        ck_assert_int_eq(log_read(rig->log, INT32_MAX, next, 100000, true, false, NULL, &range), LOG_OK);
+        ck_assert_int_le(range.base_offset, INT32_MAX);
+        ck_assert_int_eq(log_read(rig->log, next - 1, next, 100000, true, false, NULL, &range), LOG_OK);
+        ck_assert_int_eq(range.base_offset, next - 1);
+        ck_assert_int_eq(log_rig_close(rig, true, &row), LOG_OK);
+        ck_assert(rig_check_indexes(rig, true));
+        log_rig_new_log(rig);
+        if (round == 0)
+            log__set_closed_row(rig->log, &row);
+    }
+    ck_assert_int_eq(log__recover(rig->log, LOG_POSITION_OF_OFFSET(0), -1, NULL), LOG_OK);
+    ck_assert_int_eq(log_offsets(rig->log).end, next);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
 START_TEST(leader_epochs_are_kept_over_a_stop)
 {
     struct log_rig *rig = log_rig_create(NULL);
@@ -397,6 +460,8 @@ int main(void)
     tcase_add_test(tests, sizes_between_offsets);
     tcase_add_test(tests, without_mappings_bytes_come_through_the_arena);
     tcase_add_test(tests, idle_files_are_closed_and_opened_again);
+    tcase_add_test(tests, reading_a_long_log_keeps_few_segments_mapped);
+    tcase_add_test(tests, a_segment_rolls_before_relative_offsets_pass_31_bits);
     tcase_add_test(tests, leader_epochs_are_kept_over_a_stop);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -177,6 +177,47 @@ START_TEST(damage_before_the_durable_end_is_quarantined)
 }
 END_TEST
 
+START_TEST(damage_stays_quarantined_over_clean_stops)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct log_range range;
+    struct log_row row;
+    rig_fill(rig, 100, 100);
+    flush_all(rig);
+    struct log_position durable = log__durable_position(rig->log);
+    log_rig_close(rig, false, NULL);
+    const char *path = rig_path(rig, "00000000000000000000.log");
+    ck_assert(file_double_flip_bit(rig->disk, path, 600, 3));
+    struct log_recovery recovery = restart(rig, LOG_POSITION_OF_OFFSET(durable.offset));
+    ck_assert_uint_eq(recovery.quarantined_count, 0); /* the durable end is far away */
+    log_rig_close(rig, false, NULL);
+    log_rig_new_log(rig);
+    /* Damage in the header shows when it is read. */
+    ck_assert(file_double_flip_bit(rig->disk, path, 600, 3));
+    ck_assert(file_double_flip_bit(rig->disk, path, 170 * 3 + 16, 0));
+    ck_assert_int_eq(log__recover(rig->log, durable, -1, NULL), LOG_OK);
+    ck_assert_int_eq(log_read(rig->log, 3, 100, 1000, true, true, NULL, &range), LOG_COLD);
+    ck_assert_int_eq(log_warm(rig->log, 3, 100, 1000), LOG_CORRUPT);
+    ck_assert_int_eq(log_read(rig->log, 3, 100, 1000, true, true, NULL, &range), LOG_CORRUPT);
+    ck_assert_int_eq(range.next_offset, 4);
+    for (int round = 0; round < 2; round++) {
+        ck_assert_int_eq(log_rig_close(rig, true, &row), LOG_OK);
+        log_rig_new_log(rig);
+        log__set_closed_row(rig->log, &row);
+        ck_assert_int_eq(log_read(rig->log, 3, 100, 1000, true, false, NULL, &range), LOG_CORRUPT);
+        ck_assert_int_eq(range.next_offset, 4);
+        ck_assert_int_eq(rig_read_all(rig, 1000), 99);
+    }
+    /* Somebody who mends it has the last word. */
+    log_rig_close(rig, true, &row);
+    ck_assert(file_double_flip_bit(rig->disk, path, 170 * 3 + 16, 0));
+    log_rig_new_log(rig);
+    log__set_closed_row(rig->log, &row);
+    ck_assert_int_eq(rig_read_all(rig, 1000), 100);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
 /* Every bit of the file once, before the durable end: no offset is lost, none is answered wrong. */
 START_TEST(any_flipped_bit_costs_one_batch_at_most)
 {
@@ -522,6 +563,7 @@ int main(void)
     tcase_add_test(tests, garbage_behind_the_end_is_cut);
     tcase_add_test(tests, only_the_unflushed_tail_is_scanned);
     tcase_add_test(tests, damage_before_the_durable_end_is_quarantined);
+    tcase_add_test(tests, damage_stays_quarantined_over_clean_stops);
     tcase_add_test(tests, any_flipped_bit_costs_one_batch_at_most);
     tcase_add_test(tests, what_was_durable_and_is_gone_is_not_given_out_again);
     tcase_add_test(tests, a_tear_takes_the_later_unflushed_segments);
