@@ -9,7 +9,8 @@ struct server;
 struct flusher *flusher_start(struct server *server);
 /* There is something to flush. Any thread; cheap while the flusher is awake. */
 void flusher_wake(struct flusher *flusher);
-/* Flushes what is left, ends the thread. */
+/* Flushes what is left, ends the thread. Waking it is harmless from then on. */
 void flusher_stop(struct flusher *flusher);
+void flusher_destroy(struct flusher *flusher);
 
 #endif

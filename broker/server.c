@@ -29,6 +29,7 @@ struct server_private {
     atomic_bool flush_wanted; /* only without a flusher */
     atomic_bool is_failed;    /* the only log directory took its last write */
     bool was_run_well;        /* served and stopped: the stop is a clean one */
+    bool is_closing;          /* no thread is left but the caller's */
 };
 
 static struct server *server_of(struct storage_env *env)
@@ -75,9 +76,11 @@ static void env_flush_wanted(struct storage_env *env)
 
 static void env_progress(struct storage_env *env, void *owner)
 {
+    struct server *server = server_of(env);
     struct partition *partition = owner;
-    if (partition) /* the metadata log has none */
-        server_partition_progress(server_of(env), &partition, 1);
+    /* The metadata log has no owner; and when the store is closed both loops and partitions are gone. */
+    if (partition && !server->own->is_closing)
+        server_partition_progress(server, &partition, 1);
 }
 
 /* With one directory nothing is left to serve: what waits is answered, then the process ends, so that
@@ -90,7 +93,8 @@ static void env_directory_failed(struct storage_env *env, const char *directory)
     if (server->config->log_dirs.count > 1)
         return;
     atomic_store(&server->own->is_failed, true);
-    server_stop(server);
+    if (!server->own->is_closing)
+        server_stop(server);
 }
 
 static bool allow_all(void *context, const struct conn *conn, enum acl_operation op, int resource_type,
@@ -259,6 +263,8 @@ static void *loop_main(void *loop)
 enum exit_code server_run(struct server *server)
 {
     struct server_private *own = server->own;
+    if (atomic_load(&own->is_failed)) /* before there were loops to stop */
+        server_stop(server);
     own->flusher = flusher_start(server);
     listeners_start(own->listeners);
     for (unsigned i = 1; i < server->loop_count; i++)
@@ -278,31 +284,32 @@ void server_stop(struct server *server)
         loop_stop(server->loops[i]);
 }
 
-/* Connections, then what works for them, then the disk below. */
+/* First the threads end, in an order in which none calls for one that is gone: the flusher may give
+ * jobs to workers, and what workers ask of it afterwards the store does when it closes. Then, alone,
+ * what they used, from the connections down to the disk. */
 void server_close(struct server *server)
 {
     struct server_private *own = server->own;
+    bool is_clean = server->threaded ? own->was_run_well : server->store != NULL;
     if (own->listeners)
         listeners_destroy(own->listeners);
-    struct workers *workers = server->workers;
-    workers_destroy(workers);
-    server->workers = NULL;
-    for (unsigned i = 0; i < server->loop_count; i++)
-        loop_destroy(server->loops[i]);
-    peers_destroy(server->peers);
-    free(server->loops);
-    server->loop_count = 0;
-    bool was_well = own->was_run_well || (!server->threaded && server->store && !atomic_load(&own->is_failed));
     if (own->flusher)
         flusher_stop(own->flusher);
+    workers_destroy(server->workers);
+    server->workers = NULL;
+    if (own->flusher)
+        flusher_destroy(own->flusher);
     own->flusher = NULL;
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_destroy(server->loops[i]);
+    own->is_closing = true;
+    peers_destroy(server->peers);
+    free(server->loops);
     if (server->controller)
         controller_close(server->controller);
-    if (server->store) {
-        bool is_clean = was_well && !atomic_load(&own->is_failed);
-        if (store_close(server->store, is_clean) != STORE_OK && is_clean)
-            note_error("storage.close_failed", "the next start recovers as after a crash");
-    }
+    is_clean = is_clean && !atomic_load(&own->is_failed);
+    if (server->store && store_close(server->store, is_clean) != STORE_OK && is_clean)
+        note_error("storage.close_failed", "the next start recovers as after a crash");
     retire_destroy(server->retire);
     free(own);
     free(server);
