@@ -31,7 +31,6 @@ struct server_private {
     atomic_bool is_failed;    /* the only log directory took its last write */
     atomic_bool is_closing;   /* no loop is left that could be told of progress */
     bool was_run_well;        /* served and stopped: the stop is a clean one */
-    bool is_closing;          /* no thread is left but the caller's */
 };
 
 static struct server *server_of(struct storage_env *env)
@@ -74,13 +73,7 @@ static void env_progress(struct storage_env *env, void *owner)
 {
     struct server *server = server_of(env);
     struct partition *partition = owner;
-<<<<<<< HEAD
-    struct server *server = server_of(env);
     if (partition && !atomic_load(&server->own->is_closing)) /* the metadata log has none */
-=======
-    /* The metadata log has no owner; and when the store is closed both loops and partitions are gone. */
-    if (partition && !server->own->is_closing)
->>>>>>> core
         server_partition_progress(server, &partition, 1);
 }
 
@@ -94,11 +87,7 @@ static void env_directory_failed(struct storage_env *env, const char *directory)
     if (server->config->log_dirs.count > 1)
         return;
     atomic_store(&server->own->is_failed, true);
-<<<<<<< HEAD
     if (!atomic_load(&server->own->is_closing))
-=======
-    if (!server->own->is_closing)
->>>>>>> core
         server_stop(server);
 }
 
@@ -290,7 +279,6 @@ void server_stop(struct server *server)
         loop_stop(server->loops[i]);
 }
 
-<<<<<<< HEAD
 /* Whoever may still tell the loops something ends before them: the flusher, then what the workers have.
  * The workers themselves stay, as the store gives them jobs up to its close. */
 static void close_loops(struct server *server)
@@ -326,34 +314,6 @@ void server_close(struct server *server)
     workers_destroy(server->workers);
     if (own->flusher)
         flusher_destroy(own->flusher);
-=======
-/* First the threads end, in an order in which none calls for one that is gone: the flusher may give
- * jobs to workers, and what workers ask of it afterwards the store does when it closes. Then, alone,
- * what they used, from the connections down to the disk. */
-void server_close(struct server *server)
-{
-    struct server_private *own = server->own;
-    bool is_clean = server->threaded ? own->was_run_well : server->store != NULL;
-    if (own->listeners)
-        listeners_destroy(own->listeners);
-    if (own->flusher)
-        flusher_stop(own->flusher);
-    workers_destroy(server->workers);
-    server->workers = NULL;
-    if (own->flusher)
-        flusher_destroy(own->flusher);
-    own->flusher = NULL;
-    for (unsigned i = 0; i < server->loop_count; i++)
-        loop_destroy(server->loops[i]);
-    own->is_closing = true;
-    peers_destroy(server->peers);
-    free(server->loops);
-    if (server->controller)
-        controller_close(server->controller);
-    is_clean = is_clean && !atomic_load(&own->is_failed);
-    if (server->store && store_close(server->store, is_clean) != STORE_OK && is_clean)
-        note_error("storage.close_failed", "the next start recovers as after a crash");
->>>>>>> core
     retire_destroy(server->retire);
     free(own);
     free(server);
