@@ -23,7 +23,7 @@ const char *conn_peer(struct conn *conn)
 
 bool conn_may_execute(const struct conn *conn)
 {
-    return !conn->is_closed && !conn->is_ending && conn->blocking_count == 0 &&
+    return !conn->is_closed && !conn->is_ending && !conn->is_crowded && conn->blocking_count == 0 &&
            conn->output_size < CONN_OUTPUT_MAX && conn->request_count < CONN_REQUESTS_MAX;
 }
 

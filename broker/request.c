@@ -61,8 +61,12 @@ static void slot_destroy(struct request_slot *slot)
     free(slot);
 }
 
+enum { SLOT_COST = sizeof(struct request_slot) + ARENA_FIRST_PAGE_SIZE };
+
 static void slot_give_back(struct loop *loop, struct request_slot *slot)
 {
+    if (slot->link.is_counted)
+        budget_give(&loop->budget, SLOT_COST);
     if (loop->spare_request_count >= SPARE_REQUESTS_MAX) {
         slot_destroy(slot);
         return;
@@ -86,9 +90,16 @@ void request_trim(struct loop *loop)
 struct request *request_acquire(struct conn *conn)
 {
     struct loop *loop = conn->loop;
-    struct request_slot *slot = slot_create(loop);
-    if (!slot)
+    bool is_counted = conn->request_count >= CONN_REQUESTS_FREE;
+    if (is_counted && !budget_take(&loop->budget, SLOT_COST))
         return NULL;
+    struct request_slot *slot = slot_create(loop);
+    if (!slot) {
+        if (is_counted)
+            budget_give(&loop->budget, SLOT_COST);
+        return NULL;
+    }
+    slot->link.is_counted = is_counted;
     struct request *rq = &slot->request;
     struct request_link *link = &slot->link;
     rq->links = link;
@@ -163,6 +174,7 @@ void request_drop(struct request *rq)
     else
         conn->last = link->previous;
     conn->request_count--;
+    conn->is_crowded = false;
     rq->conn = NULL;
     free_unless_needed(rq);
 }

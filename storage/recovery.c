@@ -230,6 +230,16 @@ static enum log_status load_missing_indexes(struct opening *opening)
     return status;
 }
 
+/* Whether all that was found is known to be on the device already: then a stop by a kill costs no flush. */
+static bool is_all_durable(const struct opening *opening)
+{
+    const struct log_position *durable = &opening->plan->durable;
+    const struct segment *active = opening->list->items[opening->list->count - 1];
+    return durable->offset > 0 && durable->offset == opening->end_offset &&
+           durable->segment_base == active->base_offset && durable->position == active->growth.size &&
+           opening->result.cut_size == 0;
+}
+
 /* Everything that was kept is on the device before anything relies on it. */
 static enum log_status flush_kept(struct opening *opening)
 {
@@ -327,6 +337,8 @@ static enum log_status open_directory(struct opening *opening)
     if (status != LOG_OK || !opening->plan->unclean)
         return status;
     quarantine_file_write(log, opening->list);
+    if (is_all_durable(opening))
+        return log__status_of(segment_save_indexes(active, &log->home, 0));
     return flush_kept(opening);
 }
 
@@ -456,6 +468,31 @@ enum log_status log__open_clean(struct log *log, int64_t start_offset)
                                   .start_offset = start_offset };
     pthread_mutex_lock(&log->prepare_mutex);
     enum log_status status = log__load(log, &plan, NULL);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return status;
+}
+
+static bool is_as_stopped(const struct log *log, const struct log_row *row)
+{
+    struct log_directory directory;
+    struct file_info info;
+    char path[SEGMENT_PATH_MAX];
+    if (log_directory_load(&log->home, false, &directory) != FILE_OK)
+        return false;
+    bool is_newest = directory.segment_count > 0 &&
+                     directory.segments[directory.segment_count - 1].base_offset == row->active_base;
+    log_directory_free(&directory);
+    segment_path(&log->home, row->active_base, ".log", path);
+    return is_newest && file_info(log->env->files, path, &info) == FILE_OK && info.size == row->active_size;
+}
+
+enum log_status log__open_unchanged(struct log *log, const struct log_row *row)
+{
+    struct recovery_plan plan = { .durable = LOG_POSITION_OF_OFFSET(0),
+                                  .proven = row->end_offset,
+                                  .start_offset = row->start_offset };
+    pthread_mutex_lock(&log->prepare_mutex);
+    enum log_status status = is_as_stopped(log, row) ? log__load(log, &plan, NULL) : LOG_NOT_FOUND;
     pthread_mutex_unlock(&log->prepare_mutex);
     return status;
 }

@@ -70,8 +70,8 @@ bool store_epoch_must_rise(struct store *store, struct log *log);
  * worker once nobody holds a pin. May block. */
 enum log_status store_delete_log(struct store *store, struct log *log);
 
-/* __cluster_metadata-0 in the first directory: a log like the others, never lazily opened, always
- * recovered from its start. Not listed in checkpoints. May block. */
+/* __cluster_metadata-0 in the first directory: a log like the others, never lazily opened, recovered
+ * unless it is as the last clean stop left it (then nothing is flushed). Not listed in checkpoints. May block. */
 enum log_status store_metadata_log(struct store *store, const struct log_config *config,
                                    struct log **out);
 

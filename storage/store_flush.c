@@ -18,6 +18,17 @@ static int64_t now_ms(const struct store *store)
     return clock_mono_ms(store->env->clock);
 }
 
+/* Page-cache logs are written back before their bytes reach the bound: the kernel would do it in its own
+ * time, and block everybody meanwhile. */
+static bool is_pressed(const struct store *store)
+{
+    for (size_t i = 0; i < store->directory_count; i++) {
+        if (atomic_load(&store->directories[i].dirty_bytes) > store->dirty_bytes_max / 2)
+            return true;
+    }
+    return false;
+}
+
 static void push_now(struct store *store, struct log *log)
 {
     log__node(log)->dirty_next = store->dirty_now;
@@ -43,6 +54,8 @@ void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms)
         is_news = due_ms < store->later_due_ms;
         if (is_news)
             store->later_due_ms = due_ms;
+        /* The flush that the bound asked for may have passed before this log was in the list. */
+        is_news = is_news || is_pressed(store);
     }
     if (!node->is_dirty || due_ms < node->due_ms)
         node->due_ms = due_ms;
@@ -99,17 +112,6 @@ static void hasten(struct store *store, bool all)
         }
         log = next;
     }
-}
-
-/* Page-cache logs are written back before their bytes reach the bound: the kernel would do it in its own
- * time, and block everybody meanwhile. */
-static bool is_pressed(const struct store *store)
-{
-    for (size_t i = 0; i < store->directory_count; i++) {
-        if (atomic_load(&store->directories[i].dirty_bytes) > store->dirty_bytes_max / 2)
-            return true;
-    }
-    return false;
 }
 
 void store__wrote(struct log_host *host, uint64_t size)
@@ -411,7 +413,8 @@ bool store_flush(struct store *store)
         flush_directory(&store->directories[i], count);
     fence_failed(store);
     pthread_mutex_lock(&store->dirty_lock);
-    bool has_more = store->dirty_now != NULL;
+    /* Appends went on meanwhile: nobody crosses the half again when it was not left. */
+    bool has_more = store->dirty_now || (store->dirty_later && is_pressed(store));
     pthread_mutex_unlock(&store->dirty_lock);
     pthread_mutex_unlock(&store->group_lock);
     store__submit_sweep(store);

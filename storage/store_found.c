@@ -165,7 +165,9 @@ static void take_row(struct store *store, struct store_directory *directory, con
         found->topic_id = row->topic_id;
         found->row = row->row;
     }
-    /* The metadata log is recovered after a clean stop as well. */
+    /* The metadata log may have grown since. */
+    if (directory->was_clean && directory->index == 0 && uuid_equal(row->topic_id, UUID_ONE))
+        store->metadata_row = row->row;
     if (!directory->was_clean || uuid_equal(row->topic_id, UUID_ONE))
         keep_position(store, &position);
 }

@@ -71,6 +71,7 @@ struct store {
     size_t log_count;
     struct log *logs; /* all of them, doubly linked */
     struct log *metadata;
+    struct log_row metadata_row; /* as the last clean stop left it; segment_count 0: not known */
     int64_t metadata_written; /* its offset in the durable positions; the flusher's */
     struct store_found **found_buckets;
     struct store_found *found;

@@ -301,18 +301,31 @@ enum store_status store_recover(struct store *store, unsigned threads, const cha
 
 /* --- the metadata log -------------------------------------------------------------------------- */
 
+/* A clean stop vouches for the metadata log as for the others, but its changes do not end that: it is taken as it
+ * was left only when nothing came behind. Nothing is flushed then (DESIGN 9). */
+static enum log_status open_metadata(struct store *store, struct log *log)
+{
+    const struct side_position *position = store__find_position(store, UUID_ONE, 0);
+    const struct log_row *row = &store->metadata_row;
+    enum log_status status = LOG_NOT_FOUND;
+
+    if (row->segment_count > 0 && (!position || position->durable.offset <= row->end_offset))
+        status = log__open_unchanged(log, row);
+    if (status == LOG_NOT_FOUND)
+        status = log__recover(log, position ? position->durable : LOG_POSITION_OF_OFFSET(0), -1, NULL);
+    return status;
+}
+
 enum log_status store_metadata_log(struct store *store, const struct log_config *config, struct log **out)
 {
     struct store_directory *directory = &store->directories[0];
-    const struct side_position *position = store__find_position(store, UUID_ONE, 0);
-    struct log_position durable = position ? position->durable : LOG_POSITION_OF_OFFSET(0);
 
     *out = NULL;
     struct log *log = log__create(store->env, &directory->host, directory->directory.path, UUID_ONE,
                                   METADATA_TOPIC_NAME, 0, config, NULL);
     if (!log)
         return LOG_LIMIT;
-    enum log_status status = log__recover(log, durable, -1, NULL);
+    enum log_status status = open_metadata(store, log);
     if (status != LOG_OK && status != LOG_NOT_FOUND && status != LOG_CORRUPT) {
         struct log_row row;
         (void)log__close(log, false, &row);

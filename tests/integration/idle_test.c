@@ -10,7 +10,7 @@
 #define MIB ((uint64_t)1 << 20)
 
 enum {
-    CONNECTIONS = 300,
+    CONNECTIONS = 100,
     DEADLINE_S = 40,
     WINDOW_MS = 1500, /* longer than any period that the broker might have */
 };

@@ -655,6 +655,31 @@ START_TEST(several_directories_share_the_partitions)
 }
 END_TEST
 
+/* Its changes leave the marker of the last clean stop where it is, so that marker alone proves nothing. */
+START_TEST(a_metadata_log_that_grew_behind_a_clean_stop_is_recovered)
+{
+    static const int32_t segment_sizes[] = { 1 << 20, 700 }; /* grown; rolled */
+    struct log_config config = storage_host_config(segment_sizes[_i]);
+    struct log *log;
+
+    for (int i = 0; i < 3; i++) {
+        open_store();
+        ck_assert_int_eq(store_metadata_log(store, &config, &log), LOG_OK);
+        for (int k = 0; k < 2; k++)
+            ck_assert_int_eq(append(log, (uint64_t)i), LOG_OK);
+        ck_assert_int_eq(log_flush(log), LOG_OK);
+        recover();
+        close_store(i == 0);
+    }
+    ck_assert(exists("/data/.kafka_cleanshutdown"));
+    open_store();
+    uint64_t flushes = file_double_flush_count(disk);
+    ck_assert_int_eq(store_metadata_log(store, &config, &log), LOG_OK);
+    ck_assert_int_eq(log_offsets(log).end, 3 * 6);
+    ck_assert_uint_gt(file_double_flush_count(disk), flushes);
+}
+END_TEST
+
 START_TEST(the_metadata_log_is_always_opened)
 {
     struct log_config config = storage_host_config(4096);
@@ -662,7 +687,12 @@ START_TEST(the_metadata_log_is_always_opened)
 
     for (int i = 0; i < 4; i++) {
         open_store();
+        uint64_t flushes = file_double_flush_count(disk), changes = file_double_operation_count(disk);
         ck_assert_int_eq(store_metadata_log(store, &config, &log), LOG_OK);
+        if (i == 0 || i == 2) { /* new; cleanly stopped */
+            ck_assert_uint_eq(file_double_flush_count(disk), flushes);
+            ck_assert_uint_eq(file_double_operation_count(disk), changes);
+        }
         ck_assert_int_eq(log_offsets(log).end, i * 3);
         ck_assert_int_eq(append(log, (uint64_t)i), LOG_OK);
         ck_assert_int_eq(log_flush(log), LOG_OK);
@@ -708,6 +738,7 @@ int main(void)
     tcase_add_test(tcase, flush_ms_is_due_in_time);
     tcase_add_test(tcase, several_directories_share_the_partitions);
     tcase_add_test(tcase, the_metadata_log_is_always_opened);
+    tcase_add_loop_test(tcase, a_metadata_log_that_grew_behind_a_clean_stop_is_recovered, 0, 2);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
