@@ -78,7 +78,7 @@ static struct log *log_of(struct store *store, unsigned index)
         return log;
     }
     log = store_log(store, logs_of_script[index].id, logs_of_script[index].topic,
-                                logs_of_script[index].partition, &config, NULL);
+                    logs_of_script[index].partition, &config, NULL);
     check_memory(log);
     return log;
 }
@@ -162,8 +162,8 @@ static void mixed_appends(struct script *script, unsigned rounds)
     }
 }
 
-/* Opens, writes with rolls, flushes in groups, stops cleanly, goes on, deletes a log, is killed, recovers, and
- * stops cleanly again. */
+/* Opens, writes with rolls, flushes in groups, stops cleanly, goes on, deletes a log, is killed, recovers,
+ * and stops cleanly again. */
 static struct script *run_script(bool flushes_lie)
 {
     struct script *script = check_memory(calloc(1, sizeof *script));
@@ -327,11 +327,13 @@ static struct verdict judge_cut(const struct script *script, uint64_t operation,
     return verdict;
 }
 
-static void expect_kept(const struct script *script, uint64_t operation, enum file_double_cut cut, uint64_t seed)
+static void expect_kept(const struct script *script, uint64_t operation, enum file_double_cut cut,
+                        uint64_t seed)
 {
     struct verdict verdict = judge_cut(script, operation, cut, seed);
 
-    ck_assert_msg(verdict.lost_batches + verdict.wrong_batches + verdict.broken_laws + verdict.failed_opens == 0,
+    ck_assert_msg(verdict.lost_batches + verdict.wrong_batches + verdict.broken_laws + verdict.failed_opens ==
+                      0,
                   "operation %llu cut %d seed %llu: lost %u wrong %u laws %u opens %u",
                   (unsigned long long)operation, (int)cut, (unsigned long long)seed, verdict.lost_batches,
                   verdict.wrong_batches, verdict.broken_laws, verdict.failed_opens);
