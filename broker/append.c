@@ -168,14 +168,19 @@ static struct append *queue_take(struct append_queue *queue)
     return first;
 }
 
+/* Opening, the directory and a roll each need a turn, and somebody may close the files in between. Who is busy
+ * still is not helped by more of it; a client may try again. */
+enum { PREPARE_ROUNDS_MAX = 16 };
+
 /* Prepares the log and appends one batch; what needs preparing again (the next roll) is prepared. */
 static void append_blocking(struct log *log, struct append *append, int64_t now_ms)
 {
     struct batch_view batch;
     struct log_append_result result;
+    unsigned rounds = 0;
     while (!log_status_is_final(append_run(log, append, 1, now_ms, &batch, &result)) ||
            !log_status_is_final(append->result.status)) {
-        enum log_status status = log_prepare(log);
+        enum log_status status = rounds++ < PREPARE_ROUNDS_MAX ? log_prepare(log) : LOG_LIMIT;
         if (status != LOG_OK) {
             append->result.status = status;
             append->result.base_offset = -1;

@@ -71,8 +71,8 @@ static void env_flush_wanted(struct storage_env *env)
 
 static void env_progress(struct storage_env *env, void *owner)
 {
-    struct partition *partition = owner;
     struct server *server = server_of(env);
+    struct partition *partition = owner;
     if (partition && !atomic_load(&server->own->is_closing)) /* the metadata log has none */
         server_partition_progress(server, &partition, 1);
 }
@@ -258,6 +258,8 @@ static void *loop_main(void *loop)
 enum exit_code server_run(struct server *server)
 {
     struct server_private *own = server->own;
+    if (atomic_load(&own->is_failed)) /* before there were loops to stop */
+        server_stop(server);
     own->flusher = flusher_start(server);
     listeners_start(own->listeners);
     for (unsigned i = 1; i < server->loop_count; i++)
