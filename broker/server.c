@@ -22,8 +22,8 @@ enum {
 };
 
 struct server_private {
-    struct random chance;     /* for topic ids; of the controller */
-    struct random schedule;   /* which part moves next, in a simulation */
+    struct random chance;        /* for topic ids; of the controller */
+    struct random schedule;      /* which part moves next, in a simulation */
     struct listeners *listeners; /* NULL in a simulation */
     struct flusher *flusher;     /* NULL before serving and in a simulation */
     pthread_t threads[LOOPS_MAX];
@@ -82,8 +82,9 @@ static void env_progress(struct storage_env *env, void *owner)
 static void env_directory_failed(struct storage_env *env, const char *directory)
 {
     struct server *server = server_of(env);
-    note_error("storage.failed", "directory=%s directories=%zu check the device; data that was acknowledged is kept",
-               directory, server->config->log_dirs.count);
+    note_error("storage.failed",
+               "directory=%s directories=%zu check the device; data that was acknowledged is kept", directory,
+               server->config->log_dirs.count);
     if (server->config->log_dirs.count > 1)
         return;
     atomic_store(&server->own->is_failed, true);
@@ -171,10 +172,12 @@ static void create_parts(struct server *server, const struct server_options *opt
                                         .flush_wanted = env_flush_wanted,
                                         .progress = env_progress,
                                         .directory_failed = env_directory_failed };
-    budget_init(&server->budget,
-                config->queued_max_request_bytes > 0 ? (size_t)config->queued_max_request_bytes : BUDGET_DEFAULT);
+    budget_init(&server->budget, config->queued_max_request_bytes > 0
+                                     ? (size_t)config->queued_max_request_bytes
+                                     : BUDGET_DEFAULT);
     server->workers = workers_create(options->threaded ? WORKERS : 0, server->retire, &own->schedule);
-    server->append_workers = workers_create(options->threaded ? APPEND_WORKERS : 0, server->retire, &own->schedule);
+    server->append_workers =
+        workers_create(options->threaded ? APPEND_WORKERS : 0, server->retire, &own->schedule);
     server->authorize = allow_all;
 }
 
@@ -188,8 +191,9 @@ static enum exit_code open_storage(struct server *server, const char **error)
     enum store_status status = store_open(&server->env, &options, &server->store, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
-    const struct controller_host host = { .env = &server->env, .store = server->store, .config = config,
-                                          .random = &server->own->chance };
+    const struct controller_host host = {
+        .env = &server->env, .store = server->store, .config = config, .random = &server->own->chance
+    };
     status = controller_open(&host, &server->controller, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
@@ -235,7 +239,8 @@ enum exit_code server_open(const struct server_options *options, struct server *
     if (code == EXIT_OK) {
         create_loops(server);
         if (options->threaded) {
-            server->own->listeners = listeners_open(server, connections_max(server->config, descriptors), error);
+            server->own->listeners =
+                listeners_open(server, connections_max(server->config, descriptors), error);
             code = server->own->listeners ? EXIT_OK : EXIT_ADDRESS;
         }
     }
