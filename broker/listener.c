@@ -18,6 +18,9 @@
 
 enum {
     ACCEPTS_PER_TURN = 64,
+    /* Kafka has a thread that only accepts and does with 50; here a burst waits for the turn to end, and a
+     * peer whose SYN finds the queue full tries again after a second. */
+    BACKLOG_MIN = 1024,
     /* How long nothing is accepted after descriptors ran out. */
     PAUSE_MS = 100,
     /* A peer that vanished without a word is noticed after about 2 minutes. No TCP_USER_TIMEOUT: it
@@ -83,7 +86,10 @@ static int bind_one(const struct config *config, const struct addrinfo *info, bo
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &config->socket_receive_buffer_bytes, sizeof(int));
     if (config->socket_send_buffer_bytes > 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &config->socket_send_buffer_bytes, sizeof(int));
-    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, config->socket_listen_backlog_size) == 0)
+    int backlog = config->socket_listen_backlog_size;
+    if (backlog < BACKLOG_MIN)
+        backlog = BACKLOG_MIN;
+    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, backlog) == 0)
         return fd;
     int error = errno;
     close(fd);

@@ -114,11 +114,15 @@ static bool scan_from(const struct place *place, int64_t offset, struct segment_
 }
 
 /* Steps to the next readable batch; damage is stepped over. False: the end, or *failed. */
-static bool scan_step(struct segment_scan *scan, bool *failed)
+static bool scan_step(const struct place *place, struct segment_scan *scan, bool *failed)
 {
+    const struct quarantine *quarantine =
+        atomic_load_explicit(&place->segment->quarantine, memory_order_acquire);
     for (;;) {
         switch (segment_scan_next(scan)) {
         case SCAN_BATCH:
+            if (quarantine_find(quarantine, scan->head.base_offset))
+                continue;
             return true;
         case SCAN_DAMAGED:
             if (segment_scan_resync(scan))
@@ -192,7 +196,7 @@ static enum log_status find_in_segment(const struct place *place, int64_t timest
         begin = from;
     if (!scan_from(place, begin, &scan))
         return LOG_LIMIT;
-    while (status == LOG_NOT_FOUND && scan_step(&scan, &failed) && scan.head.base_offset < bound) {
+    while (status == LOG_NOT_FOUND && scan_step(place, &scan, &failed) && scan.head.base_offset < bound) {
         if (scan.head.max_timestamp >= timestamp && scan.head.last_offset >= from)
             status = find_record(&scan, timestamp, from, out);
     }
@@ -271,7 +275,7 @@ static enum log_status latest_in_segment(const struct place *place, size_t i, in
     int64_t begin = usable ? base + entry.relative : base;
     if (!scan_from(place, begin > from ? begin : from, &scan))
         return LOG_LIMIT;
-    while (scan_step(&scan, &failed) && scan.head.last_offset < bound) {
+    while (scan_step(place, &scan, &failed) && scan.head.last_offset < bound) {
         if (scan.head.max_timestamp > latest->timestamp && scan.head.last_offset >= from)
             *latest = (struct latest){ scan.head.max_timestamp, scan.head.last_offset, i };
     }

@@ -230,6 +230,16 @@ static enum log_status load_missing_indexes(struct opening *opening)
     return status;
 }
 
+/* Whether all that was found is known to be on the device already: then a stop by a kill costs no flush. */
+static bool is_all_durable(const struct opening *opening)
+{
+    const struct log_position *durable = &opening->plan->durable;
+    const struct segment *active = opening->list->items[opening->list->count - 1];
+    return durable->offset > 0 && durable->offset == opening->end_offset &&
+           durable->segment_base == active->base_offset && durable->position == active->growth.size &&
+           opening->result.cut_size == 0;
+}
+
 /* Everything that was kept is on the device before anything relies on it. */
 static enum log_status flush_kept(struct opening *opening)
 {
@@ -327,6 +337,8 @@ static enum log_status open_directory(struct opening *opening)
     if (status != LOG_OK || !opening->plan->unclean)
         return status;
     quarantine_file_write(log, opening->list);
+    if (is_all_durable(opening))
+        return log__status_of(segment_save_indexes(active, &log->home, 0));
     return flush_kept(opening);
 }
 

@@ -251,8 +251,8 @@ enum log_status segment_load(struct segment_load *load)
     struct open_file *data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &file_status);
     if (!data)
         return log__status_of(file_status);
-    if (load->checked_from != UINT32_MAX)
-        file_drop_cache(data->file);
+    if (load->checked_from < size)
+        file_drop_cache(data->file); /* what counts is what the device has */
     enum log_status status = LOG_OK;
     if (load->trusted_size > size)
         load->trusted_size = size;

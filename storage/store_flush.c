@@ -325,7 +325,8 @@ static void add_directory(struct store_directory *directory, struct group_part *
 
 static bool positions_are_due(const struct store_directory *directory, const struct group_part *part)
 {
-    if (!directory->positions || !directory->positions_dirty || part->file_count == 0)
+    if (!atomic_load(&directory->has_changes) || !directory->positions || !directory->positions_dirty ||
+        part->file_count == 0)
         return false;
     return part->file_count > 1 ||
            now_ms(directory->store) - directory->positions_flushed_ms >= POSITIONS_FLUSH_MS;
@@ -416,6 +417,7 @@ bool store_flush(struct store *store)
     bool has_more = store->dirty_now || (store->dirty_later && is_pressed(store));
     pthread_mutex_unlock(&store->dirty_lock);
     pthread_mutex_unlock(&store->group_lock);
+    store__submit_sweep(store);
     return has_more;
 }
 

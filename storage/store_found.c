@@ -137,14 +137,15 @@ static bool read_child(const struct directory *directory, const char *name, uint
     return status == FILE_OK;
 }
 
-static void read_positions(struct store *store, const struct directory *directory)
+static void read_positions(struct store *store, struct store_directory *directory)
 {
     uint8_t *bytes;
     size_t size;
 
-    if (!read_child(directory, SIDE_POSITIONS_NAME, &bytes, &size))
+    if (!read_child(&directory->directory, SIDE_POSITIONS_NAME, &bytes, &size))
         return;
-    (void)side_positions_parse(slice_of(bytes, size), directory->meta.directory_id, keep_position, store);
+    directory->has_positions = side_positions_parse(
+        slice_of(bytes, size), directory->directory.meta.directory_id, keep_position, store);
     free(bytes);
 }
 
@@ -230,7 +231,7 @@ static void read_facts(struct store *store, struct store_directory *directory)
 
     read_table(store, directory);
     if (!directory->was_clean && !directory->directory.may_be_foreign)
-        read_positions(store, &directory->directory);
+        read_positions(store, directory);
     if (!has_some)
         directory->was_clean = true; /* there is nothing to recover */
     if (directory->was_clean)

@@ -199,7 +199,6 @@ static void free_script(struct script *script)
 struct verdict {
     unsigned lost_batches;
     unsigned wrong_batches; /* present, but not what was appended */
-    unsigned gaps;          /* lost although later ones are there; never durable ones */
     unsigned broken_laws;
     unsigned failed_opens;
 };
@@ -230,10 +229,7 @@ static void judge_log(const struct script *script, struct storage_host *host, st
         if (kept->base_offset < offsets.end)
             bytes = storage_host_read(host, log, kept->base_offset, &status);
         bool is_there = bytes.size >= kept->bytes.size;
-        bool is_behind = is_there && (int64_t)load_be64(bytes.data) > kept->base_offset;
-        if (is_behind && kept->end_offset > durable)
-            verdict->gaps++;
-        else if (is_there && memcmp(bytes.data, kept->bytes.data, kept->bytes.size) != 0)
+        if (is_there && memcmp(bytes.data, kept->bytes.data, kept->bytes.size) != 0)
             verdict->wrong_batches++;
         if (!is_there && kept->end_offset <= durable)
             verdict->lost_batches++;
