@@ -189,21 +189,26 @@ static void append_blocking(struct log *log, struct append *append, int64_t now_
     }
 }
 
+/* One round of what is queued, then the other partitions have their turn. */
 static void run_queue(struct work *work)
 {
     struct append_queue *queue = (struct append_queue *)((char *)work - offsetof(struct append_queue, work));
     struct partition *partition =
         (struct partition *)((char *)queue - offsetof(struct partition, append_queue));
-    struct append *next;
-    for (struct append *append = queue_take(queue); append; append = next ? next : queue_take(queue)) {
+    struct append *append = queue_take(queue);
+    if (!append)
+        return;
+    struct server *server = append->rq->server;
+    for (struct append *next; append; append = next) {
         /* Once posted the append is its loop's: nothing of it is read afterwards. */
-        struct request *rq = append->rq;
-        next = append->next;
-        append_blocking(partition->log, append, clock_wall_ms(rq->server->clock));
+        struct loop *loop = append->rq->loop;
         struct partition *moved = partition;
-        server_partition_progress(rq->server, &moved, 1);
-        loop_post(rq->loop, &append->mail);
+        next = append->next;
+        append_blocking(partition->log, append, clock_wall_ms(server->clock));
+        server_partition_progress(server, &moved, 1);
+        loop_post(loop, &append->mail);
     }
+    workers_submit(server->append_workers, &queue->work);
 }
 
 /* The bytes leave the receive buffer: they are copied to the request's arena. */
@@ -286,7 +291,7 @@ static void run_group(struct appender *appender, struct group *group)
             append_run(group->partition->log, append, count, now_ms, appender->batches, appender->results);
             note_slow_device(server, since_ns);
         }
-        deliver_or_queue(append, count, server->workers);
+        deliver_or_queue(append, count, server->append_workers);
         append = end;
     }
 }

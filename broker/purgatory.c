@@ -108,9 +108,8 @@ bool rq_watch(struct request *rq, struct partition *partition)
 {
     struct purgatory *purgatory = &rq->loop->purgatory;
     struct watch_entry *entry = find(purgatory, partition);
-    for (struct watch *watch = rq->links->watches; watch; watch = watch->next_of_request)
-        if (entry && watch->entry == entry)
-            return true;
+    if (entry && entry->watches && entry->watches->rq == rq)
+        return true; /* twice in one go; a second watch from a later turn does no harm */
     struct watch *watch = arena_alloc(&rq->arena, sizeof *watch);
     if (!watch || (!entry && !(entry = add(purgatory, partition))))
         return false;

@@ -14,6 +14,7 @@
 
 enum {
     WORKERS = 4,
+    APPEND_WORKERS = 2,
     /* Memory that clients can make us hold when queued.max.request.bytes does not say. */
     BUDGET_DEFAULT = 256 * 1024 * 1024,
     /* Descriptors that are neither connections nor logs. */
@@ -24,10 +25,11 @@ struct server_private {
     struct random chance;     /* for topic ids; of the controller */
     struct random schedule;   /* which part moves next, in a simulation */
     struct listeners *listeners; /* NULL in a simulation */
-    struct flusher *flusher;     /* NULL unless it runs */
+    struct flusher *flusher;     /* NULL before serving and in a simulation */
     pthread_t threads[LOOPS_MAX];
     atomic_bool flush_wanted; /* only without a flusher */
     atomic_bool is_failed;    /* the only log directory took its last write */
+    atomic_bool is_closing;   /* no loop is left that could be told of progress */
     bool was_run_well;        /* served and stopped: the stop is a clean one */
 };
 
@@ -51,17 +53,11 @@ static void run_job(struct work *work)
     job->run(job);
 }
 
-/* Before the workers are there and after they have ended, the caller works himself. */
 static void env_submit(struct storage_env *env, struct storage_job *job)
 {
-    struct workers *workers = server_of(env)->workers;
-    if (!workers) {
-        job->run(job);
-        return;
-    }
     struct job_work *carrier = check_memory(malloc(sizeof *carrier));
     *carrier = (struct job_work){ .work.run = run_job, .job = job };
-    workers_submit(workers, &carrier->work);
+    workers_submit(server_of(env)->workers, &carrier->work);
 }
 
 static void env_flush_wanted(struct storage_env *env)
@@ -75,9 +71,10 @@ static void env_flush_wanted(struct storage_env *env)
 
 static void env_progress(struct storage_env *env, void *owner)
 {
+    struct server *server = server_of(env);
     struct partition *partition = owner;
-    if (partition) /* the metadata log has none */
-        server_partition_progress(server_of(env), &partition, 1);
+    if (partition && !atomic_load(&server->own->is_closing)) /* the metadata log has none */
+        server_partition_progress(server, &partition, 1);
 }
 
 /* With one directory nothing is left to serve: what waits is answered, then the process ends, so that
@@ -90,7 +87,8 @@ static void env_directory_failed(struct storage_env *env, const char *directory)
     if (server->config->log_dirs.count > 1)
         return;
     atomic_store(&server->own->is_failed, true);
-    server_stop(server);
+    if (!atomic_load(&server->own->is_closing))
+        server_stop(server);
 }
 
 static bool allow_all(void *context, const struct conn *conn, enum acl_operation op, int resource_type,
@@ -176,6 +174,7 @@ static void create_parts(struct server *server, const struct server_options *opt
     budget_init(&server->budget,
                 config->queued_max_request_bytes > 0 ? (size_t)config->queued_max_request_bytes : BUDGET_DEFAULT);
     server->workers = workers_create(options->threaded ? WORKERS : 0, server->retire, &own->schedule);
+    server->append_workers = workers_create(options->threaded ? APPEND_WORKERS : 0, server->retire, &own->schedule);
     server->authorize = allow_all;
 }
 
@@ -259,6 +258,8 @@ static void *loop_main(void *loop)
 enum exit_code server_run(struct server *server)
 {
     struct server_private *own = server->own;
+    if (atomic_load(&own->is_failed)) /* before there were loops to stop */
+        server_stop(server);
     own->flusher = flusher_start(server);
     listeners_start(own->listeners);
     for (unsigned i = 1; i < server->loop_count; i++)
@@ -278,24 +279,30 @@ void server_stop(struct server *server)
         loop_stop(server->loops[i]);
 }
 
-/* Connections, then what works for them, then the disk below. */
+/* Whoever may still tell the loops something ends before them: the flusher, then what the workers have.
+ * The workers themselves stay, as the store gives them jobs up to its close. */
+static void close_loops(struct server *server)
+{
+    struct server_private *own = server->own;
+    if (own->flusher)
+        flusher_stop(own->flusher);
+    workers_drain(server->append_workers);
+    workers_drain(server->workers);
+    atomic_store(&own->is_closing, true);
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_destroy(server->loops[i]);
+    free(server->loops);
+    server->loop_count = 0;
+    peers_destroy(server->peers);
+}
+
 void server_close(struct server *server)
 {
     struct server_private *own = server->own;
+    bool was_well = own->was_run_well || (!server->threaded && server->store);
     if (own->listeners)
         listeners_destroy(own->listeners);
-    struct workers *workers = server->workers;
-    workers_destroy(workers);
-    server->workers = NULL;
-    for (unsigned i = 0; i < server->loop_count; i++)
-        loop_destroy(server->loops[i]);
-    peers_destroy(server->peers);
-    free(server->loops);
-    server->loop_count = 0;
-    bool was_well = own->was_run_well || (!server->threaded && server->store && !atomic_load(&own->is_failed));
-    if (own->flusher)
-        flusher_stop(own->flusher);
-    own->flusher = NULL;
+    close_loops(server);
     if (server->controller)
         controller_close(server->controller);
     if (server->store) {
@@ -303,6 +310,10 @@ void server_close(struct server *server)
         if (store_close(server->store, is_clean) != STORE_OK && is_clean)
             note_error("storage.close_failed", "the next start recovers as after a crash");
     }
+    workers_destroy(server->append_workers);
+    workers_destroy(server->workers);
+    if (own->flusher)
+        flusher_destroy(own->flusher);
     retire_destroy(server->retire);
     free(own);
     free(server);
@@ -377,15 +388,20 @@ static bool step_flush(struct server *server)
 bool server_step(struct server *server)
 {
     check(!server->threaded);
-    uint64_t first = random_below(&server->own->schedule, 3);
-    for (uint64_t i = 0; i < 3; i++) {
-        switch ((first + i) % 3) {
+    enum { PARTS = 4 };
+    uint64_t first = random_below(&server->own->schedule, PARTS);
+    for (uint64_t i = 0; i < PARTS; i++) {
+        switch ((first + i) % PARTS) {
         case 0:
             if (step_loop(server))
                 return true;
             break;
         case 1:
             if (workers_step(server->workers))
+                return true;
+            break;
+        case 2:
+            if (workers_step(server->append_workers))
                 return true;
             break;
         default:

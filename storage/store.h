@@ -58,7 +58,8 @@ struct log *store_log(struct store *store, uuid topic_id, const char *topic, int
 /* Recovers every log that may hold unflushed data, with up to `threads` threads; call it after
  * store_log() was called for all partitions of the metadata image and before serving. Truncates
  * torn tails, quarantines damage before the durable position, flushes what it kept. Directories of
- * partitions that the image does not know are left alone and reported. */
+ * partitions that the image does not know are left alone and reported. The calling thread counts as
+ * quiescent meanwhile: if it is a member of env->retire, it must be asleep. */
 enum store_status store_recover(struct store *store, unsigned threads, const char **error);
 
 /* Whether the recovery of this log lost bytes that were appended but not flushed, or kept some that were: the

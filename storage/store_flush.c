@@ -442,6 +442,7 @@ bool store_flush(struct store *store)
     bool has_more = store->dirty_now || (store->dirty_later && is_pressed(store));
     pthread_mutex_unlock(&store->dirty_lock);
     pthread_mutex_unlock(&store->group_lock);
+    store__submit_sweep(store);
     return has_more;
 }
 

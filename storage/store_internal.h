@@ -61,7 +61,7 @@ struct store {
     size_t directory_count;
     uint64_t dirty_bytes_max;
     bool was_clean;
-    bool is_recovered;
+    _Atomic bool is_recovered;
     /* One for the owner, one per open file and mapping of its logs: whoever drops the last frees. */
     _Atomic int64_t holds;
 
@@ -100,7 +100,8 @@ struct store {
     pthread_mutex_t sweep_lock; /* held while files are closed for others: no log goes away */
     struct storage_job sweep_job;
     struct storage_job release_job;
-    _Atomic bool sweep_queued;
+    _Atomic bool sweep_wanted; /* too much is open */
+    _Atomic bool sweep_queued; /* sweep_job is under way */
     _Atomic bool release_queued;
     _Atomic bool is_warm; /* some log is */
     struct log *sweep_next;
@@ -160,6 +161,10 @@ enum file_status store__rewrite_positions(struct store_directory *directory);
 void store__files_changed(struct log_host *host, int open_files, int maps);
 bool store__may_open(struct log_host *host, int open_files, int maps);
 void store__used(struct log_host *host, struct log *log);
+/* Has a worker close idle files when too many are open; no lock held. */
+void store__submit_sweep(struct store *store);
+/* Whether half of what may be open is. */
+bool store__is_crowded(const struct store *store);
 void store__limits_init(struct store *store, const struct store_options *options);
 void store__drop_hold(struct store *store, int64_t count);
 

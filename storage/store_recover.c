@@ -157,13 +157,21 @@ static void open_one(struct recover_run *run, struct log *log)
 static void *recover_main(void *argument)
 {
     struct recover_run *run = argument;
+    struct retire *retired = run->store->env->retire;
+    unsigned member = retire_join(retired);
 
     for (;;) {
         size_t index = atomic_fetch_add(&run->next, 1);
         if (index >= run->count)
-            return NULL;
+            break;
         open_one(run, run->logs[index]);
+        /* There may be more logs than descriptors. */
+        if (store__is_crowded(run->store))
+            (void)log__close_files(run->logs[index]);
+        retire_quiescent(retired, member);
     }
+    retire_leave(retired, member);
+    return NULL;
 }
 
 /* The caller works too, so fewer threads than wished are no failure. */

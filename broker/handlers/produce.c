@@ -35,6 +35,7 @@ struct part {
     int recompress_level;
     size_t size_max;    /* of the batch as it is stored: max.message.bytes */
     size_t segment_max; /* segment.bytes */
+    int64_t log_start_offset; /* -1: the partition was not found */
     int32_t index;
     int16_t error_code;
     bool needs_validation;
@@ -197,13 +198,16 @@ static void take_part(struct request *rq, struct part *part, const struct produc
     part->index = in->partition;
     part->records = in->records.bytes;
     part->recompress = CODEC_COUNT;
+    part->log_start_offset = -1;
     if (request_error != ERR_NONE) {
         part->error_code = request_error;
         return;
     }
     resolve_part(rq, part, topic);
-    if (part->error_code == ERR_NONE)
+    if (part->error_code == ERR_NONE) {
+        part->log_start_offset = log_offsets(part->metadata->partition->log).start;
         view_records(part);
+    }
     if (part->error_code == ERR_NONE)
         check_header(rq, part, acks);
     if (part->error_code == ERR_NONE)
@@ -218,6 +222,16 @@ static int16_t check_request(struct request *rq, const struct produce_request *i
     if (!slice_is_null(in->transactional_id))
         return rq_txn(rq, in->transactional_id, OP_WRITE);
     return ERR_NONE;
+}
+
+/* A transactional batch in a request without a transactional id may not be authorised at all. */
+static void refuse_nameless_transactions(const struct produce_request *in, struct produce_state *state)
+{
+    bool any = false;
+    for (size_t i = 0; i < state->part_count && slice_is_null(in->transactional_id); i++)
+        any = any || (state->parts[i].append.batch.attributes & BATCH_ATTRIBUTE_TRANSACTIONAL);
+    for (size_t i = 0; i < state->part_count && any; i++)
+        refuse(&state->parts[i], ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, NULL);
 }
 
 /* The response mirrors the request: topics and partitions in its order. */
@@ -367,9 +381,8 @@ static void fill_partition(struct request *rq, const struct part *part, struct p
         if (part->verdict.record_error_count > 0)
             fill_record_errors(rq, part, out);
         /* Kafka's validator knows the log, its size and CRC checks do not. */
-        if (part->metadata && part->metadata->partition &&
-            (part->error_code == ERR_INVALID_RECORD || part->error_code == ERR_INVALID_TIMESTAMP))
-            out->log_start_offset = log_offsets(part->metadata->partition->log).start;
+        if (part->error_code == ERR_INVALID_RECORD || part->error_code == ERR_INVALID_TIMESTAMP)
+            out->log_start_offset = part->log_start_offset;
     }
 }
 
@@ -554,6 +567,7 @@ enum handled handle_produce(struct request *rq, const struct produce_request *in
         for (int32_t p = 0; p < in->topics[t].partitions_count; p++, part++)
             take_part(rq, part, &in->topics[t], &in->topics[t].partitions[p], in->acks, request_error);
 
+    refuse_nameless_transactions(in, state);
     if (!validate_cheap(rq)) {
         if (!keep_records(rq))
             return HANDLED_CLOSE;

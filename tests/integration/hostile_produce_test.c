@@ -259,6 +259,12 @@ static void control_bit(struct batch_view *b)
     set_crc(b);
 }
 
+static void transactional_without_id(struct batch_view *b)
+{
+    store_be16(b->data + BATCH_ATTRIBUTES, BATCH_ATTRIBUTE_TRANSACTIONAL);
+    set_crc(b);
+}
+
 static void codec_5(struct batch_view *b)
 {
     store_be16(b->data + BATCH_ATTRIBUTES, 5);
@@ -356,6 +362,8 @@ static const struct spoil_row spoil_rows[] = {
     { 62, "timestamps in the year 3000", timestamp_far_future, ERR_INVALID_TIMESTAMP },
     { 62, "base timestamp + delta overflows", timestamp_overflows, ERR_INVALID_TIMESTAMP },
     { 63, "control bit", control_bit, ERR_INVALID_RECORD },
+    { 64, "transactional bit without a transactional id", transactional_without_id,
+      ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED },
     { 66, "producer id without a sequence", producer_without_sequence, ERR_INVALID_RECORD },
     { 68, "codec 5", codec_5, ERR_UNSUPPORTED_COMPRESSION_TYPE },
     { 68, "codec 7", codec_7, ERR_UNSUPPORTED_COMPRESSION_TYPE },

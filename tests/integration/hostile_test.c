@@ -345,10 +345,12 @@ START_TEST(a_burst_of_connections_waits_in_the_queue)
     struct timespec from, to;
     ck_assert_int_eq(kill(broker_process_pid(served.broker), SIGSTOP), 0); /* accepts nobody */
     clock_gettime(CLOCK_MONOTONIC, &from);
-    for (int i = 0; i < COUNT; i++)
-        ck_assert_msg(wire_connect(&clients[i], served.bootstrap, AT_ONCE_MS), "connection %d", i);
+    int connected = 0;
+    while (connected < COUNT && wire_connect(&clients[connected], served.bootstrap, AT_ONCE_MS))
+        connected++;
     clock_gettime(CLOCK_MONOTONIC, &to);
     ck_assert_int_eq(kill(broker_process_pid(served.broker), SIGCONT), 0);
+    ck_assert_int_eq(connected, COUNT);
     ck_assert_int_lt((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000, 10 * AT_ONCE_MS);
     for (int i = 0; i < COUNT; i++)
         wire_close(&clients[i]);

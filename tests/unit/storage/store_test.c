@@ -49,7 +49,9 @@ static void recover(void)
 {
     const char *error = "";
 
+    retire_sleep(host.env.retire, host.member);
     ck_assert_msg(store_recover(store, 1, &error) == STORE_OK, "%s", error);
+    retire_wake(host.env.retire, host.member);
     storage_host_run(&host);
 }
 
@@ -546,6 +548,7 @@ START_TEST(idle_logs_give_their_descriptors_back)
         ck_assert_int_eq(status, LOG_OK);
         ck_assert_uint_gt(bytes.size, 300);
         free((void *)(uintptr_t)bytes.data);
+        storage_host_flush(&host, store); /* the flusher has idle files closed */
         storage_host_run(&host);
     }
 }
@@ -576,6 +579,26 @@ START_TEST(memory_of_used_logs_is_let_go_of)
     }
     store_release_memory(store); /* runs after the store is closed */
     ck_assert_uint_eq(host.job_count, 1);
+}
+END_TEST
+
+START_TEST(more_logs_than_descriptors_are_recovered)
+{
+    enum { COUNT = 100 };
+    const char *error = "";
+
+    open_store();
+    for (int i = 0; i < COUNT; i++)
+        append_ok(log_of(TOPIC, "t", i), 1);
+    options.open_files_max = 32;
+    restart(false);
+    for (int i = 0; i < COUNT; i++)
+        (void)log_of(TOPIC, "t", i);
+    retire_sleep(host.env.retire, host.member);
+    ck_assert_msg(store_recover(store, 2, &error) == STORE_OK, "%s", error);
+    retire_wake(host.env.retire, host.member);
+    for (int i = 0; i < COUNT; i++)
+        ck_assert_int_eq(log_offsets(log_of(TOPIC, "t", i)).end, 3);
 }
 END_TEST
 
@@ -733,6 +756,7 @@ int main(void)
     tcase_add_test(tcase, descriptors_run_out_and_come_back);
     tcase_add_test(tcase, idle_logs_give_their_descriptors_back);
     tcase_add_test(tcase, memory_of_used_logs_is_let_go_of);
+    tcase_add_test(tcase, more_logs_than_descriptors_are_recovered);
     tcase_add_test(tcase, page_cache_logs_are_written_back_under_pressure);
     tcase_add_test(tcase, flush_ms_is_due_in_time);
     tcase_add_test(tcase, several_directories_share_the_partitions);
