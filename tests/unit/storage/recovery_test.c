@@ -59,7 +59,7 @@ START_TEST(a_kill_keeps_everything)
         ck_assert_int_eq(log_offsets(rig->log).high_watermark, 200);
         ck_assert_int_eq(rig_read_all(rig, 1000), 200);
         ck_assert(rig_check_indexes(rig, false));
-        ck_assert_int_eq(log_epoch_at(rig->log, 100), 0);
+        ck_assert_int_eq(rig_epoch_at(rig, 100), 0);
     }
     rig_fill(rig, 100, 100);
     ck_assert_int_eq(rig_read_all(rig, 1000), 300);
@@ -490,7 +490,7 @@ START_TEST(leader_epochs_are_rebuilt)
             ck_assert_int_eq(file_unlink(rig->env.files, rig_path(rig, "leader-epoch-checkpoint")), FILE_OK);
         restart(rig, durable);
         for (int i = 0; i < 200; i++)
-            ck_assert_int_eq(log_epoch_at(rig->log, i), i / 30);
+            ck_assert_int_eq(rig_epoch_at(rig, i), i / 30);
     }
     file_double_destroy(log_rig_destroy(rig));
 }
