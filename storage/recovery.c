@@ -333,7 +333,7 @@ static enum log_status open_directory(struct opening *opening)
     active->flushed = false;
     if (opening->end_offset < opening->plan->start_offset)
         opening->end_offset = opening->plan->start_offset;
-    status = quarantine_file_read(log, opening->list);
+    status = quarantine_file_read(log, opening->list, opening->plan->proven);
     if (status != LOG_OK || !opening->plan->unclean)
         return status;
     quarantine_file_write(log, opening->list);

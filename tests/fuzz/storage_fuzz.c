@@ -221,8 +221,8 @@ static void read_all(struct log *log)
     (void)log_find_timestamp(log, 1700000000100, log_offsets(log).end, &found);
     (void)log_find_max_timestamp(log, INT64_MAX, &found);
     (void)log_size_between(log, log_offsets(log).start, log_offsets(log).end);
-    (void)log_epoch_at(log, 3);
-    log_epoch_end(log, 1, &epoch, &end);
+    (void)log_epoch_at(log, 3, &epoch);
+    (void)log_epoch_end(log, 1, &epoch, &end);
     (void)log_stats(log);
     arena_destroy(&arena);
 }

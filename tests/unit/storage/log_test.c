@@ -29,7 +29,7 @@ START_TEST(an_empty_log_has_no_directory_until_its_first_append)
     ck_assert_int_eq(result.end_offset, 1);
     ck_assert_int_eq(result.append_time_ms, -1);
     ck_assert_int_eq(log_offsets(rig->log).leader_epoch, 7);
-    ck_assert_int_eq(log_epoch_at(rig->log, 0), 7);
+    ck_assert_int_eq(rig_epoch_at(rig, 0), 7);
     ck_assert(log_stats(rig->log).has_directory);
     ck_assert_int_ge(rig_file_size(rig, "partition.metadata"), 10);
     ck_assert_int_ge(rig_file_size(rig, "leader-epoch-checkpoint"), 1);
@@ -474,9 +474,9 @@ START_TEST(leader_epochs_are_kept_over_a_stop)
     for (int round = 0; round < 2; round++) {
         int32_t epoch;
         int64_t end;
-        ck_assert_int_eq(log_epoch_at(rig->log, 2), 0);
-        ck_assert_int_eq(log_epoch_at(rig->log, 3), 4);
-        ck_assert_int_eq(log_epoch_at(rig->log, 4), 9);
+        ck_assert_int_eq(rig_epoch_at(rig, 2), 0);
+        ck_assert_int_eq(rig_epoch_at(rig, 3), 4);
+        ck_assert_int_eq(rig_epoch_at(rig, 4), 9);
         log_epoch_end(rig->log, 5, &epoch, &end);
         ck_assert_int_eq(epoch, 4);
         ck_assert_int_eq(end, 4);
@@ -489,6 +489,19 @@ START_TEST(leader_epochs_are_kept_over_a_stop)
         ck_assert_int_eq(row.leader_epoch, 9);
         log_rig_new_log(rig);
         log__set_closed_row(rig->log, &row);
+        /* Closed, it answers what it knows and opens nothing. */
+        ck_assert_int_eq(log_epoch_at(rig->log, 0, &epoch), LOG_BUSY);
+        ck_assert_int_eq(log_epoch_end(rig->log, 5, &epoch, &end), LOG_BUSY);
+        ck_assert_int_eq(log_epoch_end(rig->log, 9, &epoch, &end), LOG_OK);
+        ck_assert_int_eq(epoch, 9);
+        ck_assert_int_eq(end, 5);
+        ck_assert_int_eq(log_epoch_end(rig->log, 10, &epoch, &end), LOG_OK);
+        ck_assert_int_eq(epoch, -1);
+        ck_assert(!log_stats(rig->log).is_open);
+        uint64_t operations = file_double_operation_count(rig->disk);
+        ck_assert_int_eq(log_open(rig->log), LOG_OK);
+        ck_assert(log_stats(rig->log).is_open);
+        ck_assert_uint_eq(file_double_operation_count(rig->disk), operations);
     }
     file_double_destroy(log_rig_destroy(rig));
 }

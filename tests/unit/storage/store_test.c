@@ -506,6 +506,29 @@ START_TEST(descriptors_run_out_and_come_back)
 }
 END_TEST
 
+/* The metadata log is the only one whose first flush may come before the directory's identity is durable. */
+START_TEST(a_flush_waits_for_descriptors)
+{
+    struct log_config config = storage_host_config(1 << 20);
+    struct log *log;
+
+    open_store();
+    ck_assert_int_eq(store_metadata_log(store, &config, &log), LOG_OK);
+    recover();
+    ck_assert_int_eq(append(log, 1), LOG_OK);
+    file_double_set_open_limit(disk, 1);
+    storage_host_flush(&host, store);
+    ck_assert_int_eq(log_offsets(log).durable, 0);
+    ck_assert_int_eq(log_health(log), LOG_OK);
+    ck_assert_int_gt(store_flush_due_ms(store), clock_mono_ms(host.env.clock));
+    file_double_set_open_limit(disk, 0);
+    clock_virtual_advance(&host.clock, 60 * 1000);
+    ck_assert(!store_flush(store));
+    ck_assert_int_eq(log_offsets(log).durable, 3);
+    ck_assert_uint_eq(host.failed_count, 0);
+}
+END_TEST
+
 START_TEST(idle_logs_give_their_descriptors_back)
 {
     enum { COUNT = 60 };
@@ -743,6 +766,7 @@ int main(void)
     tcase_add_test(tcase, flush_ms_is_due_in_time);
     tcase_add_test(tcase, several_directories_share_the_partitions);
     tcase_add_test(tcase, the_metadata_log_is_always_opened);
+    tcase_add_test(tcase, a_flush_waits_for_descriptors);
     tcase_add_loop_test(tcase, a_metadata_log_that_grew_behind_a_clean_stop_is_recovered, 0, 2);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
