@@ -55,8 +55,10 @@ static void note_media(struct conn *conn)
     static struct note_limit limit;
     uint32_t suppressed;
     if (note_allow(&limit, 1, &suppressed))
-        note_error("fetch.unreadable", "peer=%s suppressed=%u a segment could not be read while it was sent; "
-                   "check the disk", conn_peer(conn), suppressed);
+        note_error("fetch.unreadable",
+                   "peer=%s suppressed=%u a segment could not be read while it was sent; "
+                   "check the disk",
+                   conn_peer(conn), suppressed);
 }
 
 /* Which byte it was is not told, only that it is among the next ones: all ranges that begin there are read with

@@ -281,8 +281,8 @@ void store__free_group(struct store *store)
 
 static int by_address(const void *a, const void *b)
 {
-    uintptr_t first = (uintptr_t)*(struct log *const *)a;
-    uintptr_t second = (uintptr_t)*(struct log *const *)b;
+    uintptr_t first = (uintptr_t) * (struct log *const *)a;
+    uintptr_t second = (uintptr_t) * (struct log *const *)b;
 
     return (first > second) - (first < second);
 }
