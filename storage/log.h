@@ -111,6 +111,9 @@ enum log_status log_read(struct log *log, int64_t offset, int64_t bound, size_t 
 /* Bytes between two offsets as a Fetch counts them for min_bytes: exact inside one segment, and
  * SIZE_MAX when from lies in an older segment than bound (Kafka then answers at once). */
 size_t log_size_between(struct log *log, int64_t from, int64_t bound);
+/* Bytes of a range could not be read when they were used, though log_read() had returned it with this pin: the device
+ * failed. From now on its segment is read with an answer to that, LOG_IO. */
+void log_range_failed(struct pin *pin);
 /* Brings what log_read() with the same arguments would return into memory. May block. */
 enum log_status log_warm(struct log *log, int64_t offset, int64_t bound, size_t size_max);
 

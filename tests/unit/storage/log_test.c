@@ -294,6 +294,57 @@ START_TEST(a_spare_that_cannot_be_renamed_ends_appends)
 }
 END_TEST
 
+/* A loop appends, and a loop opens no file: what appends write was opened by log_prepare(). */
+START_TEST(appends_save_indexes_without_opening_a_file)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct log_row row;
+    const char *name = "00000000000000000000.index";
+    int64_t size = 0;
+    rig->config.segment_bytes = 1 << 20;
+    log_set_config(rig->log, &rig->config);
+    for (int round = 0; round < 2; round++) { /* a new log; one that a clean stop left */
+        rig_fill(rig, 1, 100);
+        file_double_set_open_limit(rig->disk, 1);
+        rig_fill(rig, 100, 100);
+        ck_assert_int_gt(rig_file_size(rig, name), size);
+        file_double_set_open_limit(rig->disk, 0);
+        ck_assert_int_eq(log_rig_close(rig, true, &row), LOG_OK);
+        size = rig_file_size(rig, name);
+        log_rig_new_log(rig);
+        log__set_closed_row(rig->log, &row);
+    }
+    ck_assert_int_eq(rig_read_all(rig, 1000), 202);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
+START_TEST(a_rolled_segment_saves_its_indexes_without_opening_a_file)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct rig_batch spec = { .value_size = 100 };
+    struct batch_view batch;
+    struct log_append_result result;
+    char name[32];
+    rig->config.segment_bytes = 1 << 14;
+    log_set_config(rig->log, &rig->config);
+    while (log_stats(rig->log).size < 1 << 13)
+        rig_fill(rig, 1, 100);
+    log_rig_run_jobs(rig); /* the spare */
+    file_double_set_open_limit(rig->disk, 1);
+    rig_make_batch(&spec, &batch);
+    while (log_stats(rig->log).segment_count == 1)
+        ck_assert_int_eq(log_append(rig->log, &batch, 1, 0, 0, &result), LOG_OK);
+    snprintf(name, sizeof name, "%020lld.index", (long long)result.base_offset);
+    ck_assert_int_eq(rig_file_size(rig, name), 0);
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(log_append(rig->log, &batch, 1, 0, 0, &result), LOG_OK);
+    ck_assert_int_gt(rig_file_size(rig, name), 0);
+    free(batch.data);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
 /* Roll conditions that tables of segment_test.c show on values, here on a log. */
 START_TEST(a_segment_rolls_by_record_time)
 {
@@ -522,6 +573,8 @@ int main(void)
     tcase_add_test(tests, a_failed_flush_fails_the_log);
     tcase_add_test(tests, one_call_may_need_several_segments);
     tcase_add_test(tests, a_spare_is_made_in_time);
+    tcase_add_test(tests, appends_save_indexes_without_opening_a_file);
+    tcase_add_test(tests, a_rolled_segment_saves_its_indexes_without_opening_a_file);
     tcase_add_test(tests, a_spare_that_somebody_took_away_is_made_anew);
     tcase_add_test(tests, a_spare_that_cannot_be_renamed_ends_appends);
     tcase_add_test(tests, a_segment_rolls_by_record_time);

@@ -317,6 +317,43 @@ START_TEST(a_hole_does_not_hide_what_another_broker_wrote)
 }
 END_TEST
 
+/* The device fails under a mapping while a response is sent: whoever comes again is told, and gets what is left. */
+START_TEST(a_range_that_failed_is_read_with_care)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct log_range range;
+    struct arena arena;
+    const char *name = "00000000000000000000.log";
+    arena_init(&arena, NULL);
+    rig->config.segment_bytes = 1 << 20;
+    log_set_config(rig->log, &rig->config);
+    rig_fill(rig, 10, 100);
+    flush_all(rig);
+    ck_assert_int_eq(log_read(rig->log, 0, 10, 1 << 20, true, true, NULL, &range), LOG_OK);
+    ck_assert_ptr_nonnull(range.pin);
+    log_range_failed(range.pin);
+    ck_assert_int_eq(log_read(rig->log, 0, 10, 1 << 20, true, true, &arena, &range), LOG_COLD);
+    ck_assert_int_eq(log_warm(rig->log, 0, 10, 1 << 20), LOG_OK);
+    ck_assert_int_eq(log_read(rig->log, 0, 10, 1 << 20, true, false, &arena, &range), LOG_OK);
+    ck_assert_ptr_null(range.pin);
+    ck_assert_int_eq(range.next_offset, 10);
+    ck_assert_int_eq(rig_read_all(rig, 1000), 10);
+    cut_file(rig, name, (uint64_t)rig_file_size(rig, name) - 10); /* the last batch cannot be read */
+    int64_t offset = 0;
+    while (offset < 9) {
+        ck_assert_int_eq(log_warm(rig->log, offset, 10, 1 << 20), LOG_OK);
+        ck_assert_int_eq(log_read(rig->log, offset, 10, 1 << 20, true, false, &arena, &range), LOG_OK);
+        ck_assert_int_gt(range.next_offset, offset);
+        offset = range.next_offset;
+    }
+    ck_assert_int_eq(offset, 9);
+    ck_assert_int_eq(log_warm(rig->log, 9, 10, 1 << 20), LOG_IO);
+    ck_assert_int_eq(log_read(rig->log, 9, 10, 1 << 20, true, false, &arena, &range), LOG_IO);
+    arena_destroy(&arena);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
 START_TEST(a_tear_takes_the_later_unflushed_segments)
 {
     struct log_rig *rig = log_rig_create(NULL);
@@ -605,6 +642,7 @@ int main(void)
     tcase_add_test(tests, any_flipped_bit_costs_one_batch_at_most);
     tcase_add_test(tests, what_was_durable_and_is_gone_is_not_given_out_again);
     tcase_add_test(tests, a_hole_does_not_hide_what_another_broker_wrote);
+    tcase_add_test(tests, a_range_that_failed_is_read_with_care);
     tcase_add_test(tests, a_tear_takes_the_later_unflushed_segments);
     tcase_add_test(tests, leftovers_are_tidied_as_kafka_does);
     tcase_add_test(tests, a_swap_in_progress_is_completed);
