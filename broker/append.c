@@ -2,6 +2,7 @@
 #include "broker/append.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "broker/loop.h"
 #include "broker/server.h"
@@ -168,14 +169,19 @@ static struct append *queue_take(struct append_queue *queue)
     return first;
 }
 
+/* Opening, the directory and a roll each need a turn, and somebody may close the files in between. Who is busy
+ * still is not helped by more of it; a client may try again. */
+enum { PREPARE_ROUNDS_MAX = 16 };
+
 /* Prepares the log and appends one batch; what needs preparing again (the next roll) is prepared. */
 static void append_blocking(struct log *log, struct append *append, int64_t now_ms)
 {
     struct batch_view batch;
     struct log_append_result result;
+    unsigned rounds = 0;
     while (!log_status_is_final(append_run(log, append, 1, now_ms, &batch, &result)) ||
            !log_status_is_final(append->result.status)) {
-        enum log_status status = log_prepare(log);
+        enum log_status status = rounds++ < PREPARE_ROUNDS_MAX ? log_prepare(log) : LOG_LIMIT;
         if (status != LOG_OK) {
             append->result.status = status;
             append->result.base_offset = -1;
@@ -184,21 +190,26 @@ static void append_blocking(struct log *log, struct append *append, int64_t now_
     }
 }
 
+/* One round of what is queued, then the other partitions have their turn. */
 static void run_queue(struct work *work)
 {
     struct append_queue *queue = (struct append_queue *)((char *)work - offsetof(struct append_queue, work));
     struct partition *partition =
         (struct partition *)((char *)queue - offsetof(struct partition, append_queue));
-    struct append *next;
-    for (struct append *append = queue_take(queue); append; append = next ? next : queue_take(queue)) {
+    struct append *append = queue_take(queue);
+    if (!append)
+        return;
+    struct server *server = append->rq->server;
+    for (struct append *next; append; append = next) {
         /* Once posted the append is its loop's: nothing of it is read afterwards. */
-        struct request *rq = append->rq;
-        next = append->next;
-        append_blocking(partition->log, append, clock_wall_ms(rq->server->clock));
+        struct loop *loop = append->rq->loop;
         struct partition *moved = partition;
-        server_partition_progress(rq->server, &moved, 1);
-        loop_post(rq->loop, &append->mail);
+        next = append->next;
+        append_blocking(partition->log, append, clock_wall_ms(server->clock));
+        server_partition_progress(server, &moved, 1);
+        loop_post(loop, &append->mail);
     }
+    workers_submit(server->append_workers, &queue->work);
 }
 
 /* The bytes leave the receive buffer: they are copied to the request's arena. */
@@ -239,10 +250,18 @@ static bool must_queue(struct appender *appender, const struct partition *partit
     return until_ms > 0 && until_ms > clock_mono_ms(server->clock);
 }
 
-static void note_slow_device(struct server *server, int64_t since_ns)
+/* How often this thread has slept in a system call so far. */
+static long sleep_count(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+/* Who waits for a device sleeps; a thread that was only kept off its core says nothing about the device. */
+static void note_slow_device(struct server *server, int64_t since_ns, long sleeps_before)
 {
     int64_t now_ns = clock_mono_ns(server->clock);
-    if (now_ns - since_ns > SLOW_APPEND_NS)
+    if (now_ns - since_ns > SLOW_APPEND_NS && sleep_count() > sleeps_before)
         atomic_store_explicit(&server->slow_device_until_ms, now_ns / 1000000 + SLOW_DEVICE_MS,
                               memory_order_relaxed);
 }
@@ -278,10 +297,11 @@ static void run_group(struct appender *appender, struct group *group)
         } else {
             reserve_scratch(appender, count);
             int64_t since_ns = clock_mono_ns(server->clock);
+            long sleeps = sleep_count();
             append_run(group->partition->log, append, count, now_ms, appender->batches, appender->results);
-            note_slow_device(server, since_ns);
+            note_slow_device(server, since_ns, sleeps);
         }
-        deliver_or_queue(append, count, server->workers);
+        deliver_or_queue(append, count, server->append_workers);
         append = end;
     }
 }

@@ -23,7 +23,7 @@ const char *conn_peer(struct conn *conn)
 
 bool conn_may_execute(const struct conn *conn)
 {
-    return !conn->is_closed && !conn->is_ending && conn->blocking_count == 0 &&
+    return !conn->is_closed && !conn->is_ending && !conn->is_crowded && conn->blocking_count == 0 &&
            conn->output_size < CONN_OUTPUT_MAX && conn->request_count < CONN_REQUESTS_MAX;
 }
 
@@ -44,7 +44,8 @@ static int64_t deadline_ms(const struct conn *conn)
 {
     int64_t due_ms = conn__frame_deadline_ms(conn);
     bool is_waiting = conn->first && conn->first->links->phase != REQUEST_DONE;
-    if (!is_waiting && conn->loop->idle_max_ms != INT64_MAX && conn->active_ms + conn->loop->idle_max_ms < due_ms)
+    if (!is_waiting && conn->loop->idle_max_ms != INT64_MAX &&
+        conn->active_ms + conn->loop->idle_max_ms < due_ms)
         due_ms = conn->active_ms + conn->loop->idle_max_ms;
     return due_ms;
 }
@@ -182,8 +183,8 @@ void conn_refuse(struct conn *conn, const char *reason, const char *detail)
     static struct note_limit limit;
     uint32_t suppressed;
     if (note_allow(&limit, REFUSALS_PER_SECOND, &suppressed))
-        note_warn("connection.refused", "peer=%s reason=%s suppressed=%u detail=\"%s\"", conn_peer(conn), reason,
-                  suppressed, detail);
+        note_warn("connection.refused", "peer=%s reason=%s suppressed=%u detail=\"%s\"", conn_peer(conn),
+                  reason, suppressed, detail);
     conn_end(conn);
 }
 

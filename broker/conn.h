@@ -11,8 +11,10 @@
 struct listener;
 
 enum {
-    /* Unfinished requests of a connection; later frames wait unread. */
+    /* Unfinished requests of a connection; later frames wait unread. Those beyond the free ones
+     * count in the budget. */
     CONN_REQUESTS_MAX = 128,
+    CONN_REQUESTS_FREE = 8,
     /* Reply bytes that wait for the peer; above it nothing more is executed or read. */
     CONN_OUTPUT_MAX = 1024 * 1024,
     /* Bytes that are read ahead of what may be executed. */
@@ -60,6 +62,7 @@ struct conn {
 
     bool is_touched : 1;
     bool is_starved : 1;
+    bool is_crowded : 1;     /* no budget for another request until one of its own ends */
     bool is_ending : 1;      /* closes once the requests under way are answered */
     bool input_ended : 1;    /* the peer has closed: what arrived is executed, then it closes */
     bool output_blocked : 1; /* wait until the socket takes more */

@@ -62,7 +62,8 @@ static size_t run_frames(struct conn *conn, const uint8_t *bytes, size_t size)
         if (size - used - FRAME_LENGTH_SIZE < frame_size)
             break;
         conn->frame_started_ms = 0;
-        dispatch_frame(conn, slice_of(bytes + used + FRAME_LENGTH_SIZE, frame_size));
+        if (!dispatch_frame(conn, slice_of(bytes + used + FRAME_LENGTH_SIZE, frame_size)))
+            break;
         used += FRAME_LENGTH_SIZE + frame_size;
     }
     return used;

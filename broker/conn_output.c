@@ -54,8 +54,10 @@ static void note_media(struct conn *conn)
     static struct note_limit limit;
     uint32_t suppressed;
     if (note_allow(&limit, 1, &suppressed))
-        note_error("fetch.unreadable", "peer=%s suppressed=%u a segment could not be read while it was sent; "
-                   "check the disk", conn_peer(conn), suppressed);
+        note_error("fetch.unreadable",
+                   "peer=%s suppressed=%u a segment could not be read while it was sent; "
+                   "check the disk",
+                   conn_peer(conn), suppressed);
 }
 
 bool conn__flush(struct conn *conn)

@@ -76,6 +76,9 @@ void controller__fail_topics(struct command *command, int16_t error_code);
 /* Replays records and adds them as one atomic batch. */
 void controller__commit_records(struct commit *commit, const slice *records, size_t count);
 
+/* controller_elections.c: makes this node the leader of partitions that have none. False: not committed. */
+bool controller__elect_leaders(struct controller *controller);
+
 /* controller_partitions.c: opens the logs of what an image has new, tells logs of new settings. */
 void controller__open_partitions(struct controller *controller, struct image_change *change);
 /* After the publication: retires what the new image does not have any more. */

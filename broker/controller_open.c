@@ -202,67 +202,6 @@ static enum store_status load(struct opening *opening)
     return build_image(opening);
 }
 
-/* This node as leader, in sync, and no longer a mere candidate: Kafka takes a replica that is in sync and
- * eligible at once for a contradiction (KIP-966). */
-static slice encode_election(struct arena *arena, uuid topic_id, int32_t index, int32_t node_id,
-                             bool has_eligible)
-{
-    struct partition_change_record record;
-    partition_change_record_init(&record);
-    record.partition_id = index;
-    record.topic_id = topic_id;
-    record.leader = node_id;
-    record.isr = &node_id;
-    record.isr_count = 1;
-    if (has_eligible)
-        record.eligible_leader_replicas_count = record.last_known_elr_count = 0; /* empty, not null */
-    return metadata_record_encode(arena, METADATA_RECORD_PARTITION_CHANGE, has_eligible ? 2 : 0, &record);
-}
-
-/* The records that make this node the leader of all partitions that have none. NULL: no memory. */
-static slice *encode_elections(const struct image *image, int32_t node_id, bool has_eligible,
-                               struct arena *arena, size_t *count)
-{
-    slice *records = arena_alloc_array(arena, image->partition_count, sizeof *records);
-    *count = 0;
-    for (size_t t = 0; records && t < image->topic_count; t++) {
-        const struct topic *topic = image->topics[t];
-        for (int32_t i = 0; i < topic->partition_count; i++)
-            if (topic->partitions[i].leader != node_id)
-                records[(*count)++] = encode_election(arena, topic->id, i, node_id, has_eligible);
-    }
-    return records;
-}
-
-static bool propose_all(struct controller *controller, slice *records, size_t count)
-{
-    while (count > 0) {
-        size_t some = count < METADATA_BATCH_RECORDS_MAX ? count : METADATA_BATCH_RECORDS_MAX;
-        int64_t end;
-        if (controller_propose(controller, records, some, -1, &end) != PROPOSE_COMMITTED)
-            return false;
-        records += some;
-        count -= some;
-    }
-    return true;
-}
-
-/* Kafka leaves partitions without leader when it stops. One that has no leader gets us, in a new
- * leader epoch, before anybody asks. */
-static enum store_status elect_leaders(struct opening *opening)
-{
-    struct controller *controller = opening->controller;
-    const struct image *image = controller_image(controller);
-    bool has_eligible = image_feature(image, "metadata.version") >= METADATA_VERSION_ELIGIBLE_REPLICAS;
-    struct arena arena;
-    size_t count;
-    arena_init(&arena, NULL);
-    slice *records = encode_elections(image, controller->host.config->node_id, has_eligible, &arena, &count);
-    bool ok = records && propose_all(controller, records, count);
-    arena_destroy(&arena);
-    return ok ? STORE_OK : fail(opening, STORE_IO, "metadata log", "electing this node as leader failed");
-}
-
 static struct log_config metadata_log_config(const struct config *config)
 {
     enum { INDEX_INTERVAL_BYTES = 4096, INDEX_BYTES = 10 << 20 };
@@ -346,8 +285,8 @@ enum store_status controller_open(const struct controller_host *host, struct con
     } else if (opening_begin(&opening)) {
         status = load(&opening);
         opening_end(&opening);
-        if (status == STORE_OK)
-            status = elect_leaders(&opening);
+        if (status == STORE_OK && !controller__elect_leaders(opening.controller))
+            status = fail(&opening, STORE_IO, "metadata log", "electing this node as leader failed");
     }
     if (status == STORE_OK) {
         *out = opening.controller;

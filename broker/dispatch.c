@@ -10,10 +10,10 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
-#define API(NAME, key, name, min, max, flags)                                                              \
-    static enum handled run_##name(struct request *rq)                                                     \
-    {                                                                                                      \
-        return handle_##name(rq, rq->in, rq->out);                                                         \
+#define API(NAME, key, name, min, max, flags)                                                                \
+    static enum handled run_##name(struct request *rq)                                                       \
+    {                                                                                                        \
+        return handle_##name(rq, rq->in, rq->out);                                                           \
     }
 #include "broker/apis.def"
 #undef API
@@ -147,24 +147,29 @@ static bool read_body(struct request *rq, const struct api_row *row, struct read
     return row->schema->request.decode(reader, rq->api_version, rq->in);
 }
 
-void dispatch_frame(struct conn *conn, slice frame)
+bool dispatch_frame(struct conn *conn, slice frame)
 {
     struct request *rq = request_acquire(conn);
+    if (!rq && conn->request_count > 0) {
+        conn->is_crowded = true;
+        return false;
+    }
     if (!rq) {
         conn_refuse(conn, "memory_exhausted", "no memory for a request");
-        return;
+        return true;
     }
     struct reader reader;
     reader_init(&reader, frame, &rq->arena);
     const struct api_row *row = read_header(rq, &reader);
     if (!row)
-        return;
+        return true;
     if (!read_body(rq, row, &reader)) {
         refuse_request(rq, "request_invalid", codec_status_text(reader.status));
-        return;
+        return true;
     }
     rq->image = controller_image(rq->server->controller);
     request_handled(rq, row->run(rq));
+    return true;
 }
 
 /* -- out ---------------------------------------------------------------------------------------- */

@@ -25,8 +25,9 @@ const struct api_row *api_rows(size_t *count);
 const struct api_row *api_row_find(int16_t key);
 
 /* Executes one frame (without its length) of the connection. What is not a request that we serve
- * ends the connection once earlier replies have left. */
-void dispatch_frame(struct conn *conn, slice frame);
+ * ends the connection once earlier replies have left. False: there is no memory for it until an
+ * earlier request of the connection has ended; nothing was done. */
+bool dispatch_frame(struct conn *conn, slice frame);
 /* Encodes the reply of a request that is done. False: it cannot be told; the connection closes. */
 bool dispatch_encode(struct request *rq);
 

@@ -87,6 +87,10 @@ void flusher_stop(struct flusher *flusher)
     pthread_cond_signal(&flusher->wanted);
     pthread_mutex_unlock(&flusher->lock);
     check(pthread_join(flusher->thread, NULL) == 0);
+}
+
+void flusher_destroy(struct flusher *flusher)
+{
     pthread_cond_destroy(&flusher->wanted);
     pthread_mutex_destroy(&flusher->lock);
     free(flusher);

@@ -9,7 +9,9 @@ struct server;
 struct flusher *flusher_start(struct server *server);
 /* There is something to flush. Any thread; cheap while the flusher is awake. */
 void flusher_wake(struct flusher *flusher);
-/* Flushes what is left, ends the thread. */
+/* Flushes what is left, ends the thread. flusher_wake() then does nothing. */
 void flusher_stop(struct flusher *flusher);
+/* After flusher_stop(), when nobody can wake it any more. */
+void flusher_destroy(struct flusher *flusher);
 
 #endif

@@ -7,7 +7,7 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
-enum { DRAFT_SLOTS_MIN = 16, PARTITION_INDEX_MAX = 1000000 };
+enum { DRAFT_SLOTS_MIN = 16, PARTITION_INDEX_MAX = 200000 };
 
 struct image_change *image_change_begin(const struct image *base, const struct config *config)
 {

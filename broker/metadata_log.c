@@ -6,6 +6,9 @@
 
 enum { FRAME_SIZE_MAX = 16, CONTROL_KEY_SIZE = 4, READ_SIZE = 1 << 20 };
 
+/* As many times as an append may be busy: opening, the directory and rolls each need their turn. */
+enum { PREPARE_ROUNDS_MAX = 16 };
+
 static const struct message_schema *record_message(const char *set, int type)
 {
     for (size_t i = 0; i < record_schema_count; i++)
@@ -135,6 +138,29 @@ slice metadata_batches_bytes(struct metadata_batches *batches)
     return slice_of(bytes, size);
 }
 
+/* Appends every batch or, unless it says LOG_IO, none. A call that rolls may stop half way, and goes on here. */
+static enum log_status append_all(struct log *log, struct metadata_batches *batches,
+                                  struct log_append_result *results)
+{
+    size_t done = 0;
+    for (unsigned rounds = 0; done < batches->count; rounds++) {
+        enum log_status status = log_append(log, batches->batches + done, batches->count - done,
+                                            batches->epoch, batches->now_ms, results);
+        if (status == LOG_OK) {
+            size_t end = batches->count - done, i = 0;
+            while (i < end && results[i].status == LOG_OK)
+                i++;
+            done += i;
+            status = i < end ? results[i].status : LOG_OK;
+        }
+        if (status == LOG_BUSY)
+            status = rounds < PREPARE_ROUNDS_MAX ? log_prepare(log) : LOG_LIMIT;
+        if (status != LOG_OK)
+            return done > 0 ? LOG_IO : status;
+    }
+    return LOG_OK;
+}
+
 enum log_status metadata_log_append(struct log *log, struct metadata_batches *batches)
 {
     metadata_batches_cut(batches);
@@ -143,12 +169,14 @@ enum log_status metadata_log_append(struct log *log, struct metadata_batches *ba
     struct log_append_result *results = arena_alloc_array(batches->arena, batches->count, sizeof *results);
     if (!results)
         return LOG_LIMIT;
-    enum log_status status;
-    while ((status = log_append(log, batches->batches, batches->count, batches->epoch, batches->now_ms,
-                                results)) == LOG_BUSY)
-        if ((status = log_prepare(log)) != LOG_OK)
-            return status;
-    return status == LOG_OK ? log_flush(log) : status;
+    /* What has to be durable before any record is: a shortage there leaves the log as it was. */
+    enum log_status status = log_flush(log);
+    if (status == LOG_OK)
+        status = append_all(log, batches, results);
+    if (status != LOG_OK)
+        return status;
+    /* The records are in the log, durable or not: appending them again would bring them twice. */
+    return log_flush(log) == LOG_OK ? LOG_OK : LOG_IO;
 }
 
 static enum metadata_read_status visit_batch(const struct batch_view *batch, int64_t from_offset,

@@ -32,7 +32,8 @@ static bool is_waiting(const struct request_link *link)
 
 static void fire_deadline(struct timer *timer)
 {
-    struct request_link *link = (struct request_link *)((char *)timer - offsetof(struct request_link, deadline));
+    struct request_link *link =
+        (struct request_link *)((char *)timer - offsetof(struct request_link, deadline));
     rq_wake(request_of_link(link), WAKE_DEADLINE);
 }
 
@@ -61,8 +62,12 @@ static void slot_destroy(struct request_slot *slot)
     free(slot);
 }
 
+enum { SLOT_COST = sizeof(struct request_slot) + ARENA_FIRST_PAGE_SIZE };
+
 static void slot_give_back(struct loop *loop, struct request_slot *slot)
 {
+    if (slot->link.is_counted)
+        budget_give(&loop->budget, SLOT_COST);
     if (loop->spare_request_count >= SPARE_REQUESTS_MAX) {
         slot_destroy(slot);
         return;
@@ -86,9 +91,16 @@ void request_trim(struct loop *loop)
 struct request *request_acquire(struct conn *conn)
 {
     struct loop *loop = conn->loop;
-    struct request_slot *slot = slot_create(loop);
-    if (!slot)
+    bool is_counted = conn->request_count >= CONN_REQUESTS_FREE;
+    if (is_counted && !budget_take(&loop->budget, SLOT_COST))
         return NULL;
+    struct request_slot *slot = slot_create(loop);
+    if (!slot) {
+        if (is_counted)
+            budget_give(&loop->budget, SLOT_COST);
+        return NULL;
+    }
+    slot->link.is_counted = is_counted;
     struct request *rq = &slot->request;
     struct request_link *link = &slot->link;
     rq->links = link;
@@ -163,6 +175,7 @@ void request_drop(struct request *rq)
     else
         conn->last = link->previous;
     conn->request_count--;
+    conn->is_crowded = false;
     rq->conn = NULL;
     free_unless_needed(rq);
 }
@@ -190,7 +203,8 @@ static void take_back_arena(struct request *rq)
 static void deliver_worked(struct loop_mail *mail, struct loop *loop)
 {
     (void)loop;
-    struct request_link *link = (struct request_link *)((char *)mail - offsetof(struct request_link, work_done));
+    struct request_link *link =
+        (struct request_link *)((char *)mail - offsetof(struct request_link, work_done));
     struct request *rq = request_of_link(link);
     take_back_arena(rq);
     link->work_fn = NULL;

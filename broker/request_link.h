@@ -24,8 +24,9 @@ struct request_link {
     const struct api_row *api;
     enum request_phase phase;
     unsigned hold_count;
-    unsigned wakes; /* a bit per enum wake */
-    bool is_woken;  /* in the loop's list */
+    unsigned wakes;  /* a bit per enum wake */
+    bool is_woken;   /* in the loop's list */
+    bool is_counted; /* its slot and first page count in the loop's budget */
     struct request *woken_next;
     struct timer deadline;
     struct watch *watches;
@@ -45,7 +46,7 @@ struct request_slot {
     struct request_link link;
 };
 
-/* A fresh request of conn, at the end of its order. NULL: no memory. */
+/* A fresh request of conn, at the end of its order. NULL: no memory, or the budget is used up. */
 struct request *request_acquire(struct conn *conn);
 /* Takes the request out of its connection's order; frees it when nobody holds it. */
 void request_drop(struct request *rq);

@@ -1,6 +1,7 @@
 /* The server: starts the parts in order, runs them, stops them in the other order. */
 #include "broker/server.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -14,6 +15,7 @@
 
 enum {
     WORKERS = 4,
+    APPEND_WORKERS = 2,
     /* Memory that clients can make us hold when queued.max.request.bytes does not say. */
     BUDGET_DEFAULT = 256 * 1024 * 1024,
     /* Descriptors that are neither connections nor logs. */
@@ -21,13 +23,14 @@ enum {
 };
 
 struct server_private {
-    struct random chance;     /* for topic ids; of the controller */
-    struct random schedule;   /* which part moves next, in a simulation */
+    struct random chance;        /* for topic ids; of the controller */
+    struct random schedule;      /* which part moves next, in a simulation */
     struct listeners *listeners; /* NULL in a simulation */
-    struct flusher *flusher;     /* NULL unless it runs */
+    struct flusher *flusher;     /* NULL before serving and in a simulation */
     pthread_t threads[LOOPS_MAX];
     atomic_bool flush_wanted; /* only without a flusher */
     atomic_bool is_failed;    /* the only log directory took its last write */
+    atomic_bool is_closing;   /* no loop is left that could be told of progress */
     bool was_run_well;        /* served and stopped: the stop is a clean one */
 };
 
@@ -51,17 +54,11 @@ static void run_job(struct work *work)
     job->run(job);
 }
 
-/* Before the workers are there and after they have ended, the caller works himself. */
 static void env_submit(struct storage_env *env, struct storage_job *job)
 {
-    struct workers *workers = server_of(env)->workers;
-    if (!workers) {
-        job->run(job);
-        return;
-    }
     struct job_work *carrier = check_memory(malloc(sizeof *carrier));
     *carrier = (struct job_work){ .work.run = run_job, .job = job };
-    workers_submit(workers, &carrier->work);
+    workers_submit(server_of(env)->workers, &carrier->work);
 }
 
 static void env_flush_wanted(struct storage_env *env)
@@ -75,9 +72,10 @@ static void env_flush_wanted(struct storage_env *env)
 
 static void env_progress(struct storage_env *env, void *owner)
 {
+    struct server *server = server_of(env);
     struct partition *partition = owner;
-    if (partition) /* the metadata log has none */
-        server_partition_progress(server_of(env), &partition, 1);
+    if (partition && !atomic_load(&server->own->is_closing)) /* the metadata log has none */
+        server_partition_progress(server, &partition, 1);
 }
 
 /* With one directory nothing is left to serve: what waits is answered, then the process ends, so that
@@ -85,12 +83,14 @@ static void env_progress(struct storage_env *env, void *owner)
 static void env_directory_failed(struct storage_env *env, const char *directory)
 {
     struct server *server = server_of(env);
-    note_error("storage.failed", "directory=%s directories=%zu check the device; data that was acknowledged is kept",
-               directory, server->config->log_dirs.count);
+    note_error("storage.failed",
+               "directory=%s directories=%zu check the device; data that was acknowledged is kept", directory,
+               server->config->log_dirs.count);
     if (server->config->log_dirs.count > 1)
         return;
     atomic_store(&server->own->is_failed, true);
-    server_stop(server);
+    if (!atomic_load(&server->own->is_closing))
+        server_stop(server);
 }
 
 static bool allow_all(void *context, const struct conn *conn, enum acl_operation op, int resource_type,
@@ -106,11 +106,22 @@ static bool allow_all(void *context, const struct conn *conn, enum acl_operation
 
 /* -- opening ------------------------------------------------------------------------------------ */
 
+/* What is freed stays for the next use instead of going to the kernel and coming back page by page, zeroed: frames
+ * of a megabyte cost 40,000 page faults per 256 MiB otherwise. Loops that fall idle give it back: malloc_trim() does so
+ * wholly for the first arena alone, so there is one; threads have caches before it (arena pages, tcache). */
+static void keep_freed_memory(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
+}
+
 /* The process's own affairs: descriptors up to the hard limit; a peer that has gone and a file that
  * may not grow are errors, not signals. Returns the descriptors there are. */
 static size_t prepare_process(void)
 {
     struct rlimit limit;
+    keep_freed_memory();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -173,9 +184,12 @@ static void create_parts(struct server *server, const struct server_options *opt
                                         .flush_wanted = env_flush_wanted,
                                         .progress = env_progress,
                                         .directory_failed = env_directory_failed };
-    budget_init(&server->budget,
-                config->queued_max_request_bytes > 0 ? (size_t)config->queued_max_request_bytes : BUDGET_DEFAULT);
+    budget_init(&server->budget, config->queued_max_request_bytes > 0
+                                     ? (size_t)config->queued_max_request_bytes
+                                     : BUDGET_DEFAULT);
     server->workers = workers_create(options->threaded ? WORKERS : 0, server->retire, &own->schedule);
+    server->append_workers =
+        workers_create(options->threaded ? APPEND_WORKERS : 0, server->retire, &own->schedule);
     server->authorize = allow_all;
 }
 
@@ -189,13 +203,19 @@ static enum exit_code open_storage(struct server *server, const char **error)
     enum store_status status = store_open(&server->env, &options, &server->store, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
-    const struct controller_host host = { .env = &server->env, .store = server->store, .config = config,
-                                          .random = &server->own->chance };
+    const struct controller_host host = {
+        .env = &server->env, .store = server->store, .config = config, .random = &server->own->chance
+    };
     status = controller_open(&host, &server->controller, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
     unsigned threads = server->threaded ? (unsigned)config->num_recovery_threads_per_data_dir : 1;
-    return exit_code_of_store(store_recover(server->store, threads, error));
+    status = store_recover(server->store, threads, error);
+    if (status == STORE_OK && !controller_raise_epochs(server->controller)) {
+        *error = "raising leader epochs in the metadata log failed";
+        status = STORE_IO;
+    }
+    return exit_code_of_store(status);
 }
 
 static void drain_begins(struct loop *loop)
@@ -231,7 +251,8 @@ enum exit_code server_open(const struct server_options *options, struct server *
     if (code == EXIT_OK) {
         create_loops(server);
         if (options->threaded) {
-            server->own->listeners = listeners_open(server, connections_max(server->config, descriptors), error);
+            server->own->listeners =
+                listeners_open(server, connections_max(server->config, descriptors), error);
             code = server->own->listeners ? EXIT_OK : EXIT_ADDRESS;
         }
     }
@@ -254,6 +275,8 @@ static void *loop_main(void *loop)
 enum exit_code server_run(struct server *server)
 {
     struct server_private *own = server->own;
+    if (atomic_load(&own->is_failed)) /* before there were loops to stop */
+        server_stop(server);
     own->flusher = flusher_start(server);
     listeners_start(own->listeners);
     for (unsigned i = 1; i < server->loop_count; i++)
@@ -273,24 +296,30 @@ void server_stop(struct server *server)
         loop_stop(server->loops[i]);
 }
 
-/* Connections, then what works for them, then the disk below. */
+/* Whoever may still tell the loops something ends before them: the flusher, then what the workers have.
+ * The workers themselves stay, as the store gives them jobs up to its close. */
+static void close_loops(struct server *server)
+{
+    struct server_private *own = server->own;
+    if (own->flusher)
+        flusher_stop(own->flusher);
+    workers_drain(server->append_workers);
+    workers_drain(server->workers);
+    atomic_store(&own->is_closing, true);
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_destroy(server->loops[i]);
+    free(server->loops);
+    server->loop_count = 0;
+    peers_destroy(server->peers);
+}
+
 void server_close(struct server *server)
 {
     struct server_private *own = server->own;
+    bool was_well = own->was_run_well || (!server->threaded && server->store);
     if (own->listeners)
         listeners_destroy(own->listeners);
-    struct workers *workers = server->workers;
-    workers_destroy(workers);
-    server->workers = NULL;
-    for (unsigned i = 0; i < server->loop_count; i++)
-        loop_destroy(server->loops[i]);
-    peers_destroy(server->peers);
-    free(server->loops);
-    server->loop_count = 0;
-    bool was_well = own->was_run_well || (!server->threaded && server->store && !atomic_load(&own->is_failed));
-    if (own->flusher)
-        flusher_stop(own->flusher);
-    own->flusher = NULL;
+    close_loops(server);
     if (server->controller)
         controller_close(server->controller);
     if (server->store) {
@@ -298,6 +327,10 @@ void server_close(struct server *server)
         if (store_close(server->store, is_clean) != STORE_OK && is_clean)
             note_error("storage.close_failed", "the next start recovers as after a crash");
     }
+    workers_destroy(server->append_workers);
+    workers_destroy(server->workers);
+    if (own->flusher)
+        flusher_destroy(own->flusher);
     retire_destroy(server->retire);
     free(own);
     free(server);
@@ -372,15 +405,20 @@ static bool step_flush(struct server *server)
 bool server_step(struct server *server)
 {
     check(!server->threaded);
-    uint64_t first = random_below(&server->own->schedule, 3);
-    for (uint64_t i = 0; i < 3; i++) {
-        switch ((first + i) % 3) {
+    enum { PARTS = 4 };
+    uint64_t first = random_below(&server->own->schedule, PARTS);
+    for (uint64_t i = 0; i < PARTS; i++) {
+        switch ((first + i) % PARTS) {
         case 0:
             if (step_loop(server))
                 return true;
             break;
         case 1:
             if (workers_step(server->workers))
+                return true;
+            break;
+        case 2:
+            if (workers_step(server->append_workers))
                 return true;
             break;
         default:

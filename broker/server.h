@@ -27,6 +27,7 @@ struct server {
     struct controller *controller;
     struct retire *retire;
     struct workers *workers;
+    struct workers *append_workers; /* appends that block: a slow device holds up nothing else */
     struct peers *peers;
     struct budget budget;
     struct loop **loops;

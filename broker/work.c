@@ -12,7 +12,9 @@ struct workers {
     struct work *first; /* in order of submission */
     struct work *last;
     size_t queued_count;
-    unsigned idle_count; /* threads that wait */
+    unsigned idle_count;    /* threads that wait */
+    unsigned running_count; /* jobs that run */
+    pthread_cond_t drained;
     bool is_stopping;
     struct retire *retire;
     struct random *random; /* only without threads */
@@ -46,10 +48,14 @@ static void *worker_main(void *context)
         if (!workers->first)
             break;
         struct work *work = take_first(workers);
+        workers->running_count++;
         pthread_mutex_unlock(&workers->lock);
         work->run(work);
         retire_quiescent(workers->retire, member);
         pthread_mutex_lock(&workers->lock);
+        workers->running_count--;
+        if (!workers->first && workers->running_count == 0)
+            pthread_cond_broadcast(&workers->drained);
     }
     pthread_mutex_unlock(&workers->lock);
     retire_leave(workers->retire, member);
@@ -61,6 +67,7 @@ struct workers *workers_create(unsigned count, struct retire *retire, struct ran
     struct workers *workers = check_memory(calloc(1, sizeof *workers + count * sizeof(pthread_t)));
     check(pthread_mutex_init(&workers->lock, NULL) == 0);
     check(pthread_cond_init(&workers->submitted, NULL) == 0);
+    check(pthread_cond_init(&workers->drained, NULL) == 0);
     workers->retire = retire;
     workers->random = random;
     for (unsigned i = 0; i < count; i++)
@@ -81,8 +88,19 @@ void workers_destroy(struct workers *workers)
         work->run(work);
     }
     pthread_cond_destroy(&workers->submitted);
+    pthread_cond_destroy(&workers->drained);
     pthread_mutex_destroy(&workers->lock);
     free(workers);
+}
+
+void workers_drain(struct workers *workers)
+{
+    while (workers->thread_count == 0 && workers_step(workers))
+        ;
+    pthread_mutex_lock(&workers->lock);
+    while (workers->first || workers->running_count > 0)
+        pthread_cond_wait(&workers->drained, &workers->lock);
+    pthread_mutex_unlock(&workers->lock);
 }
 
 void workers_submit(struct workers *workers, struct work *work)

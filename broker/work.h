@@ -17,6 +17,8 @@ struct work {
 struct workers *workers_create(unsigned count, struct retire *retire, struct random *random);
 /* Runs what is queued, then ends the threads. */
 void workers_destroy(struct workers *workers);
+/* Waits until nothing is queued and nothing runs. Not on a worker. */
+void workers_drain(struct workers *workers);
 /* Any thread; never refuses. */
 void workers_submit(struct workers *workers, struct work *work);
 /* Runs one queued job; false when there is none. Only with count 0. */

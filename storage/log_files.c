@@ -125,6 +125,30 @@ void log__drop_spares(struct log *log)
     }
 }
 
+/* The next spare is not to be had. Somebody who took its .log away leaves a spare of no use: log_prepare() makes
+ * another. Anything else that trying again does not mend ends the log's appends. Under the mutex. */
+static enum log_status spare_failed(struct log *log, enum file_status why)
+{
+    struct segment_spare *spare = log->spares;
+    enum log_status status = log__status_of(why);
+    if (status == LOG_NOT_FOUND) {
+        note_warn("log.spare_gone", "log=%s number=%" PRIu64 " next_step=\"a new one is made\"", log->name,
+                  spare->number);
+        if (log->spares_wanted < log->spare_count)
+            log->spares_wanted = log->spare_count;
+        log->spares = spare->next;
+        log->spare_count--;
+        segment_destroy(spare->segment); /* no reader ever had it */
+        free(spare);
+        return LOG_BUSY;
+    }
+    if (status == LOG_IO) {
+        log__fail(log, LOG_IO);
+        log->host->failed(log->host, log);
+    }
+    return status;
+}
+
 enum log_status log__roll(struct log *log, int64_t base_offset, int64_t now_ms)
 {
     struct segment_list *old = log__segments(log);
@@ -143,7 +167,7 @@ enum log_status log__roll(struct log *log, int64_t base_offset, int64_t now_ms)
         /* Without its .log there is no roll; an index that stays behind is made anew when it is saved. */
         if (status != FILE_OK && i == 1) {
             free(list);
-            return status == FILE_FULL || status == FILE_LIMIT ? log__status_of(status) : LOG_BUSY;
+            return spare_failed(log, status);
         }
     }
     segment_seal(active, log->env->retire);

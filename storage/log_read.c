@@ -326,8 +326,7 @@ static enum log_status examine(struct reader *reader)
     return status;
 }
 
-/* Opens a log that is shut, for those who may block. */
-static enum log_status open_for_reading(struct log *log)
+enum log_status log_open(struct log *log)
 {
     enum log_status status = LOG_OK;
     pthread_mutex_lock(&log->prepare_mutex);
@@ -441,7 +440,7 @@ static enum log_status read_or_warm(struct log *log, struct lookup *lookup, bool
         else if (status == LOG_NOT_FOUND)
             return LOG_OK;
         else if (status == LOG_COLD && !resident_only) {
-            status = open_for_reading(log);
+            status = log_open(log);
             if (status != LOG_OK)
                 return status;
         } else if (status != LOG_BUSY)

@@ -352,7 +352,7 @@ static enum log_status open_directory(struct opening *opening)
     active->flushed = false;
     if (opening->end_offset < opening->plan->start_offset)
         opening->end_offset = opening->plan->start_offset;
-    status = quarantine_file_read(log, opening->list);
+    status = quarantine_file_read(log, opening->list, opening->plan->proven);
     if (status != LOG_OK || !opening->plan->unclean)
         return status;
     quarantine_file_write(log, opening->list);
@@ -487,6 +487,31 @@ enum log_status log__open_clean(struct log *log, int64_t start_offset)
     };
     pthread_mutex_lock(&log->prepare_mutex);
     enum log_status status = log__load(log, &plan, NULL);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return status;
+}
+
+static bool is_as_stopped(const struct log *log, const struct log_row *row)
+{
+    struct log_directory directory;
+    struct file_info info;
+    char path[SEGMENT_PATH_MAX];
+    if (log_directory_load(&log->home, false, &directory) != FILE_OK)
+        return false;
+    bool is_newest = directory.segment_count > 0 &&
+                     directory.segments[directory.segment_count - 1].base_offset == row->active_base;
+    log_directory_free(&directory);
+    segment_path(&log->home, row->active_base, ".log", path);
+    return is_newest && file_info(log->env->files, path, &info) == FILE_OK && info.size == row->active_size;
+}
+
+enum log_status log__open_unchanged(struct log *log, const struct log_row *row)
+{
+    struct recovery_plan plan = { .durable = LOG_POSITION_OF_OFFSET(0),
+                                  .proven = row->end_offset,
+                                  .start_offset = row->start_offset };
+    pthread_mutex_lock(&log->prepare_mutex);
+    enum log_status status = is_as_stopped(log, row) ? log__load(log, &plan, NULL) : LOG_NOT_FOUND;
     pthread_mutex_unlock(&log->prepare_mutex);
     return status;
 }

@@ -50,6 +50,9 @@ enum file_status store__begin_changes(struct store_directory *directory)
     if (!atomic_load(&directory->has_changes)) {
         if (directory->directory.may_be_foreign)
             status = drop_side_files(&directory->directory);
+        /* After an unclean stop the old positions are still needed; the recovery ends with new ones. */
+        if (status == FILE_OK && directory->was_clean)
+            status = store__open_positions(directory);
         if (status == FILE_OK)
             status = directory_begin_changes(&directory->directory);
         if (status == FILE_OK) {

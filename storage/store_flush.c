@@ -10,12 +10,25 @@
 enum { GROUP_COUNT_MIN = 16, GROUP_COUNT_MAX = 1024 };
 /* The positions are flushed for their own sake only so often: they are a lower bound at any age. */
 enum { POSITIONS_FLUSH_MS = 1000 };
+/* Between tries when descriptors or space are short. */
+enum { RETRY_MS = 1000 };
 
 /* --- the dirty set ----------------------------------------------------------------------------- */
 
 static int64_t now_ms(const struct store *store)
 {
     return clock_mono_ms(store->env->clock);
+}
+
+/* Page-cache logs are written back before their bytes reach the bound: the kernel would do it in its own
+ * time, and block everybody meanwhile. */
+static bool is_pressed(const struct store *store)
+{
+    for (size_t i = 0; i < store->directory_count; i++) {
+        if (atomic_load(&store->directories[i].dirty_bytes) > store->dirty_bytes_max / 2)
+            return true;
+    }
+    return false;
 }
 
 static void push_now(struct store *store, struct log *log)
@@ -43,6 +56,8 @@ void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms)
         is_news = due_ms < store->later_due_ms;
         if (is_news)
             store->later_due_ms = due_ms;
+        /* The flush that the bound asked for may have passed before this log was in the list. */
+        is_news = is_news || is_pressed(store);
     }
     if (!node->is_dirty || due_ms < node->due_ms)
         node->due_ms = due_ms;
@@ -99,17 +114,6 @@ static void hasten(struct store *store, bool all)
         }
         log = next;
     }
-}
-
-/* Page-cache logs are written back before their bytes reach the bound: the kernel would do it in its own
- * time, and block everybody meanwhile. */
-static bool is_pressed(const struct store *store)
-{
-    for (size_t i = 0; i < store->directory_count; i++) {
-        if (atomic_load(&store->directories[i].dirty_bytes) > store->dirty_bytes_max / 2)
-            return true;
-    }
-    return false;
 }
 
 void store__wrote(struct log_host *host, uint64_t size)
@@ -277,8 +281,8 @@ void store__free_group(struct store *store)
 
 static int by_address(const void *a, const void *b)
 {
-    uintptr_t first = (uintptr_t)*(struct log *const *)a;
-    uintptr_t second = (uintptr_t)*(struct log *const *)b;
+    uintptr_t first = (uintptr_t) * (struct log *const *)a;
+    uintptr_t second = (uintptr_t) * (struct log *const *)b;
 
     return (first > second) - (first < second);
 }
@@ -323,7 +327,8 @@ static void add_directory(struct store_directory *directory, struct group_part *
 
 static bool positions_are_due(const struct store_directory *directory, const struct group_part *part)
 {
-    if (!directory->positions || !directory->positions_dirty || part->file_count == 0)
+    if (!atomic_load(&directory->has_changes) || !directory->positions || !directory->positions_dirty ||
+        part->file_count == 0)
         return false;
     return part->file_count > 1 ||
            now_ms(directory->store) - directory->positions_flushed_ms >= POSITIONS_FLUSH_MS;
@@ -368,8 +373,6 @@ static bool flush_part(struct store_directory *directory, const struct group_par
     struct store *store = directory->store;
     bool ok = true;
 
-    if (part->log_count && store__make_durable(directory) != FILE_OK)
-        return false;
     file_flush_group(store->env->files, store->flush_files, part->file_count, store->flush_directories,
                      part->directory_count, store->flush_statuses);
     for (size_t i = 0; i < part->file_count + part->directory_count; i++)
@@ -377,12 +380,37 @@ static bool flush_part(struct store_directory *directory, const struct group_par
     return ok;
 }
 
+/* The identity of the directory is durable before any log in it is. When descriptors or space are short, nothing
+ * was begun, so the logs wait for another try; only a device that failed is fenced. */
+static bool make_durable_first(struct store_directory *directory, size_t count)
+{
+    struct store *store = directory->store;
+    bool any = false;
+
+    if (atomic_load(&directory->is_durable))
+        return true;
+    for (size_t i = 0; i < count && !any; i++)
+        any = log__node(store->group[i])->directory == directory->index;
+    enum log_status status = any ? store__log_status(store__make_durable(directory)) : LOG_OK;
+    if (status == LOG_OK)
+        return true;
+    if (status != LOG_LIMIT && status != LOG_DISK_FULL) {
+        store__want_fence(directory);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (log__node(store->group[i])->directory == directory->index)
+            store__became_dirty(&directory->host, store->group[i], now_ms(store) + RETRY_MS);
+    }
+    return false;
+}
+
 static void flush_directory(struct store_directory *directory, size_t count)
 {
     struct store *store = directory->store;
     struct group_part part;
 
-    if (atomic_load(&directory->is_fenced))
+    if (atomic_load(&directory->is_fenced) || !make_durable_first(directory, count))
         return;
     begin_part(directory, count, &part);
     if (part.file_count + part.directory_count == 0 && part.log_count == 0)
@@ -410,9 +438,11 @@ bool store_flush(struct store *store)
         flush_directory(&store->directories[i], count);
     fence_failed(store);
     pthread_mutex_lock(&store->dirty_lock);
-    bool has_more = store->dirty_now != NULL;
+    /* Appends went on meanwhile: nobody crosses the half again when it was not left. */
+    bool has_more = store->dirty_now || (store->dirty_later && is_pressed(store));
     pthread_mutex_unlock(&store->dirty_lock);
     pthread_mutex_unlock(&store->group_lock);
+    store__submit_sweep(store);
     return has_more;
 }
 

@@ -137,14 +137,15 @@ static bool read_child(const struct directory *directory, const char *name, uint
     return status == FILE_OK;
 }
 
-static void read_positions(struct store *store, const struct directory *directory)
+static void read_positions(struct store *store, struct store_directory *directory)
 {
     uint8_t *bytes;
     size_t size;
 
-    if (!read_child(directory, SIDE_POSITIONS_NAME, &bytes, &size))
+    if (!read_child(&directory->directory, SIDE_POSITIONS_NAME, &bytes, &size))
         return;
-    (void)side_positions_parse(slice_of(bytes, size), directory->meta.directory_id, keep_position, store);
+    directory->has_positions = side_positions_parse(
+        slice_of(bytes, size), directory->directory.meta.directory_id, keep_position, store);
     free(bytes);
 }
 
@@ -164,7 +165,9 @@ static void take_row(struct store *store, struct store_directory *directory, con
         found->topic_id = row->topic_id;
         found->row = row->row;
     }
-    /* The metadata log is recovered after a clean stop as well. */
+    /* The metadata log may have grown since. */
+    if (directory->was_clean && directory->index == 0 && uuid_equal(row->topic_id, UUID_ONE))
+        store->metadata_row = row->row;
     if (!directory->was_clean || uuid_equal(row->topic_id, UUID_ONE))
         keep_position(store, &position);
 }
@@ -203,9 +206,11 @@ static void read_checkpoint(struct store *store, const struct store_directory *d
     if (!read_child(&directory->directory, name, &bytes, &size))
         return;
     if (!checkpoint_parse_offsets(slice_of(bytes, size), &entries, &count))
-        note_warn("checkpoint.unreadable", "directory=%s name=%s effect=ignored", directory->directory.path, name);
+        note_warn("checkpoint.unreadable", "directory=%s name=%s effect=ignored", directory->directory.path,
+                  name);
     for (size_t i = 0; i < count; i++) {
-        struct store_found *found = find_partition(store, directory->index, entries[i].topic, entries[i].partition);
+        struct store_found *found =
+            find_partition(store, directory->index, entries[i].topic, entries[i].partition);
         if (found && entries[i].offset >= 0)
             *(is_recovery_point ? &found->recovery_point : &found->start_offset) = entries[i].offset;
     }
@@ -228,7 +233,7 @@ static void read_facts(struct store *store, struct store_directory *directory)
 
     read_table(store, directory);
     if (!directory->was_clean && !directory->directory.may_be_foreign)
-        read_positions(store, &directory->directory);
+        read_positions(store, directory);
     if (!has_some)
         directory->was_clean = true; /* there is nothing to recover */
     if (directory->was_clean)

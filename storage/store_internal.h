@@ -1,5 +1,5 @@
-/* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c, store_positions.c,
- * store_lru.c, store_delete.c, store_close.c. */
+/* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
+ * store_positions.c, store_lru.c, store_delete.c, store_close.c. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
 
@@ -17,7 +17,7 @@ struct store_found {
     uint32_t directory;
     int32_t partition;
     bool is_claimed;
-    bool has_row; /* of a table that may be believed */
+    bool has_row;  /* of a table that may be believed */
     uuid topic_id; /* with has_row */
     struct log_row row;
     int64_t recovery_point; /* of Kafka's checkpoint; -1: none */
@@ -35,7 +35,9 @@ struct store_directory {
     struct store *store;
     uint32_t index;
     struct directory directory;
-    bool was_clean;      /* stopped by us, with a table to prove it; or new */
+    bool was_clean;       /* stopped by us, with a table to prove it; or new */
+    bool has_positions;   /* a positions file of ours was found: a log that it does not name is ours from its
+                             start */
     bool was_clean_kafka; /* stopped by Kafka, or by us without a table */
 
     pthread_mutex_t change_lock; /* held while the first change is prepared, or the identity flushed */
@@ -47,7 +49,7 @@ struct store_directory {
     _Atomic uint64_t dirty_bytes;
     _Atomic uint32_t log_count; /* changed under the store's lock */
 
-    /* The durable positions; the flusher's alone. */
+    /* The durable positions; the flusher's alone once has_changes is set. */
     struct file *positions;
     uint64_t positions_size;
     bool positions_dirty;
@@ -60,7 +62,7 @@ struct store {
     size_t directory_count;
     uint64_t dirty_bytes_max;
     bool was_clean;
-    bool is_recovered;
+    _Atomic bool is_recovered;
     /* One for the owner, one per open file and mapping of its logs: whoever drops the last frees. */
     _Atomic int64_t holds;
 
@@ -70,7 +72,8 @@ struct store {
     size_t log_count;
     struct log *logs; /* all of them, doubly linked */
     struct log *metadata;
-    int64_t metadata_written; /* its offset in the durable positions; the flusher's */
+    struct log_row metadata_row; /* as the last clean stop left it; segment_count 0: not known */
+    int64_t metadata_written;    /* its offset in the durable positions; the flusher's */
     struct store_found **found_buckets;
     struct store_found *found;
     size_t found_bucket_count;
@@ -98,7 +101,8 @@ struct store {
     pthread_mutex_t sweep_lock; /* held while files are closed for others: no log goes away */
     struct storage_job sweep_job;
     struct storage_job release_job;
-    _Atomic bool sweep_queued;
+    _Atomic bool sweep_wanted; /* too much is open */
+    _Atomic bool sweep_queued; /* sweep_job is under way */
     _Atomic bool release_queued;
     _Atomic bool is_warm; /* some log is */
     struct log *sweep_next;
@@ -149,6 +153,8 @@ void store__free_group(struct store *store);
 
 /* store_positions.c: under the group lock, or before anybody else runs. */
 void store__note_positions(struct store_directory *directory, const struct log_flush *flushes, size_t count);
+/* Begins the file, flushed but for its name; for the first change after a clean stop. */
+enum file_status store__open_positions(struct store_directory *directory);
 /* Rewrites them all; for after a recovery, and when the file grew long. */
 enum file_status store__rewrite_positions(struct store_directory *directory);
 
@@ -156,6 +162,10 @@ enum file_status store__rewrite_positions(struct store_directory *directory);
 void store__files_changed(struct log_host *host, int open_files, int maps);
 bool store__may_open(struct log_host *host, int open_files, int maps);
 void store__used(struct log_host *host, struct log *log);
+/* Has a worker close idle files when too many are open; no lock held. */
+void store__submit_sweep(struct store *store);
+/* Whether half of what may be open is. */
+bool store__is_crowded(const struct store *store);
 void store__limits_init(struct store *store, const struct store_options *options);
 void store__drop_hold(struct store *store, int64_t count);
 
@@ -166,8 +176,8 @@ enum file_status store__set_aside(struct store_directory *directory, const char 
                                   char **path_out);
 /* Has a worker unlink the directory and all in it; takes path. */
 void store__unlink_later(struct store *store, char *path);
-/* Takes the name from a log whose is_deleted was just set: log__delete() and the rename. It stays in the table
- * of logs. Under the delete lock, without the store's. */
+/* Takes the name from a log whose is_deleted was just set: log__delete() and the rename. It stays in the
+ * table of logs. Under the delete lock, without the store's. */
 enum file_status store__detach_log(struct store *store, struct log *log);
 
 /* store_change.c */

@@ -88,15 +88,11 @@ static bool is_above(const struct store *store, int parts)
            atomic_load(&store->maps) > store->maps_max / SWEEP_PARTS * parts;
 }
 
-static void run_sweep(struct storage_job *job);
-
-static void queue_sweep(struct store *store)
+/* Logs tell of their files under their own lock, so the job is submitted later, from store_flush(). */
+static void want_sweep(struct store *store)
 {
-    if (!atomic_exchange(&store->sweep_queued, true)) {
-        atomic_fetch_add(&store->holds, 1);
-        store->sweep_job.run = run_sweep;
-        store->env->submit(store->env, &store->sweep_job);
-    }
+    if (!atomic_exchange(&store->sweep_wanted, true))
+        store->env->flush_wanted(store->env);
 }
 
 void store__files_changed(struct log_host *host, int open_files, int maps)
@@ -109,7 +105,7 @@ void store__files_changed(struct log_host *host, int open_files, int maps)
     if (delta > 0) {
         atomic_fetch_add(&store->holds, delta);
         if (is_above(store, SWEEP_BEGIN))
-            queue_sweep(store);
+            want_sweep(store);
     } else if (delta < 0) {
         store__drop_hold(store, -delta);
     }
@@ -177,33 +173,52 @@ static void sweep(struct store *store)
 
 static void run_sweep(struct storage_job *job)
 {
-    struct store *store = (struct store *)((char *)job - offsetof(struct store, sweep_job));
+    struct store *store = (void *)((char *)job - offsetof(struct store, sweep_job));
 
     pthread_mutex_lock(&store->sweep_lock);
     sweep(store);
     pthread_mutex_unlock(&store->sweep_lock);
+    atomic_store(&store->sweep_wanted, false);
     atomic_store(&store->sweep_queued, false);
     store__drop_hold(store, 1);
+}
+
+void store__submit_sweep(struct store *store)
+{
+    if (!atomic_load(&store->sweep_wanted) || atomic_exchange(&store->sweep_queued, true))
+        return;
+    atomic_fetch_add(&store->holds, 1);
+    store->sweep_job.run = run_sweep;
+    store->env->submit(store->env, &store->sweep_job);
+}
+
+bool store__is_crowded(const struct store *store)
+{
+    return is_above(store, SWEEP_PARTS / 2);
+}
+
+static bool fits(const struct store *store, int open_files, int maps)
+{
+    return atomic_load(&store->open_files) + open_files <= store->open_files_max &&
+           atomic_load(&store->maps) + maps <= store->maps_max;
 }
 
 bool store__may_open(struct log_host *host, int open_files, int maps)
 {
     struct store *store = store__directory_of(host)->store;
-    bool fits = atomic_load(&store->open_files) + open_files <= store->open_files_max &&
-                atomic_load(&store->maps) + maps <= store->maps_max;
 
-    if (fits)
+    if (fits(store, open_files, maps))
         return true;
-    /* Descriptors are asked for on workers, which may close others right here. Somebody else who is at it
-     * may wait for what we hold, so we do not wait for him. */
-    if (open_files > 0 && pthread_mutex_trylock(&store->sweep_lock) == 0) {
+    want_sweep(store);
+    if (open_files == 0)
+        return false; /* perhaps a loop, which must not wait; reads do without a mapping */
+    /* Descriptors are asked for on workers. What is closed here is free once every thread has passed a
+     * quiescent state: perhaps for the next one to ask. */
+    pthread_mutex_lock(&store->sweep_lock);
+    if (!fits(store, open_files, maps))
         sweep(store);
-        pthread_mutex_unlock(&store->sweep_lock);
-    } else {
-        queue_sweep(store);
-    }
-    return atomic_load(&store->open_files) + open_files <= store->open_files_max &&
-           atomic_load(&store->maps) + maps <= store->maps_max;
+    pthread_mutex_unlock(&store->sweep_lock);
+    return fits(store, open_files, maps);
 }
 
 /* --- memory ------------------------------------------------------------------------------------ */
@@ -230,7 +245,7 @@ static bool next_warm(struct store *store, struct log *batch[SWEEP_BATCH], size_
 
 static void run_release(struct storage_job *job)
 {
-    struct store *store = (struct store *)((char *)job - offsetof(struct store, release_job));
+    struct store *store = (void *)((char *)job - offsetof(struct store, release_job));
     struct log *batch[SWEEP_BATCH];
     size_t count;
     bool goes_on = true;

@@ -1,4 +1,5 @@
-/* The durable positions of a log directory: appended after each group, a lower bound of what is on the device. */
+/* The durable positions of a log directory: appended after each group, a lower bound of what is on the
+ * device. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -70,7 +71,8 @@ static void write_all(struct store_directory *directory, struct position_writer 
 
     pthread_mutex_lock(&store->lock);
     for (struct log *log = store->logs; log; log = log__node(log)->all_next) {
-        if (log__node(log)->directory != directory->index || log__node(log)->is_deleted || !log__has_directory(log))
+        if (log__node(log)->directory != directory->index || log__node(log)->is_deleted ||
+            !log__has_directory(log))
             continue;
         struct side_position position = position_of(log, log__durable_position(log));
         write_position(writer, &position);
@@ -120,7 +122,7 @@ static bool is_long(const struct store_directory *directory)
     return directory->positions_size > REWRITE_SIZE_MIN + REWRITE_FACTOR * needed;
 }
 
-static enum file_status open_positions(struct store_directory *directory)
+enum file_status store__open_positions(struct store_directory *directory)
 {
     struct position_writer writer;
     char *path = directory_child(&directory->directory, SIDE_POSITIONS_NAME);
@@ -129,13 +131,16 @@ static enum file_status open_positions(struct store_directory *directory)
         return FILE_LIMIT;
     enum file_status status = begin_file(directory, path, &writer);
     free(path);
+    /* Flushed for what the mere header says: from here on nobody but us appended. */
+    if (status == FILE_OK)
+        status = file_flush(writer.file);
     if (status != FILE_OK) {
         file_close(writer.file);
         return status;
     }
+    file_close(directory->positions);
     directory->positions = writer.file;
     directory->positions_size = writer.size;
-    store__names_changed(directory);
     return FILE_OK;
 }
 
@@ -159,11 +164,9 @@ void store__note_positions(struct store_directory *directory, const struct log_f
     enum file_status status = FILE_OK;
 
     /* Before the first change the directory is clean, and its table says more than we could. */
-    if (count == 0 || !atomic_load(&directory->has_changes))
+    if (count == 0 || !atomic_load(&directory->has_changes) || !directory->positions)
         return;
-    if (!directory->positions)
-        status = open_positions(directory);
-    else if (is_long(directory))
+    if (is_long(directory))
         status = store__rewrite_positions(directory);
     if (status == FILE_OK) {
         struct position_writer writer = { .file = directory->positions, .size = directory->positions_size };

@@ -91,6 +91,9 @@ static struct log_position durable_of(const struct store *store, const struct st
         *start_offset = position->start_offset;
     if (position)
         return position->durable;
+    /* Made by us and never flushed: nothing is durable, and no gap in it can stem from a compaction. */
+    if (store->directories[found->directory].has_positions && found->recovery_point <= 0)
+        return (struct log_position){ .offset = 0, .segment_base = 0, .position = 0 };
     return LOG_POSITION_OF_OFFSET(found->recovery_point > 0 ? found->recovery_point : 0);
 }
 
@@ -154,13 +157,21 @@ static void open_one(struct recover_run *run, struct log *log)
 static void *recover_main(void *argument)
 {
     struct recover_run *run = argument;
+    struct retire *retired = run->store->env->retire;
+    unsigned member = retire_join(retired);
 
     for (;;) {
         size_t index = atomic_fetch_add(&run->next, 1);
         if (index >= run->count)
-            return NULL;
+            break;
         open_one(run, run->logs[index]);
+        /* There may be more logs than descriptors. */
+        if (store__is_crowded(run->store))
+            (void)log__close_files(run->logs[index]);
+        retire_quiescent(retired, member);
     }
+    retire_leave(retired, member);
+    return NULL;
 }
 
 /* The caller works too, so fewer threads than wished are no failure. */
@@ -203,7 +214,8 @@ static enum store_status begin_changes(struct store *store, const bool *involved
         enum file_status status = involved[i] ? store__begin_changes(directory) : FILE_OK;
         if (status != FILE_OK) {
             char *text;
-            if (asprintf(&text, "cannot change %s: %s", directory->directory.path, file_status_name(status)) < 0)
+            if (asprintf(&text, "cannot change %s: %s", directory->directory.path, file_status_name(status)) <
+                0)
                 text = NULL;
             return store__fail(store__status(status), text, error);
         }
@@ -251,8 +263,8 @@ static void rewrite_positions(struct store *store, const bool *involved)
         /* Without it the next recovery takes longer. */
         enum file_status status = store__rewrite_positions(&store->directories[i]);
         if (status != FILE_OK)
-            note_warn("side_file.unwritten", "directory=%s status=\"%s\"", store->directories[i].directory.path,
-                      file_status_name(status));
+            note_warn("side_file.unwritten", "directory=%s status=\"%s\"",
+                      store->directories[i].directory.path, file_status_name(status));
     }
 }
 
@@ -276,8 +288,8 @@ enum store_status store_recover(struct store *store, unsigned threads, const cha
         rewrite_positions(store, involved);
         if (run.count)
             note_info("store.recovered",
-                      "logs=%zu scanned=%" PRIu64 " cut=%" PRIu64 " quarantined=%" PRIu32 " ms=%" PRId64, run.count,
-                      run.total.scanned_size, run.total.cut_size, run.total.quarantined_count,
+                      "logs=%zu scanned=%" PRIu64 " cut=%" PRIu64 " quarantined=%" PRIu32 " ms=%" PRId64,
+                      run.count, run.total.scanned_size, run.total.cut_size, run.total.quarantined_count,
                       clock_mono_ms(store->env->clock) - begin_ms);
         tend_leftovers(store);
         store->is_recovered = true;
@@ -290,18 +302,31 @@ enum store_status store_recover(struct store *store, unsigned threads, const cha
 
 /* --- the metadata log -------------------------------------------------------------------------- */
 
+/* A clean stop vouches for the metadata log as for the others, but its changes do not end that: it is taken
+ * as it was left only when nothing came behind. Nothing is flushed then (DESIGN 9). */
+static enum log_status open_metadata(struct store *store, struct log *log)
+{
+    const struct side_position *position = store__find_position(store, UUID_ONE, 0);
+    const struct log_row *row = &store->metadata_row;
+    enum log_status status = LOG_NOT_FOUND;
+
+    if (row->segment_count > 0 && (!position || position->durable.offset <= row->end_offset))
+        status = log__open_unchanged(log, row);
+    if (status == LOG_NOT_FOUND)
+        status = log__recover(log, position ? position->durable : LOG_POSITION_OF_OFFSET(0), -1, NULL);
+    return status;
+}
+
 enum log_status store_metadata_log(struct store *store, const struct log_config *config, struct log **out)
 {
     struct store_directory *directory = &store->directories[0];
-    const struct side_position *position = store__find_position(store, UUID_ONE, 0);
-    struct log_position durable = position ? position->durable : LOG_POSITION_OF_OFFSET(0);
 
     *out = NULL;
     struct log *log = log__create(store->env, &directory->host, directory->directory.path, UUID_ONE,
                                   METADATA_TOPIC_NAME, 0, config, NULL);
     if (!log)
         return LOG_LIMIT;
-    enum log_status status = log__recover(log, durable, -1, NULL);
+    enum log_status status = open_metadata(store, log);
     if (status != LOG_OK && status != LOG_NOT_FOUND && status != LOG_CORRUPT) {
         struct log_row row;
         (void)log__close(log, false, &row);

@@ -7,6 +7,7 @@
 #include "protocol/base/check.h"
 
 enum { READ_COMMITTED = 1, SESSION_EPOCH_FINAL = -1, SESSION_EPOCH_INITIAL = 0, COLD_ROUNDS_MAX = 3 };
+enum { UNKNOWN_EPOCH = -1 };
 
 /* One partition of the request, in its order. */
 struct part {
@@ -17,6 +18,8 @@ struct part {
     struct log_range range;
     size_t available; /* bytes as min_bytes counts them */
     bool is_cold;     /* a worker has to open the log or read from the device */
+    enum log_status warmed; /* what stopped the worker; told by the read that follows */
+    bool is_refused;  /* by the first look-up, before the log was asked */
 };
 
 struct fetch_state {
@@ -26,6 +29,7 @@ struct fetch_state {
     size_t min_bytes;
     int64_t deadline_ms; /* monotonic */
     unsigned cold_rounds;
+    bool is_tried; /* all partitions were looked up once */
     bool is_watching;
     bool is_committed; /* isolation level read_committed */
     bool from_replica;
@@ -49,14 +53,33 @@ static void refuse(struct part *part, int16_t error_code)
     part->out->log_start_offset = -1;
 }
 
+/* Kafka's history has an epoch from its election on, the log's only from the first record on: until
+ * then a leader's epoch begins at the log's end. */
+static enum log_status find_epoch_end(struct log *log, int32_t leader_epoch, int32_t requested,
+                                      int32_t *epoch, int64_t *end_offset)
+{
+    enum log_status status = log_epoch_end(log, requested, epoch, end_offset);
+    if (status != LOG_OK || *epoch >= 0 || requested > leader_epoch)
+        return status;
+    int64_t end = log_offsets(log).end;
+    int32_t newest = UNKNOWN_EPOCH;
+    status = log_epoch_at(log, end, &newest);
+    *end_offset = end;
+    *epoch = requested == leader_epoch || newest < 0 ? requested : newest;
+    return status;
+}
+
 /* KIP-595: the client's last epoch ended before its position, so its log and ours went apart. */
-static bool check_divergence(struct part *part, struct log *log)
+static bool check_divergence(struct part *part, struct log *log, int32_t leader_epoch)
 {
     if (part->in->last_fetched_epoch < 0)
         return true;
     int32_t epoch;
     int64_t end_offset;
-    log_epoch_end(log, part->in->last_fetched_epoch, &epoch, &end_offset);
+    if (find_epoch_end(log, leader_epoch, part->in->last_fetched_epoch, &epoch, &end_offset) != LOG_OK) {
+        part->is_cold = true;
+        return false;
+    }
     if (epoch < 0 || end_offset < 0) {
         refuse(part, ERR_OFFSET_OUT_OF_RANGE);
         return false;
@@ -78,8 +101,6 @@ static int16_t resolve(struct request *rq, const struct fetch_state *state, stru
         return ERR_TOPIC_AUTHORIZATION_FAILED; /* no replicas here: reliability row 79 */
     if (error_code == ERR_NONE)
         error_code = rq_partition(rq, topic, part->in->partition, metadata);
-    if (error_code == ERR_NONE)
-        error_code = rq_leader_epoch(*metadata, part->in->current_leader_epoch);
     return error_code;
 }
 
@@ -99,6 +120,14 @@ static void read_part(struct request *rq, struct fetch_state *state, struct part
     int16_t error_code = resolve(rq, state, part, &metadata);
     if (error_code != ERR_NONE) {
         refuse(part, error_code);
+        part->out->aborted_transactions_count = 0; /* as Kafka has it here, and here alone */
+        part->is_refused = part->is_refused || !state->is_tried;
+        return;
+    }
+    part->is_refused = false;
+    error_code = rq_leader_epoch(metadata, part->in->current_leader_epoch);
+    if (error_code != ERR_NONE) {
+        refuse(part, error_code);
         return;
     }
     part->partition = metadata->partition;
@@ -108,15 +137,18 @@ static void read_part(struct request *rq, struct fetch_state *state, struct part
     part->out->high_watermark = offsets.high_watermark;
     part->out->last_stable_offset = offsets.stable;
     part->out->log_start_offset = offsets.start;
-    if (!check_divergence(part, log))
+    enum log_status status = part->warmed;
+    part->warmed = LOG_OK;
+    if (status == LOG_OK && !check_divergence(part, log, metadata->leader_epoch))
         return;
 
     size_t size_max = part->in->partition_max_bytes > 0 ? (size_t)part->in->partition_max_bytes : 0;
     if (size_max > size_left)
         size_max = size_left;
     bool resident_only = state->cold_rounds < COLD_ROUNDS_MAX;
-    enum log_status status = log_read(log, part->in->fetch_offset, bound, size_max, at_least_one,
-                                      resident_only, &rq->arena, &part->range);
+    if (status == LOG_OK)
+        status = log_read(log, part->in->fetch_offset, bound, size_max, at_least_one, resident_only,
+                          &rq->arena, &part->range);
     switch (status) {
     case LOG_OK:
         part->available = part->range.bytes.size;
@@ -135,22 +167,29 @@ static void read_part(struct request *rq, struct fetch_state *state, struct part
 
 struct outcome {
     size_t size;
-    bool is_final; /* an error or a divergence: answered at once */
+    bool is_final; /* an error or a divergence: answered at once, as when nothing is left to wait for */
     bool is_cold;
 };
 
 static struct outcome read_all(struct request *rq, struct fetch_state *state)
 {
     struct outcome outcome = { 0 };
+    size_t refused_count = 0;
     for (size_t i = 0; i < state->part_count; i++) {
         struct part *part = &state->parts[i];
         size_t left = state->size_max > outcome.size ? state->size_max - outcome.size : 0;
         read_part(rq, state, part, left, outcome.size == 0);
         outcome.size += part->range.bytes.size;
         outcome.is_cold = outcome.is_cold || part->is_cold;
-        if (part->out->error_code != ERR_NONE || part->out->diverging_epoch.epoch >= 0)
+        /* A partition that was unknown from the start keeps nobody from waiting for the others: a client
+         * that goes on asking for a deleted topic would otherwise never sleep. */
+        if (part->is_refused)
+            refused_count++;
+        else if (part->out->error_code != ERR_NONE || part->out->diverging_epoch.epoch >= 0)
             outcome.is_final = true;
     }
+    state->is_tried = true;
+    outcome.is_final = outcome.is_final || refused_count == state->part_count;
     return outcome;
 }
 
@@ -202,12 +241,13 @@ static void warm_all(struct request *rq)
         if (!part->is_cold)
             continue;
         struct log *log = part->partition->log;
-        if (log_prepare(log) != LOG_OK)
-            continue; /* the next read says what is wrong */
+        part->warmed = log_open(log);
+        if (part->warmed != LOG_OK)
+            continue;
         struct log_offsets offsets = log_offsets(log);
         size_t size_max = part->in->partition_max_bytes > 0 ? (size_t)part->in->partition_max_bytes : 1;
-        log_warm(log, part->in->fetch_offset, bound_of(state, &offsets),
-                 size_max < state->size_max ? size_max : state->size_max);
+        part->warmed = log_warm(log, part->in->fetch_offset, bound_of(state, &offsets),
+                                size_max < state->size_max ? size_max : state->size_max);
     }
 }
 

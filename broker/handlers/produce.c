@@ -5,6 +5,7 @@
 #include "broker/loop.h"
 #include "broker/server.h"
 #include "protocol/base/check.h"
+#include "protocol/base/note.h"
 
 enum {
     ACKS_NONE = 0,
@@ -16,6 +17,9 @@ enum {
     DECODE_FACTOR = 16,
     DECODED_MAX = 64 * 1024 * 1024,
     SATURATED_RETRY_MS = 5,
+    /* timeout_ms is for replicas, and Kafka flushes before it counts: with one node it never answers
+     * REQUEST_TIMED_OUT. Here a flush that is slower than both this and the timeout is told. */
+    FLUSH_TIME_MIN_MS = 2000,
 };
 
 /* One partition of the request on its way. */
@@ -31,6 +35,7 @@ struct part {
     int recompress_level;
     size_t size_max;    /* of the batch as it is stored: max.message.bytes */
     size_t segment_max; /* segment.bytes */
+    int64_t log_start_offset; /* -1: the partition was not found */
     int32_t index;
     int16_t error_code;
     bool needs_validation;
@@ -193,13 +198,16 @@ static void take_part(struct request *rq, struct part *part, const struct produc
     part->index = in->partition;
     part->records = in->records.bytes;
     part->recompress = CODEC_COUNT;
+    part->log_start_offset = -1;
     if (request_error != ERR_NONE) {
         part->error_code = request_error;
         return;
     }
     resolve_part(rq, part, topic);
-    if (part->error_code == ERR_NONE)
+    if (part->error_code == ERR_NONE) {
+        part->log_start_offset = log_offsets(part->metadata->partition->log).start;
         view_records(part);
+    }
     if (part->error_code == ERR_NONE)
         check_header(rq, part, acks);
     if (part->error_code == ERR_NONE)
@@ -214,6 +222,16 @@ static int16_t check_request(struct request *rq, const struct produce_request *i
     if (!slice_is_null(in->transactional_id))
         return rq_txn(rq, in->transactional_id, OP_WRITE);
     return ERR_NONE;
+}
+
+/* A transactional batch in a request without a transactional id may not be authorised at all. */
+static void refuse_nameless_transactions(const struct produce_request *in, struct produce_state *state)
+{
+    bool any = false;
+    for (size_t i = 0; i < state->part_count && slice_is_null(in->transactional_id); i++)
+        any = any || (state->parts[i].append.batch.attributes & BATCH_ATTRIBUTE_TRANSACTIONAL);
+    for (size_t i = 0; i < state->part_count && any; i++)
+        refuse(&state->parts[i], ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, NULL);
 }
 
 /* The response mirrors the request: topics and partitions in its order. */
@@ -363,9 +381,8 @@ static void fill_partition(struct request *rq, const struct part *part, struct p
         if (part->verdict.record_error_count > 0)
             fill_record_errors(rq, part, out);
         /* Kafka's validator knows the log, its size and CRC checks do not. */
-        if (part->metadata && part->metadata->partition &&
-            (part->error_code == ERR_INVALID_RECORD || part->error_code == ERR_INVALID_TIMESTAMP))
-            out->log_start_offset = log_offsets(part->metadata->partition->log).start;
+        if (part->error_code == ERR_INVALID_RECORD || part->error_code == ERR_INVALID_TIMESTAMP)
+            out->log_start_offset = part->log_start_offset;
     }
 }
 
@@ -453,6 +470,20 @@ static enum handled wait_durable(struct request *rq)
     return HANDLED_WAIT;
 }
 
+/* The client asks again without a word to anyone: the operator hears of it here. */
+static void note_failed_append(const struct part *part)
+{
+    static struct note_limit limit;
+    uint32_t suppressed;
+    if (!note_allow(&limit, 1, &suppressed))
+        return;
+    enum log_status status = part->append.result.status;
+    note_warn("append.failed",
+              "reason=%s partition=%d suppressed=%u next=\"producers get KAFKA_STORAGE_ERROR and try again\"",
+              status == LOG_DISK_FULL ? "disk_full" : status == LOG_LIMIT ? "resource_limit" : "io_error",
+              part->index, suppressed);
+}
+
 static enum handled resume_appended(struct request *rq, enum wake why)
 {
     (void)why;
@@ -464,6 +495,8 @@ static enum handled resume_appended(struct request *rq, enum wake why)
         part->is_appended = false;
         part->metadata = NULL;
         refuse(part, error_of_log(part->append.result.status), NULL);
+        if (part->error_code == ERR_KAFKA_STORAGE_ERROR)
+            note_failed_append(part);
     }
     if (state->acks == ACKS_NONE || all_durable(state))
         return answer(rq);
@@ -525,7 +558,8 @@ enum handled handle_produce(struct request *rq, const struct produce_request *in
     if (!state || !prepare_response(rq, in, out, state))
         return HANDLED_CLOSE;
     state->acks = in->acks;
-    state->deadline_ms = rq_mono_ms(rq) + (in->timeout_ms > 0 ? in->timeout_ms : 0);
+    state->deadline_ms =
+        rq_mono_ms(rq) + (in->timeout_ms > FLUSH_TIME_MIN_MS ? in->timeout_ms : FLUSH_TIME_MIN_MS);
 
     int16_t request_error = check_request(rq, in);
     struct part *part = state->parts;
@@ -533,6 +567,7 @@ enum handled handle_produce(struct request *rq, const struct produce_request *in
         for (int32_t p = 0; p < in->topics[t].partitions_count; p++, part++)
             take_part(rq, part, &in->topics[t], &in->topics[t].partitions[p], in->acks, request_error);
 
+    refuse_nameless_transactions(in, state);
     if (!validate_cheap(rq)) {
         if (!keep_records(rq))
             return HANDLED_CLOSE;

@@ -188,7 +188,8 @@ static void bench_memory(void)
         check(wire_connect(&clients[i], address, 10000));
     ask_metadata(address); /* behind the last accept */
     print_megabytes("VmRSS with 1,000 idle connections", process_rss(pid));
-    printf("  %-56s %7.0f\n", "  each of them, bytes", (double)(process_rss_anonymous(pid) - before) / IDLE_CONNECTIONS);
+    printf("  %-56s %7.0f\n", "  each of them, bytes",
+           (double)(process_rss_anonymous(pid) - before) / IDLE_CONNECTIONS);
     for (int i = 0; i < IDLE_CONNECTIONS; i++)
         wire_close(&clients[i]);
     free(clients);

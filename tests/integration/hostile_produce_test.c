@@ -2,6 +2,7 @@
  * Rows are those of tests/integration/hostile.md. */
 #include <check.h>
 #include <stdlib.h>
+#include <time.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -69,6 +70,8 @@ static struct batch_view batch_of_payload(enum codec codec, int32_t count, slice
     return batch;
 }
 
+static int32_t produce_timeout_ms = TIMEOUT_MS;
+
 /* The error of one partition; -2 when the connection was closed instead. */
 static int16_t produce(const char *name, int16_t version, int16_t acks, slice transactional_id, slice records)
 {
@@ -85,7 +88,7 @@ static int16_t produce(const char *name, int16_t version, int16_t acks, slice tr
     topic.partitions_count = 1;
     request.transactional_id = transactional_id;
     request.acks = acks;
-    request.timeout_ms = TIMEOUT_MS;
+    request.timeout_ms = produce_timeout_ms;
     request.topics = &topic;
     request.topics_count = 1;
     if (!wire_call(&client, KEY_PRODUCE, version, &request, &response))
@@ -256,6 +259,12 @@ static void control_bit(struct batch_view *b)
     set_crc(b);
 }
 
+static void transactional_without_id(struct batch_view *b)
+{
+    store_be16(b->data + BATCH_ATTRIBUTES, BATCH_ATTRIBUTE_TRANSACTIONAL);
+    set_crc(b);
+}
+
 static void codec_5(struct batch_view *b)
 {
     store_be16(b->data + BATCH_ATTRIBUTES, 5);
@@ -353,6 +362,8 @@ static const struct spoil_row spoil_rows[] = {
     { 62, "timestamps in the year 3000", timestamp_far_future, ERR_INVALID_TIMESTAMP },
     { 62, "base timestamp + delta overflows", timestamp_overflows, ERR_INVALID_TIMESTAMP },
     { 63, "control bit", control_bit, ERR_INVALID_RECORD },
+    { 64, "transactional bit without a transactional id", transactional_without_id,
+      ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED },
     { 66, "producer id without a sequence", producer_without_sequence, ERR_INVALID_RECORD },
     { 68, "codec 5", codec_5, ERR_UNSUPPORTED_COMPRESSION_TYPE },
     { 68, "codec 7", codec_7, ERR_UNSUPPORTED_COMPRESSION_TYPE },
@@ -548,6 +559,42 @@ START_TEST(topic_names)
 }
 END_TEST
 
+static void create_named(const char *name)
+{
+    struct metadata_request request;
+    struct metadata_request_topic topic;
+    struct metadata_response response;
+    metadata_request_init(&request);
+    metadata_request_topic_init(&topic);
+    topic.name = slice_of_string(name);
+    request.topics = &topic;
+    request.topics_count = 1;
+    ck_assert(wire_call(&client, KEY_METADATA, 9, &request, &response));
+    ck_assert_int_eq(response.topics[0].error_code, ERR_NONE);
+}
+
+static const struct fetch_response_partition *fetch_of(const char *name, struct fetch_request_partition *partitions,
+                                                       int32_t count, int32_t max_wait_ms)
+{
+    struct fetch_request request;
+    struct fetch_request_topic topic;
+    struct fetch_response response;
+    fetch_request_init(&request);
+    fetch_request_topic_init(&topic);
+    topic.name = slice_of_string(name);
+    topic.partitions = partitions;
+    topic.partitions_count = count;
+    request.max_bytes = 1000;
+    request.min_bytes = 1;
+    request.max_wait_ms = max_wait_ms;
+    request.session_epoch = -1;
+    request.topics = &topic;
+    request.topics_count = 1;
+    ck_assert(wire_call(&client, KEY_FETCH, 12, &request, &response));
+    ck_assert_int_eq(response.topics[0].partitions_count, count);
+    return response.topics[0].partitions;
+}
+
 static struct fetch_response_partition fetch(int64_t offset, int32_t epoch, int32_t max_bytes, int32_t min_bytes,
                                              int32_t max_wait_ms)
 {
@@ -594,6 +641,64 @@ START_TEST(fetch_limits_and_offsets)
 }
 END_TEST
 
+/* As Kafka: an epoch that is not over ends at the log's end, also without a record of it. */
+START_TEST(last_fetched_epoch_in_an_empty_log)
+{
+    static const struct {
+        int32_t epoch;
+        int64_t offset, diverging_end; /* -1: none */
+        int16_t error_code;
+    } rows[] = { { 0, 0, -1, ERR_NONE }, { 0, 3, 0, ERR_NONE }, { 1, 0, -1, ERR_OFFSET_OUT_OF_RANGE } };
+    create_named("empty");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fetch_request_partition partition;
+        fetch_request_partition_init(&partition);
+        partition.last_fetched_epoch = rows[i].epoch;
+        partition.fetch_offset = rows[i].offset;
+        partition.partition_max_bytes = 1000;
+        struct fetch_response_partition got = *fetch_of("empty", &partition, 1, 0);
+        ck_assert_int_eq(got.error_code, rows[i].error_code);
+        ck_assert_int_eq(got.diverging_epoch.end_offset, rows[i].diverging_end);
+    }
+}
+END_TEST
+
+/* A partition that is unknown from the start does not end the wait for the others, alone it does. */
+START_TEST(an_unknown_partition_is_told_when_the_wait_is_over)
+{
+    enum { WAIT_MS = 300, LONG_MS = 5 * TIMEOUT_MS };
+    struct fetch_request_partition partitions[2];
+    create_named("empty");
+    for (int i = 0; i < 2; i++) {
+        fetch_request_partition_init(&partitions[i]);
+        partitions[i].partition = i * 77;
+        partitions[i].partition_max_bytes = 1000;
+    }
+    struct timespec from, to;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    const struct fetch_response_partition *got = fetch_of("empty", partitions, 2, WAIT_MS);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    ck_assert_int_eq(got[0].error_code, ERR_NONE);
+    ck_assert_int_eq(got[1].error_code, ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    ck_assert_int_ge((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000, WAIT_MS - 1);
+    got = fetch_of("empty", &partitions[1], 1, LONG_MS); /* would be late for the client's time limit */
+    ck_assert_int_eq(got[0].error_code, ERR_UNKNOWN_TOPIC_OR_PARTITION);
+}
+END_TEST
+
+/* timeout_ms is for replicas: on one node Kafka answers with the offset whatever it is. */
+START_TEST(a_timeout_of_nothing_is_no_reason_to_fail)
+{
+    for (int i = 0; i < 20; i++) {
+        struct batch_view batch = good_batch(CODEC_NONE, 1);
+        produce_timeout_ms = i % 2 - 1;
+        ck_assert_int_eq(produce("hostile", 9, i % 4 < 2 ? -1 : 1, SLICE_NULL, slice_of(batch.data, batch.size)),
+                         ERR_NONE);
+    }
+    produce_timeout_ms = TIMEOUT_MS;
+}
+END_TEST
+
 static void start_broker(void)
 {
     served_start(&served, RUNNEL_BINARY, NULL);
@@ -625,6 +730,9 @@ int main(void)
     tcase_add_test(tests, compressed_batch_with_a_wrong_inner_count);
     tcase_add_test(tests, topic_names);
     tcase_add_test(tests, fetch_limits_and_offsets);
+    tcase_add_test(tests, last_fetched_epoch_in_an_empty_log);
+    tcase_add_test(tests, an_unknown_partition_is_told_when_the_wait_is_over);
+    tcase_add_test(tests, a_timeout_of_nothing_is_no_reason_to_fail);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK);

@@ -1,9 +1,11 @@
 /* Hostile input on a live broker: a clear error or a close, and an honest client beside it unharmed.
  * Rows are those of tests/integration/hostile.md. */
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "codec/api_versions.h"
@@ -335,6 +337,26 @@ static void stop_broker(void)
     served_stop(&served);
 }
 
+/* Its SYN would find a queue of 50 full and be sent again after a second. */
+START_TEST(a_burst_of_connections_waits_in_the_queue)
+{
+    enum { COUNT = 300, AT_ONCE_MS = 700 };
+    static struct wire_client clients[COUNT];
+    struct timespec from, to;
+    ck_assert_int_eq(kill(broker_process_pid(served.broker), SIGSTOP), 0); /* accepts nobody */
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    int connected = 0;
+    while (connected < COUNT && wire_connect(&clients[connected], served.bootstrap, AT_ONCE_MS))
+        connected++;
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    ck_assert_int_eq(kill(broker_process_pid(served.broker), SIGCONT), 0);
+    ck_assert_int_eq(connected, COUNT);
+    ck_assert_int_lt((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000, 10 * AT_ONCE_MS);
+    for (int i = 0; i < COUNT; i++)
+        wire_close(&clients[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("hostile");
@@ -349,6 +371,7 @@ int main(void)
     tcase_add_test(tests, announced_frames_are_not_allocated);
     tcase_add_test(tests, pipeliner_that_never_reads);
     tcase_add_test(tests, resets_leave_nothing);
+    tcase_add_test(tests, a_burst_of_connections_waits_in_the_queue);
     tcase_add_test(tests, a_frame_full_of_tags);
     tcase_add_test(tests, nested_arrays_at_the_maximum);
     suite_add_tcase(suite, tests);

@@ -12,10 +12,10 @@ enum { KEY_PRODUCE = 0, KEY_API_VERSIONS = 18, KEY_UNKNOWN = 77, NEVER = -1 };
 
 /* -- handlers ----------------------------------------------------------------------------------- */
 
-static int32_t executed[4096]; /* correlation ids, in order of execution */
+static int32_t executed[8192]; /* correlation ids, in order of execution */
 static size_t executed_count;
 static struct request *held[16]; /* by correlation id; held, so that a test may wake them */
-static enum wake woken_by[4096];
+static enum wake woken_by[8192];
 static size_t woken_count;
 static enum handled answer_when_woken;
 static atomic_uint worked_count;
@@ -64,7 +64,8 @@ static enum handled answer(struct request *rq)
     return says(rq, "busy") ? HANDLED_BUSY : HANDLED_WAIT;
 }
 
-enum handled handle_produce(struct request *rq, const struct produce_request *in, struct produce_response *out)
+enum handled handle_produce(struct request *rq, const struct produce_request *in,
+                            struct produce_response *out)
 {
     (void)in;
     (void)out;
@@ -85,13 +86,13 @@ enum handled handle_api_versions(struct request *rq, const struct api_versions_r
     return answer(rq);
 }
 
-#define OTHER(name)                                                                                        \
-    enum handled handle_##name(struct request *rq, const struct name##_request *in,                        \
-                               struct name##_response *out)                                                \
-    {                                                                                                      \
-        (void)in;                                                                                          \
-        (void)out;                                                                                         \
-        return answer(rq);                                                                                 \
+#define OTHER(name)                                                                                          \
+    enum handled handle_##name(struct request *rq, const struct name##_request *in,                          \
+                               struct name##_response *out)                                                  \
+    {                                                                                                        \
+        (void)in;                                                                                            \
+        (void)out;                                                                                           \
+        return answer(rq);                                                                                   \
     }
 OTHER(fetch)
 OTHER(list_offsets)
@@ -185,7 +186,7 @@ static void expect_replies(const int32_t *expected)
     ck_assert_int_eq(expected[count], NEVER);
 }
 
-#define EXPECT(...) expect_replies((const int32_t[]){ __VA_ARGS__, NEVER })
+#define EXPECT(...)      expect_replies((const int32_t[]){ __VA_ARGS__, NEVER })
 #define EXPECT_NOTHING() expect_replies((const int32_t[]){ NEVER })
 
 static void expect_closed(size_t reply_count)
@@ -330,7 +331,10 @@ START_TEST(impossible_frames_close)
         { "length -1", "\xff\xff\xff\xff", 4 },
         { "the smallest length", "\x80\0\0\0", 4 },
         { "length 0", "\0\0\0\0", 4 },
-        { "no room for a header", "\0\0\0\x07" "abcdefg", 11 },
+        { "no room for a header",
+          "\0\0\0\x07"
+          "abcdefg",
+          11 },
         { "longer than allowed", "\x06\x40\0\x01", 4 },
         { "TLS", "\x16\x03\x01\x02\x00\x01\x00", 7 },
         { "HTTP", "GET / HTTP/1.1\r\n\r\n", 18 },
@@ -444,6 +448,47 @@ START_TEST(a_full_budget_makes_readers_wait)
     sim_advance(&sim, 1000);
     ck_assert_uint_eq(the_loop()->budget.used, 0);
     ck_assert_ptr_null(the_loop()->starved);
+}
+END_TEST
+
+/* Many small requests on many connections: those beyond a few a connection are paid for. */
+START_TEST(a_full_budget_stops_pipelines)
+{
+    enum { CLIENTS = 40 };
+    static struct sim_client clients[CLIENTS];
+    teardown();
+    open_with("socket.request.max.bytes=1048576\nqueued.max.request.bytes=2097152\n");
+    for (size_t i = 0; i < CLIENTS; i++) {
+        sim_connect(&sim, &clients[i]);
+        struct sim_client first = client;
+        client = clients[i];
+        for (int32_t k = 0; k < CONN_REQUESTS_MAX; k++)
+            send_request(KEY_PRODUCE, k, "deadline");
+        sim_settle(&sim);
+        client = first;
+    }
+    ck_assert_uint_lt(executed_count, CLIENTS * CONN_REQUESTS_MAX);
+    ck_assert_uint_ge(executed_count, CLIENTS * CONN_REQUESTS_FREE);
+    ck_assert_uint_le(atomic_load(&sim.server->budget.handed_out), 2097152);
+    send_request(KEY_PRODUCE, 1, "done");
+    EXPECT(1); /* an honest client beside them */
+    /* Those whose frames could not even be kept were closed; the others come to their end. */
+    size_t left_count = 0;
+    for (int i = 0; i < CONN_REQUESTS_MAX; i++)
+        sim_advance(&sim, 500);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        struct sim_client first = client;
+        int32_t ids[CONN_REQUESTS_MAX];
+        bool is_closed;
+        client = clients[i];
+        size_t count = read_replies(ids, CONN_REQUESTS_MAX, &is_closed);
+        ck_assert(is_closed || count == CONN_REQUESTS_MAX);
+        left_count += !is_closed;
+        sim_disconnect(&client);
+        client = first;
+    }
+    ck_assert_uint_gt(left_count, 0);
+    ck_assert_uint_eq(the_loop()->budget.used, 0);
 }
 END_TEST
 
@@ -592,6 +637,7 @@ int main(void)
     tcase_add_test(tcase, waiting_requests_are_bounded);
     tcase_add_test(tcase, announced_lengths_cost_nothing);
     tcase_add_test(tcase, a_full_budget_makes_readers_wait);
+    tcase_add_test(tcase, a_full_budget_stops_pipelines);
     tcase_add_test(tcase, an_idle_connection_is_closed);
     tcase_add_test(tcase, a_waiting_request_is_no_idleness);
     tcase_add_test(tcase, a_slow_frame_is_closed);

@@ -97,8 +97,10 @@ static enum store_status try_power_on(void)
     struct controller_host host = { .env = &env, .store = store, .config = config, .random = &chance };
     controller = NULL;
     status = controller_open(&host, &controller, &open_error);
-    if (status == STORE_OK)
+    if (status == STORE_OK) {
         ck_assert_int_eq(store_recover(store, 1, &open_error), STORE_OK);
+        ck_assert(controller_raise_epochs(controller));
+    }
     return status;
 }
 
@@ -141,6 +143,16 @@ static void restart(bool clean)
     power_on();
 }
 
+static void power_cut(void)
+{
+    power_off(false);
+    struct file_double *after =
+        file_double_after_cut(disk, file_double_operation_count(disk), FILE_DOUBLE_LOSE_ALL, NULL);
+    file_double_destroy(disk);
+    disk = after;
+    power_on();
+}
+
 static slice text(const char *of)
 {
     return slice_of_string(of);
@@ -177,6 +189,34 @@ START_TEST(a_new_directory_knows_this_node_and_its_version)
     ck_assert_uint_eq(image->feature_count, 1);
     ck_assert_int_eq(image->features[0].level, METADATA_VERSION_NEW);
     ck_assert_int_eq(image->end_offset, 0);
+}
+END_TEST
+
+/* What a kill left in the cache is shown to clients only once it is on the disk. */
+START_TEST(what_a_restart_shows_survives_a_power_cut)
+{
+    power_on();
+    ck_assert_int_eq(create("a", 1), ERR_NONE);
+    uint64_t before = file_double_operation_count(disk);
+    ck_assert_int_eq(create("b", 1), ERR_NONE);
+    uint64_t last = file_double_operation_count(disk);
+    power_off(false);
+    struct file_double *whole = disk;
+    for (uint64_t operation = before; operation <= last; operation++) {
+        struct file_double *killed = file_double_after_cut(whole, operation, FILE_DOUBLE_KEEP_ALL, NULL);
+        disk = killed;
+        power_on();
+        bool is_shown = topic_of("b") != NULL;
+        power_off(false);
+        disk = file_double_after_cut(killed, file_double_operation_count(killed), FILE_DOUBLE_LOSE_ALL, NULL);
+        file_double_destroy(killed);
+        power_on();
+        ck_assert_msg(!is_shown || topic_of("b") != NULL, "lost after operation %llu",
+                      (unsigned long long)operation);
+        power_off(false);
+        file_double_destroy(disk);
+    }
+    disk = whole;
 }
 END_TEST
 
@@ -405,12 +445,7 @@ START_TEST(a_failed_flush_ends_all_changes)
     ck_assert_int_eq(create("c", 1), ERR_KAFKA_STORAGE_ERROR);
     ck_assert_ptr_null(topic_of("b"));
     ck_assert_ptr_nonnull(topic_of("a"));
-    power_off(false);
-    struct file_double *after =
-        file_double_after_cut(disk, file_double_operation_count(disk), FILE_DOUBLE_LOSE_ALL, NULL);
-    file_double_destroy(disk);
-    disk = after;
-    power_on();
+    power_cut();
     ck_assert_ptr_nonnull(topic_of("a"));
     ck_assert_ptr_null(topic_of("c"));
     ck_assert_int_eq(create("d", 1), ERR_NONE);
@@ -478,6 +513,55 @@ START_TEST(partitions_without_leader_get_this_node)
         ck_assert_int_eq(topic_of("a")->partitions[1].leader_epoch, 2);
         ck_assert_int_eq(topic_of("a")->partitions[1].partition_epoch, 2);
     }
+    arena_destroy(&arena);
+}
+END_TEST
+
+static void append_to(const char *topic, bool flush)
+{
+    struct log *log = topic_of(topic)->partitions[0].partition->log;
+    struct batch_builder_options options = { .producer_id = -1, .producer_epoch = -1, .base_sequence = -1 };
+    struct batch_builder *builder = batch_builder_open(&arena, &options);
+    struct batch_view batch;
+    struct log_append_result result;
+    ck_assert(batch_builder_add(builder, 1, text("key"), text("value"), NULL, 0));
+    ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
+    ck_assert_int_eq(log_prepare(log), LOG_OK);
+    int32_t epoch = topic_of(topic)->partitions[0].leader_epoch;
+    ck_assert_int_eq(log_append(log, &batch, 1, epoch, clock_wall_ms(&clock_now.clock), &result), LOG_OK);
+    while (flush && store_flush(store))
+        ;
+    run_jobs();
+}
+
+/* KIP-320: in page-cache mode consumers may have seen what a power cut took; in durable mode they have not.
+ */
+START_TEST(a_leader_epoch_rises_where_records_were_lost)
+{
+    arena_init(&arena, NULL);
+    power_on();
+    struct topic_config_override override = { text("flush.messages"), text("1000000") };
+    struct create_topic topic = one("cached", 1);
+    topic.overrides = &override;
+    topic.override_count = 1;
+    controller_create_topics(controller, &topic, 1, false);
+    ck_assert_int_eq(topic.error_code, ERR_NONE);
+    ck_assert_int_eq(create("durable", 1), ERR_NONE);
+    append_to("cached", false);
+    append_to("durable", true);
+    restart(true);
+    ck_assert_msg(topic_of("cached")->partitions[0].leader_epoch == 0, "a clean stop loses nothing");
+    append_to("cached", false);
+    append_to("durable", true);
+    restart(false);
+    ck_assert_int_eq(topic_of("cached")->partitions[0].leader_epoch, 1);
+    ck_assert_int_eq(topic_of("durable")->partitions[0].leader_epoch, 0);
+    restart(true);
+    ck_assert_int_eq(topic_of("cached")->partitions[0].leader_epoch, 1);
+    append_to("cached", false);
+    power_cut();
+    ck_assert_int_ge(topic_of("cached")->partitions[0].leader_epoch, 1);
+    ck_assert_int_eq(topic_of("durable")->partitions[0].leader_epoch, 0);
     arena_destroy(&arena);
 }
 END_TEST
@@ -613,6 +697,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_new_directory_knows_this_node_and_its_version);
+    tcase_add_test(tests, what_a_restart_shows_survives_a_power_cut);
     tcase_add_test(tests, a_topic_is_there_after_the_call_and_after_a_restart);
     tcase_add_test(tests, the_raft_epoch_rises_with_the_first_change_after_a_start);
     tcase_add_loop_test(tests, what_kafka_refuses_is_refused, 0, sizeof refusals / sizeof refusals[0]);
@@ -625,6 +710,7 @@ int main(void)
     tcase_add_test(tests, a_failed_flush_ends_all_changes);
     tcase_add_test(tests, a_proposal_is_committed_where_it_was_expected);
     tcase_add_test(tests, partitions_without_leader_get_this_node);
+    tcase_add_test(tests, a_leader_epoch_rises_where_records_were_lost);
     tcase_add_test(tests, an_open_transaction_is_aborted);
     tcase_add_test(tests, the_directory_of_a_replicated_cluster_is_refused);
     tcase_add_test(tests, a_newer_quorum_state_is_respected);

@@ -28,8 +28,11 @@ START_TEST(pieces_are_apart_and_aligned)
             memset(pieces[i], (int)(i % 251), sizes[i]);
         }
         for (size_t i = 0; i < PIECE_COUNT; i++) {
-            for (size_t at = 0; at < sizes[i]; at++)
-                ck_assert_uint_eq(pieces[i][at], i % 251);
+            /* One assertion a piece: Check writes a mark to a file at each. */
+            size_t at = 0;
+            while (at < sizes[i] && pieces[i][at] == i % 251)
+                at++;
+            ck_assert_uint_eq(at, sizes[i]);
         }
         arena_reset(&arena);
         ck_assert_uint_eq(arena.used, 0);

@@ -29,7 +29,7 @@ START_TEST(an_empty_log_has_no_directory_until_its_first_append)
     ck_assert_int_eq(result.end_offset, 1);
     ck_assert_int_eq(result.append_time_ms, -1);
     ck_assert_int_eq(log_offsets(rig->log).leader_epoch, 7);
-    ck_assert_int_eq(log_epoch_at(rig->log, 0), 7);
+    ck_assert_int_eq(rig_epoch_at(rig, 0), 7);
     ck_assert(log_stats(rig->log).has_directory);
     ck_assert_int_ge(rig_file_size(rig, "partition.metadata"), 10);
     ck_assert_int_ge(rig_file_size(rig, "leader-epoch-checkpoint"), 1);
@@ -240,6 +240,60 @@ START_TEST(a_spare_is_made_in_time)
 }
 END_TEST
 
+/* A half-full segment with its spare made. */
+static void fill_with_spare(struct log_rig *rig)
+{
+    while (log_stats(rig->log).size < 2500) {
+        rig_fill(rig, 1, 100);
+        log_rig_run_jobs(rig);
+    }
+    ck_assert_int_eq(rig_file_size(rig, "spare-1.log.runnel"), 0);
+}
+
+START_TEST(a_spare_that_somebody_took_away_is_made_anew)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct rig_batch spec = { .value_size = 2000 };
+    struct batch_view batch;
+    struct log_append_result result;
+    fill_with_spare(rig);
+    int64_t end = log_offsets(rig->log).end;
+    ck_assert_int_eq(file_unlink(rig->env.files, rig_path(rig, "spare-1.log.runnel")), FILE_OK);
+    rig_make_batch(&spec, &batch);
+    ck_assert_int_eq(log_append(rig->log, &batch, 1, 0, 0, &result), LOG_BUSY);
+    ck_assert_int_eq(log_prepare(rig->log), LOG_OK);
+    ck_assert_int_eq(log_append(rig->log, &batch, 1, 0, 0, &result), LOG_OK);
+    ck_assert_int_eq(result.base_offset, end);
+    free(batch.data);
+    ck_assert_uint_eq(log_stats(rig->log).segment_count, 2);
+    ck_assert_int_eq(rig_read_all(rig, 1000), end + 1);
+    ck_assert_uint_eq(rig->failed_count, 0);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
+START_TEST(a_spare_that_cannot_be_renamed_ends_appends)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct rig_batch spec = { .value_size = 2000 };
+    struct batch_view batch;
+    struct log_append_result result;
+    char name[32];
+    fill_with_spare(rig);
+    /* A directory stands where the next segment belongs. */
+    snprintf(name, sizeof name, "%020lld.log", (long long)log_offsets(rig->log).end);
+    ck_assert_int_eq(file_make_directory(rig->env.files, rig_path(rig, name)), FILE_OK);
+    rig_make_batch(&spec, &batch);
+    ck_assert_int_eq(log_append(rig->log, &batch, 1, 0, 0, &result), LOG_IO);
+    ck_assert_int_eq(result.status, LOG_IO);
+    free(batch.data);
+    ck_assert_uint_eq(rig->failed_count, 1);
+    ck_assert_int_eq(log_health(rig->log), LOG_IO);
+    ck_assert_int_eq(log_prepare(rig->log), LOG_IO);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
 /* Roll conditions that tables of segment_test.c show on values, here on a log. */
 START_TEST(a_segment_rolls_by_record_time)
 {
@@ -420,9 +474,9 @@ START_TEST(leader_epochs_are_kept_over_a_stop)
     for (int round = 0; round < 2; round++) {
         int32_t epoch;
         int64_t end;
-        ck_assert_int_eq(log_epoch_at(rig->log, 2), 0);
-        ck_assert_int_eq(log_epoch_at(rig->log, 3), 4);
-        ck_assert_int_eq(log_epoch_at(rig->log, 4), 9);
+        ck_assert_int_eq(rig_epoch_at(rig, 2), 0);
+        ck_assert_int_eq(rig_epoch_at(rig, 3), 4);
+        ck_assert_int_eq(rig_epoch_at(rig, 4), 9);
         log_epoch_end(rig->log, 5, &epoch, &end);
         ck_assert_int_eq(epoch, 4);
         ck_assert_int_eq(end, 4);
@@ -435,6 +489,19 @@ START_TEST(leader_epochs_are_kept_over_a_stop)
         ck_assert_int_eq(row.leader_epoch, 9);
         log_rig_new_log(rig);
         log__set_closed_row(rig->log, &row);
+        /* Closed, it answers what it knows and opens nothing. */
+        ck_assert_int_eq(log_epoch_at(rig->log, 0, &epoch), LOG_BUSY);
+        ck_assert_int_eq(log_epoch_end(rig->log, 5, &epoch, &end), LOG_BUSY);
+        ck_assert_int_eq(log_epoch_end(rig->log, 9, &epoch, &end), LOG_OK);
+        ck_assert_int_eq(epoch, 9);
+        ck_assert_int_eq(end, 5);
+        ck_assert_int_eq(log_epoch_end(rig->log, 10, &epoch, &end), LOG_OK);
+        ck_assert_int_eq(epoch, -1);
+        ck_assert(!log_stats(rig->log).is_open);
+        uint64_t operations = file_double_operation_count(rig->disk);
+        ck_assert_int_eq(log_open(rig->log), LOG_OK);
+        ck_assert(log_stats(rig->log).is_open);
+        ck_assert_uint_eq(file_double_operation_count(rig->disk), operations);
     }
     file_double_destroy(log_rig_destroy(rig));
 }
@@ -455,6 +522,8 @@ int main(void)
     tcase_add_test(tests, a_failed_flush_fails_the_log);
     tcase_add_test(tests, one_call_may_need_several_segments);
     tcase_add_test(tests, a_spare_is_made_in_time);
+    tcase_add_test(tests, a_spare_that_somebody_took_away_is_made_anew);
+    tcase_add_test(tests, a_spare_that_cannot_be_renamed_ends_appends);
     tcase_add_test(tests, a_segment_rolls_by_record_time);
     tcase_add_test(tests, reads_keep_to_the_bound_and_the_size);
     tcase_add_test(tests, sizes_between_offsets);

@@ -1,0 +1,130 @@
+/* Stopping in the middle of everything: SIGTERM while clients wait, with bytes that no flush has covered
+ * yet. Under the sanitizers this is where whoever outlives what it uses is found. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "codec/fetch.h"
+#include "codec/produce.h"
+#include "protocol/errors.h"
+#include "protocol/record_batch.h"
+#include "tests/support/load.h"
+#include "tests/support/served.h"
+#include "tests/support/wire_client.h"
+
+enum { TIMEOUT_MS = 10000, KEY_PRODUCE = 0, KEY_FETCH = 1, RECORDS = 50 };
+
+static void send_record(struct wire_client *client, struct arena *arena, int16_t acks)
+{
+    struct batch_builder_options options = { .producer_id = -1, .producer_epoch = -1, .base_sequence = -1,
+                                             .leader_epoch = -1 };
+    struct batch_builder *builder = batch_builder_open(arena, &options);
+    struct batch_view batch;
+    struct produce_request request;
+    struct produce_request_topic topic;
+    struct produce_request_partition partition;
+    ck_assert(batch_builder_add(builder, 1700000000000, SLICE_NULL, SLICE_LITERAL("value"), NULL, 0));
+    ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
+    produce_request_init(&request);
+    produce_request_topic_init(&topic);
+    produce_request_partition_init(&partition);
+    partition.records.bytes = slice_of(batch.data, batch.size);
+    topic.name = SLICE_LITERAL("stopping");
+    topic.partitions = &partition;
+    topic.partitions_count = 1;
+    request.acks = acks;
+    request.timeout_ms = TIMEOUT_MS;
+    request.topics = &topic;
+    request.topics_count = 1;
+    ck_assert(wire_send(client, KEY_PRODUCE, 9, &request));
+}
+
+static void send_fetch(struct wire_client *client, int64_t offset, int32_t max_wait_ms)
+{
+    struct fetch_request request;
+    struct fetch_request_topic topic;
+    struct fetch_request_partition partition;
+    fetch_request_init(&request);
+    fetch_request_topic_init(&topic);
+    fetch_request_partition_init(&partition);
+    partition.fetch_offset = offset;
+    partition.partition_max_bytes = 1 << 20;
+    topic.name = SLICE_LITERAL("stopping");
+    topic.partitions = &partition;
+    topic.partitions_count = 1;
+    request.session_epoch = -1;
+    request.min_bytes = 1;
+    request.max_wait_ms = max_wait_ms;
+    request.topics = &topic;
+    request.topics_count = 1;
+    ck_assert(wire_send(client, KEY_FETCH, 11, &request));
+}
+
+static const struct {
+    const char *what;
+    const char *flush_messages;
+    int16_t acks;
+} rows[] = {
+    { "page cache, unanswered", "log.flush.interval.messages=9223372036854775807", 0 },
+    { "page cache, answered", "log.flush.interval.messages=9223372036854775807", 1 },
+    { "durable, unanswered", "log.flush.interval.messages=1", 0 },
+    { "durable, on the way", "log.flush.interval.messages=1", -1 },
+};
+
+/* A consumer waits at the end, records are on their way, the broker is told to stop: it stops cleanly,
+ * and what was answered is there afterwards. */
+START_TEST(stop_while_clients_wait)
+{
+    const char *const arguments[] = { "--override", rows[_i].flush_messages, NULL };
+    struct served served;
+    struct wire_client producer, consumer, reader;
+    struct fetch_response fetched;
+    struct arena arena;
+    arena_init(&arena, NULL);
+    served_start(&served, RUNNEL_BINARY, arguments);
+    load_make_topic(served.bootstrap, "stopping");
+    ck_assert(wire_connect(&producer, served.bootstrap, TIMEOUT_MS));
+    ck_assert(wire_connect(&consumer, served.bootstrap, TIMEOUT_MS));
+    ck_assert(wire_connect(&reader, served.bootstrap, TIMEOUT_MS));
+    send_fetch(&consumer, 0, 0); /* the topic is there and empty */
+    ck_assert(wire_receive(&consumer, KEY_FETCH, 11, consumer.correlation_id, &fetched));
+
+    send_record(&producer, &arena, 1);
+    struct produce_response answered;
+    ck_assert(wire_receive(&producer, KEY_PRODUCE, 9, producer.correlation_id, &answered));
+    ck_assert_int_eq(answered.topics[0].partitions[0].error_code, ERR_NONE);
+
+    send_fetch(&consumer, 1000, INT32_MAX - 1); /* out of range: answered at once */
+    ck_assert(wire_receive(&consumer, KEY_FETCH, 11, consumer.correlation_id, &fetched));
+    send_fetch(&consumer, 1, 1000000); /* waits at the end */
+    for (int i = 0; i < RECORDS; i++)
+        send_record(&producer, &arena, rows[_i].acks);
+    ck_assert_msg(broker_process_stop(served.broker) == 0, "%s: not a clean stop", rows[_i].what);
+    wire_close(&producer);
+    wire_close(&consumer);
+    wire_close(&reader);
+
+    served_restart(&served, RUNNEL_BINARY, arguments);
+    ck_assert(wire_connect(&reader, served.bootstrap, TIMEOUT_MS));
+    send_fetch(&reader, 0, TIMEOUT_MS);
+    ck_assert(wire_receive(&reader, KEY_FETCH, 11, reader.correlation_id, &fetched));
+    ck_assert_int_eq(fetched.topics[0].partitions[0].error_code, ERR_NONE);
+    ck_assert_uint_gt(fetched.topics[0].partitions[0].records.bytes.size, 0);
+    wire_close(&reader);
+    served_stop(&served);
+    arena_destroy(&arena);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("stop");
+    TCase *tests = tcase_create("while clients wait");
+    tcase_set_timeout(tests, 60);
+    tcase_add_loop_test(tests, stop_while_clients_wait, 0, sizeof rows / sizeof *rows);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
