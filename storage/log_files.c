@@ -296,21 +296,19 @@ enum log_status log__open_shut(struct log *log)
     struct log_row row = log->row;
     struct recovery_plan plan = { .durable = LOG_POSITION_OF_OFFSET(0),
                                   .proven = row.end_offset,
+                                  .row = &row,
                                   .start_offset = row.start_offset };
-    char path[SEGMENT_PATH_MAX];
-    struct file_info info;
     if (!log->host->may_open(log->host, 1, 0))
         return LOG_LIMIT;
-    segment_path(&log->home, row.active_base, ".log", path);
-    enum file_status status = file_info(log->env->files, path, &info);
-    if (status == FILE_LIMIT)
-        return LOG_LIMIT;
-    if (status != FILE_OK || info.size != row.active_size) {
-        /* Somebody was here since: nothing that the row says can be relied on but what was acknowledged. */
-        note_warn("log.row_distrusted", "log=%s reason=files_differ", log->name);
-        plan.unclean = true;
-        plan.durable = LOG_POSITION_OF_OFFSET(row.end_offset);
-    }
+    enum log_status status = log__load(log, &plan, NULL);
+    if (status != LOG_CORRUPT && status != LOG_NOT_FOUND)
+        return status;
+    /* Somebody was here since, or bytes are gone: all is walked, and what was acknowledged and is not there
+     * any more is answered as damaged. */
+    note_warn("log.row_distrusted", "log=%s reason=files_differ", log->name);
+    plan.unclean = true;
+    plan.row = NULL;
+    plan.durable = (struct log_position){ 0, 0, 0 };
     return log__load(log, &plan, NULL);
 }
 

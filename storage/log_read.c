@@ -184,14 +184,17 @@ static void find_start(struct lookup *lookup, struct batch_head *head)
     }
 }
 
-/* Walks batches from position while they end at or before stop and below bound. */
-static void walk_to(struct lookup *lookup, uint32_t position, uint32_t stop)
+/* Walks batches from position while they end at or before stop and below bound. False: the index led to a
+ * place where no batch begins. */
+static bool walk_to(struct lookup *lookup, uint32_t position, uint32_t stop)
 {
     struct reader *reader = lookup->reader;
     struct batch_head head;
     int64_t next = lookup->base_offset;
     bool first = true;
     while (position < reader->limit && read_head(reader, position, &head)) {
+        if (first && position > lookup->start && head.base_offset <= lookup->base_offset)
+            return false;
         if (first)
             next = head.base_offset;
         if (head.base_offset < next || (uint64_t)position + head.size > stop ||
@@ -203,6 +206,7 @@ static void walk_to(struct lookup *lookup, uint32_t position, uint32_t stop)
     }
     lookup->end = position;
     lookup->next_offset = next;
+    return !first || position >= reader->limit || next > lookup->base_offset || position == lookup->start;
 }
 
 /* The end of what may be returned when only the bound and damage count; *next is the offset there. False: not
@@ -268,7 +272,8 @@ static void find_range(void *context)
         offset_index_find(&reader->index, lookup->bound - 1 - reader->segment->base_offset, &entry) &&
         entry.position < from)
         from = entry.position > lookup->start ? entry.position : lookup->start;
-    walk_to(lookup, from, (uint32_t)stop);
+    if (!walk_to(lookup, from, (uint32_t)stop))
+        (void)walk_to(lookup, lookup->start, (uint32_t)stop);
 }
 
 static bool is_mapped(const struct reader *reader)
