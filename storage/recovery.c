@@ -160,6 +160,7 @@ static enum log_status load_one(struct opening *opening, size_t i, struct segmen
         .checked_from = plan->unclean ? (known ? plan->durable.position : 0) : UINT32_MAX,
         .next_base = i + 1 < opening->list->count ? opening->list->items[i + 1]->base_offset : INT64_MAX,
         .proven = plan->proven,
+        .contiguous = plan->unclean && plan->durable.segment_base >= 0,
     };
     atomic_store(&segment->offsets.on_disk, false);
     atomic_store(&segment->times.on_disk, false);
