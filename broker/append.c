@@ -2,6 +2,7 @@
 #include "broker/append.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "broker/loop.h"
 #include "broker/server.h"
@@ -249,10 +250,18 @@ static bool must_queue(struct appender *appender, const struct partition *partit
     return until_ms > 0 && until_ms > clock_mono_ms(server->clock);
 }
 
-static void note_slow_device(struct server *server, int64_t since_ns)
+/* How often this thread has slept in a system call so far. */
+static long sleep_count(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+/* Who waits for a device sleeps; a thread that was only kept off its core says nothing about the device. */
+static void note_slow_device(struct server *server, int64_t since_ns, long sleeps_before)
 {
     int64_t now_ns = clock_mono_ns(server->clock);
-    if (now_ns - since_ns > SLOW_APPEND_NS)
+    if (now_ns - since_ns > SLOW_APPEND_NS && sleep_count() > sleeps_before)
         atomic_store_explicit(&server->slow_device_until_ms, now_ns / 1000000 + SLOW_DEVICE_MS,
                               memory_order_relaxed);
 }
@@ -288,8 +297,9 @@ static void run_group(struct appender *appender, struct group *group)
         } else {
             reserve_scratch(appender, count);
             int64_t since_ns = clock_mono_ns(server->clock);
+            long sleeps = sleep_count();
             append_run(group->partition->log, append, count, now_ms, appender->batches, appender->results);
-            note_slow_device(server, since_ns);
+            note_slow_device(server, since_ns, sleeps);
         }
         deliver_or_queue(append, count, server->append_workers);
         append = end;

@@ -44,7 +44,8 @@ static int64_t deadline_ms(const struct conn *conn)
 {
     int64_t due_ms = conn__frame_deadline_ms(conn);
     bool is_waiting = conn->first && conn->first->links->phase != REQUEST_DONE;
-    if (!is_waiting && conn->loop->idle_max_ms != INT64_MAX && conn->active_ms + conn->loop->idle_max_ms < due_ms)
+    if (!is_waiting && conn->loop->idle_max_ms != INT64_MAX &&
+        conn->active_ms + conn->loop->idle_max_ms < due_ms)
         due_ms = conn->active_ms + conn->loop->idle_max_ms;
     return due_ms;
 }
@@ -182,8 +183,8 @@ void conn_refuse(struct conn *conn, const char *reason, const char *detail)
     static struct note_limit limit;
     uint32_t suppressed;
     if (note_allow(&limit, REFUSALS_PER_SECOND, &suppressed))
-        note_warn("connection.refused", "peer=%s reason=%s suppressed=%u detail=\"%s\"", conn_peer(conn), reason,
-                  suppressed, detail);
+        note_warn("connection.refused", "peer=%s reason=%s suppressed=%u detail=\"%s\"", conn_peer(conn),
+                  reason, suppressed, detail);
     conn_end(conn);
 }
 

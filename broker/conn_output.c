@@ -2,6 +2,7 @@
 #include "broker/loop_internal.h"
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
+#include "storage/log.h"
 
 enum { GATHER_MAX = 128 };
 
@@ -54,8 +55,28 @@ static void note_media(struct conn *conn)
     static struct note_limit limit;
     uint32_t suppressed;
     if (note_allow(&limit, 1, &suppressed))
-        note_error("fetch.unreadable", "peer=%s suppressed=%u a segment could not be read while it was sent; "
-                   "check the disk", conn_peer(conn), suppressed);
+        note_error("fetch.unreadable",
+                   "peer=%s suppressed=%u a segment could not be read while it was sent; "
+                   "check the disk",
+                   conn_peer(conn), suppressed);
+}
+
+/* Which byte it was is not told, only that it is among the next ones: all ranges that begin there are read with
+ * more care from now on, so that the client, when it comes again, is told. */
+static void mark_unreadable(const struct chain_part *parts, size_t count, size_t skip)
+{
+    enum { SUSPECT_SIZE = 1 << 20 };
+    size_t size = 0;
+    for (size_t i = 0; i < count && size < SUSPECT_SIZE; i++) {
+        if (skip >= parts[i].bytes.size) {
+            skip -= parts[i].bytes.size;
+            continue;
+        }
+        size += parts[i].bytes.size - skip;
+        skip = 0;
+        if (parts[i].pin)
+            log_range_failed(parts[i].pin);
+    }
 }
 
 bool conn__flush(struct conn *conn)
@@ -76,6 +97,7 @@ bool conn__flush(struct conn *conn)
             return false;
         case TRANSPORT_MEDIA:
             /* The length of the response has left, so there is no other way to tell the client. */
+            mark_unreadable(parts, count, skip);
             note_media(conn);
             return false;
         }

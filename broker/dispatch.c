@@ -10,10 +10,10 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
-#define API(NAME, key, name, min, max, flags)                                                              \
-    static enum handled run_##name(struct request *rq)                                                     \
-    {                                                                                                      \
-        return handle_##name(rq, rq->in, rq->out);                                                         \
+#define API(NAME, key, name, min, max, flags)                                                                \
+    static enum handled run_##name(struct request *rq)                                                       \
+    {                                                                                                        \
+        return handle_##name(rq, rq->in, rq->out);                                                           \
     }
 #include "broker/apis.def"
 #undef API

@@ -64,8 +64,8 @@ static void format_address(struct listener *listener)
     check(getsockname(listener->descriptor, (struct sockaddr *)&bound, &size) == 0);
     check(getnameinfo((struct sockaddr *)&bound, size, host, sizeof host, port, sizeof port,
                       NI_NUMERICHOST | NI_NUMERICSERV) == 0);
-    snprintf(listener->address, sizeof listener->address, bound.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host,
-             port);
+    snprintf(listener->address, sizeof listener->address, bound.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
+             host, port);
 }
 
 static int bound_port(const struct listener *listener)
@@ -243,8 +243,9 @@ static void hand_over(struct listener *listener, int fd)
         peers_give_back(server->peers, peer);
         return;
     }
-    *handover = (struct handover){ .mail.deliver = deliver_handover, .transport = transport,
-                                   .listener = listener, .peer = peer };
+    *handover = (struct handover){
+        .mail.deliver = deliver_handover, .transport = transport, .listener = listener, .peer = peer
+    };
     atomic_fetch_add_explicit(&loop->conn_count, 1, memory_order_relaxed);
     loop_post(loop, &handover->mail);
 }
@@ -264,8 +265,9 @@ static void pause_accepting(struct listeners *all, const char *reason)
     struct loop *loop = all->server->loops[0];
     uint32_t suppressed;
     if (note_allow(&limit, 1, &suppressed))
-        note_warn("listener.paused", "reason=%s connections=%u suppressed=%u new clients wait until others close",
-                  reason, connection_count(all->server), suppressed);
+        note_warn("listener.paused",
+                  "reason=%s connections=%u suppressed=%u new clients wait until others close", reason,
+                  connection_count(all->server), suppressed);
     for (size_t i = 0; i < all->count; i++)
         ev_io_stop(loop->ev, &all->list[i].io);
     timer_arm(&loop->timers, &all->resume, loop->mono_ms + PAUSE_MS);

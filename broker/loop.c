@@ -374,7 +374,8 @@ struct loop *loop_create(struct server *server, unsigned index)
     budget_share_init(&loop->budget, &server->budget);
     purgatory_init(&loop->purgatory, loop);
     loop->appender = appender_create(loop);
-    loop->receive = mmap(NULL, RECEIVE_BUFFER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    loop->receive =
+        mmap(NULL, RECEIVE_BUFFER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     check(loop->receive != MAP_FAILED);
     if (server->threaded)
         create_watchers(loop);

@@ -49,14 +49,14 @@ struct loop {
     size_t frame_size_max; /* socket.request.max.bytes */
     int64_t idle_max_ms;   /* connections.max.idle.ms; INT64_MAX: never */
 
-    uint8_t *receive;    /* RECEIVE_BUFFER_SIZE */
-    size_t receive_used; /* bytes in front that appends of this turn still need */
+    uint8_t *receive;           /* RECEIVE_BUFFER_SIZE */
+    size_t receive_used;        /* bytes in front that appends of this turn still need */
     struct input_buffer *spent; /* freed once the appends of this turn have run */
 
-    struct conn *conns;    /* all */
-    struct conn *touched;  /* to be looked at before the turn ends */
-    struct conn *starved;  /* wait for the budget before they read on */
-    struct conn *closed;   /* freed when the turn ends */
+    struct conn *conns;   /* all */
+    struct conn *touched; /* to be looked at before the turn ends */
+    struct conn *starved; /* wait for the budget before they read on */
+    struct conn *closed;  /* freed when the turn ends */
     struct conn *spare_conns;
     unsigned spare_conn_count;
     _Atomic unsigned conn_count;
@@ -66,12 +66,12 @@ struct loop {
     struct request *spare_requests;
     unsigned spare_request_count;
 
-    struct timer trim;    /* armed while there is something to give back */
-    struct timer starve;  /* armed while a connection starves */
-    struct timer drain;   /* armed while stopping */
-    uint64_t turn_count;  /* of turns that did something */
-    uint64_t trim_turn;   /* turn_count when trim was armed */
-    unsigned trim_count;  /* of trims put off because the loop was busy */
+    struct timer trim;   /* armed while there is something to give back */
+    struct timer starve; /* armed while a connection starves */
+    struct timer drain;  /* armed while stopping */
+    uint64_t turn_count; /* of turns that did something */
+    uint64_t trim_turn;  /* turn_count when trim was armed */
+    unsigned trim_count; /* of trims put off because the loop was busy */
     atomic_bool stop_wanted;
     bool is_draining;
     void (*drain_begins)(struct loop *loop); /* the server's; NULL: nothing to do */

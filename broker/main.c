@@ -63,8 +63,9 @@ static void tell_ready(const struct server *server, int ready_fd)
 static int serve(const struct config *config, int ready_fd)
 {
     struct file_system *files = file_posix_create(6);
-    const struct server_options options = { .config = config, .files = files, .clock = clock_real(),
-                                            .threaded = true };
+    const struct server_options options = {
+        .config = config, .files = files, .clock = clock_real(), .threaded = true
+    };
     const char *error = NULL;
     enum exit_code code = server_open(&options, &the_server, &error);
     if (code == EXIT_OK) {
@@ -97,9 +98,11 @@ static int act(const struct cli *cli, const struct config *config)
 
 static int configure(const struct cli *cli)
 {
-    const struct config_sources sources = { .file = cli->file, .environment = environ,
+    const struct config_sources sources = { .file = cli->file,
+                                            .environment = environ,
                                             .overrides = cli->overrides,
-                                            .override_count = cli->override_count, .cpu_count = cpu_count() };
+                                            .override_count = cli->override_count,
+                                            .cpu_count = cpu_count() };
     struct config_report report = { 0 };
     struct config *config = config_load(&sources, &report);
     tell(&report);

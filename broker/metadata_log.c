@@ -169,7 +169,10 @@ enum log_status metadata_log_append(struct log *log, struct metadata_batches *ba
     struct log_append_result *results = arena_alloc_array(batches->arena, batches->count, sizeof *results);
     if (!results)
         return LOG_LIMIT;
-    enum log_status status = append_all(log, batches, results);
+    /* What has to be durable before any record is: a shortage there leaves the log as it was. */
+    enum log_status status = log_flush(log);
+    if (status == LOG_OK)
+        status = append_all(log, batches, results);
     if (status != LOG_OK)
         return status;
     /* The records are in the log, durable or not: appending them again would bring them twice. */

@@ -43,7 +43,7 @@ void metadata_batches_add_control(struct metadata_batches *batches, enum control
 slice metadata_batches_bytes(struct metadata_batches *batches);
 
 /* Appends the batches and waits until they are durable. LOG_OK, or as log_append(); after LOG_IO
- * nobody knows what is on the disk, and the log takes no more. May block. */
+ * some of them may be in the log, durable or not: nothing may be appended any more. May block. */
 enum log_status metadata_log_append(struct log *log, struct metadata_batches *batches);
 
 /* A record that was read; value is borrowed until the visit ends. */

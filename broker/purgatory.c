@@ -33,7 +33,8 @@ static uint64_t own_bit(const struct purgatory *purgatory)
 
 static size_t bucket_of(const struct partition *partition, size_t bucket_count)
 {
-    return (size_t)(((uint64_t)(uintptr_t)partition * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (bucket_count - 1);
+    return (size_t)(((uint64_t)(uintptr_t)partition * UINT64_C(0x9e3779b97f4a7c15)) >> 32) &
+           (bucket_count - 1);
 }
 
 static struct watch_entry *find(const struct purgatory *purgatory, const struct partition *partition)
@@ -113,8 +114,9 @@ bool rq_watch(struct request *rq, struct partition *partition)
     struct watch *watch = arena_alloc(&rq->arena, sizeof *watch);
     if (!watch || (!entry && !(entry = add(purgatory, partition))))
         return false;
-    *watch = (struct watch){ .rq = rq, .entry = entry, .next = entry->watches,
-                             .next_of_request = rq->links->watches };
+    *watch = (struct watch){
+        .rq = rq, .entry = entry, .next = entry->watches, .next_of_request = rq->links->watches
+    };
     if (entry->watches)
         entry->watches->previous = watch;
     entry->watches = watch;

@@ -32,7 +32,8 @@ static bool is_waiting(const struct request_link *link)
 
 static void fire_deadline(struct timer *timer)
 {
-    struct request_link *link = (struct request_link *)((char *)timer - offsetof(struct request_link, deadline));
+    struct request_link *link =
+        (struct request_link *)((char *)timer - offsetof(struct request_link, deadline));
     rq_wake(request_of_link(link), WAKE_DEADLINE);
 }
 
@@ -202,7 +203,8 @@ static void take_back_arena(struct request *rq)
 static void deliver_worked(struct loop_mail *mail, struct loop *loop)
 {
     (void)loop;
-    struct request_link *link = (struct request_link *)((char *)mail - offsetof(struct request_link, work_done));
+    struct request_link *link =
+        (struct request_link *)((char *)mail - offsetof(struct request_link, work_done));
     struct request *rq = request_of_link(link);
     take_back_arena(rq);
     link->work_fn = NULL;

@@ -24,7 +24,7 @@ struct request_link {
     const struct api_row *api;
     enum request_phase phase;
     unsigned hold_count;
-    unsigned wakes; /* a bit per enum wake */
+    unsigned wakes;  /* a bit per enum wake */
     bool is_woken;   /* in the loop's list */
     bool is_counted; /* its slot and first page count in the loop's budget */
     struct request *woken_next;

@@ -28,7 +28,7 @@ int16_t rq_topic_by_id(struct request *rq, uuid id, enum acl_operation op, const
         return ERR_UNKNOWN_TOPIC_ID;
     if (!is_allowed(rq, op, RESOURCE_TOPIC, topic->name_slice))
         return is_allowed(rq, OP_DESCRIBE, RESOURCE_TOPIC, topic->name_slice) ? ERR_TOPIC_AUTHORIZATION_FAILED
-                                                                             : ERR_UNKNOWN_TOPIC_ID;
+                                                                              : ERR_UNKNOWN_TOPIC_ID;
     *out = topic;
     return ERR_NONE;
 }
@@ -47,8 +47,9 @@ int16_t rq_txn(struct request *rq, slice transactional_id, enum acl_operation op
 
 int16_t rq_cluster(struct request *rq, enum acl_operation op)
 {
-    return is_allowed(rq, op, RESOURCE_CLUSTER, SLICE_LITERAL("kafka-cluster")) ? ERR_NONE
-                                                                                : ERR_CLUSTER_AUTHORIZATION_FAILED;
+    return is_allowed(rq, op, RESOURCE_CLUSTER, SLICE_LITERAL("kafka-cluster"))
+               ? ERR_NONE
+               : ERR_CLUSTER_AUTHORIZATION_FAILED;
 }
 
 int16_t rq_partition(struct request *rq, const struct topic *topic, int32_t partition,

@@ -15,7 +15,8 @@ struct clean_marker {
 /* The nonce in a marker's text; zero when there is none. */
 uuid clean_marker_parse(slice text);
 /* No file is no failure. */
-enum file_status clean_marker_read(struct file_system *files, const char *directory, struct clean_marker *out);
+enum file_status clean_marker_read(struct file_system *files, const char *directory,
+                                   struct clean_marker *out);
 /* Writes it, flushed, with its directory entry. */
 enum file_status clean_marker_write(struct file_system *files, const char *directory, uuid nonce);
 

@@ -49,9 +49,9 @@ enum directory_name_kind directory_parse_name(const char *name, slice *topic, in
     static const struct {
         const char *suffix;
         enum directory_name_kind kind;
-    } suffixes[] = {
-        { "-delete", DIRECTORY_DELETE }, { "-future", DIRECTORY_FUTURE }, { "-stray", DIRECTORY_STRAY }
-    };
+    } suffixes[] = { { "-delete", DIRECTORY_DELETE },
+                     { "-future", DIRECTORY_FUTURE },
+                     { "-stray", DIRECTORY_STRAY } };
     slice text = slice_of_string(name);
 
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
@@ -101,7 +101,8 @@ static enum store_status refuse(char **error, enum store_status status, const ch
     return status;
 }
 
-static enum store_status refuse_file(char **error, enum file_status status, const char *what, const char *path)
+static enum store_status refuse_file(char **error, enum file_status status, const char *what,
+                                     const char *path)
 {
     const char *reason = file_status_name(status);
 
@@ -111,14 +112,16 @@ static enum store_status refuse_file(char **error, enum file_status status, cons
     case FILE_LIMIT:
         return refuse(error, STORE_LIMIT, "cannot %s %s: %s; raise `ulimit -n`", what, path, reason);
     case FILE_DENIED:
-        return refuse(error, STORE_DENIED,
-                      "cannot %s %s: %s; let the user of this process write there, or choose another data directory",
-                      what, path, reason);
+        return refuse(
+            error, STORE_DENIED,
+            "cannot %s %s: %s; let the user of this process write there, or choose another data directory",
+            what, path, reason);
     case FILE_LOCKED:
-        return refuse(error, STORE_LOCKED,
-                      "%s is in use by another process (runnel or Kafka); stop that one, or choose another data "
-                      "directory",
-                      path);
+        return refuse(
+            error, STORE_LOCKED,
+            "%s is in use by another process (runnel or Kafka); stop that one, or choose another data "
+            "directory",
+            path);
     case FILE_OK:
     case FILE_NOT_FOUND:
     case FILE_EXISTS:
@@ -197,8 +200,8 @@ struct scan {
     enum file_status status;
 };
 
-static bool remember(struct directory *directory, const char *name, enum directory_name_kind kind, slice topic,
-                     int32_t partition)
+static bool remember(struct directory *directory, const char *name, enum directory_name_kind kind,
+                     slice topic, int32_t partition)
 {
     if (directory->name_count == directory->name_capacity) {
         size_t capacity = directory->name_capacity ? directory->name_capacity * 2 : 64;
@@ -277,10 +280,11 @@ static enum store_status scan_names(struct directory *directory, char **error)
     if (status != FILE_OK)
         return refuse_file(error, status, "list", directory->path);
     if (directory->is_new && scan.other[0])
-        return refuse(error, STORE_FOREIGN,
-                      "%s has no meta.properties and is not empty (%s): this is no log directory; choose another "
-                      "data directory",
-                      directory->path, scan.other);
+        return refuse(
+            error, STORE_FOREIGN,
+            "%s has no meta.properties and is not empty (%s): this is no log directory; choose another "
+            "data directory",
+            directory->path, scan.other);
     if (scan.unknown_directory[0])
         return refuse(error, STORE_FOREIGN,
                       "%s contains the directory %s, which is no partition; move it out of there",
@@ -382,8 +386,8 @@ enum store_status directory_open(struct directory *directory, struct file_system
     if (status == STORE_OK) {
         /* Kafka makes this file as soon as it starts; we have none while logs change. */
         bool has_high_watermarks = child_exists(directory, CHECKPOINT_HIGH_WATERMARK);
-        directory->may_be_foreign = directory->marker.is_present ? uuid_is_zero(directory->marker.nonce)
-                                                                  : has_high_watermarks;
+        directory->may_be_foreign =
+            directory->marker.is_present ? uuid_is_zero(directory->marker.nonce) : has_high_watermarks;
         directory->is_durable = identity_was_flushed(directory);
         return STORE_OK;
     }
@@ -407,8 +411,8 @@ enum store_status directory_check_identity(const struct directory *directory, in
                       directory->path);
     if (meta->node_id != node_id)
         return refuse(error, STORE_FOREIGN,
-                      "%s belongs to node %" PRId32 ", but node.id is %" PRId32
-                      "; set node.id=%" PRId32 ", or choose another data directory",
+                      "%s belongs to node %" PRId32 ", but node.id is %" PRId32 "; set node.id=%" PRId32
+                      ", or choose another data directory",
                       directory->path, meta->node_id, node_id, meta->node_id);
     if (cluster_id && strcmp(meta->cluster_id, cluster_id) != 0)
         return refuse(error, STORE_FOREIGN,
@@ -426,7 +430,8 @@ static enum file_status write_plain(struct directory *directory, const char *nam
 
     if (!path)
         return FILE_LIMIT;
-    enum file_status status = file_open(directory->files, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
+    enum file_status status =
+        file_open(directory->files, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
     free(path);
     if (status != FILE_OK)
         return status;

@@ -37,11 +37,11 @@ struct directory {
     char *path; /* without a trailing slash */
     struct file *lock;
     struct meta_properties meta;
-    bool is_new;               /* no identity yet: directory_format() */
-    bool is_durable;           /* the identity is on the device */
-    unsigned made_count;       /* so many directories of the path were made by this start */
+    bool is_new;                /* no identity yet: directory_format() */
+    bool is_durable;            /* the identity is on the device */
+    unsigned made_count;        /* so many directories of the path were made by this start */
     struct clean_marker marker; /* as found; gone after directory_begin_changes() */
-    bool may_be_foreign;       /* somebody else (Kafka) may have changed the logs since our last write */
+    bool may_be_foreign;        /* somebody else (Kafka) may have changed the logs since our last write */
     struct directory_name *names;
     size_t name_count;
     size_t name_capacity;

@@ -28,11 +28,11 @@ enum {
     FILE_TRUNCATE = 16,
 };
 
-struct file;        /* an open file; its operations are those of the system that opened it */
+struct file; /* an open file; its operations are those of the system that opened it */
 struct file_system;
 
 struct file_info {
-    uint64_t size;   /* bytes */
+    uint64_t size; /* bytes */
     int64_t mtime_ms;
     bool is_directory;
     bool is_regular; /* neither link, pipe nor device; links are not followed */
@@ -64,8 +64,7 @@ struct file_system_ops {
     /* Flushes all of them, in the way that measured fastest (one fdatasync, a pool of threads, or
      * syncfs of their file system); statuses has one entry per file, then one per directory. */
     void (*flush_group)(struct file_system *, struct file *const *files, size_t file_count,
-                        const char *const *directories, size_t directory_count,
-                        enum file_status *statuses);
+                        const char *const *directories, size_t directory_count, enum file_status *statuses);
     enum file_status (*map)(struct file *, uint64_t position, size_t size, struct file_map *out);
     void (*unmap)(struct file_system *, struct file_map *);
     /* Whether the mapped range is in memory, so that touching it does not wait for the device. */

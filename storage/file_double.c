@@ -1,68 +1,12 @@
 /* The test double of file.h: what programs see, kept in memory; its device is file_double_device. */
-#include "storage/file_double.h"
+#include "storage/file_double_internal.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "protocol/base/check.h"
-#include "storage/file_double_device.h"
-
-enum { NODE_NONE = UINT32_MAX };
-
-struct cache_entry {
-    char *name;
-    uint32_t node;
-};
-
-struct double_file;
-
-/* What programs see of a file or directory; numbered like the device's nodes. */
-struct cache_node {
-    bool is_directory;
-    bool is_linked;
-    int memfd; /* -1 until the file is first opened */
-    uint64_t size;
-    unsigned open_count;
-    struct double_file *locker;
-    struct cache_entry *entries;
-    size_t entry_count;
-    size_t entry_capacity;
-};
-
-struct fault {
-    uint64_t countdown; /* fires when it comes down to 0; 0: off */
-    enum file_status status;
-    size_t size; /* bytes written before it fails */
-};
-
-struct file_double {
-    struct file_system system; /* first: a file_double is a file_system */
-    pthread_mutex_t lock;      /* guards all that follows */
-    struct device device;
-    struct device_op **ops; /* the recording; the first preamble_count only build the beginning */
-    size_t op_count;
-    size_t op_capacity;
-    size_t preamble_count;
-    struct cache_node *nodes;
-    size_t node_count;
-    size_t node_capacity;
-    uint64_t flush_count;
-    unsigned open_count;
-    unsigned open_limit;
-    uint64_t free_space;
-    struct fault write_fault;
-    struct fault flush_fault;
-    bool ignores_flushes;
-};
-
-struct double_file {
-    struct file file; /* first: a double_file is a file */
-    uint32_t node;
-};
 
 static struct file_double *double_of(struct file_system *system)
 {
@@ -100,7 +44,7 @@ static char *copied_name(const char *name)
 }
 
 /* Copies what op borrows, records it and lets the device have it. */
-static void record(struct file_double *disk, struct device_op op)
+void file_double__record(struct file_double *disk, struct device_op op)
 {
     struct device_op *kept = check_memory(malloc(sizeof *kept));
 
@@ -119,15 +63,15 @@ static void record(struct file_double *disk, struct device_op op)
     device_apply(&disk->device, kept);
 }
 
-static void record_write(struct file_double *disk, uint32_t node, uint64_t position, const uint8_t *bytes,
-                         size_t size)
+void file_double__record_write(struct file_double *disk, uint32_t node, uint64_t position,
+                               const uint8_t *bytes, size_t size)
 {
     if (size)
-        record(disk, (struct device_op){ .kind = DEVICE_WRITE,
-                                         .node = node,
-                                         .position = position,
-                                         .bytes = (uint8_t *)(uintptr_t)bytes,
-                                         .size = size });
+        file_double__record(disk, (struct device_op){ .kind = DEVICE_WRITE,
+                                                      .node = node,
+                                                      .position = position,
+                                                      .bytes = (uint8_t *)(uintptr_t)bytes,
+                                                      .size = size });
 }
 
 static enum file_status flush_node(struct file_double *disk, uint32_t node)
@@ -140,7 +84,7 @@ static enum file_status flush_node(struct file_double *disk, uint32_t node)
         kind = DEVICE_FLUSH_LOST;
         status = FILE_IO;
     }
-    record(disk, (struct device_op){ .kind = kind, .node = node });
+    file_double__record(disk, (struct device_op){ .kind = kind, .node = node });
     return status;
 }
 
@@ -175,7 +119,7 @@ static void drop_entry(struct cache_node *node, const char *name)
     }
 }
 
-static uint32_t add_node(struct file_double *disk, bool is_directory)
+uint32_t file_double__add_node(struct file_double *disk, bool is_directory)
 {
     if (disk->node_count == disk->node_capacity) {
         disk->node_capacity = disk->node_capacity ? disk->node_capacity * 2 : 16;
@@ -231,7 +175,7 @@ static bool resolve(const struct file_double *disk, const char *path, uint32_t *
     return true;
 }
 
-static uint32_t node_at(const struct file_double *disk, const char *path)
+uint32_t file_double__node_at(const struct file_double *disk, const char *path)
 {
     uint32_t parent;
     uint32_t node;
@@ -240,16 +184,17 @@ static uint32_t node_at(const struct file_double *disk, const char *path)
     return resolve(disk, path, &parent, name, &node) ? node : NODE_NONE;
 }
 
-static uint32_t make_node(struct file_double *disk, uint32_t parent, const char *name, bool is_directory)
+uint32_t file_double__make_node(struct file_double *disk, uint32_t parent, const char *name,
+                                bool is_directory)
 {
-    uint32_t node = add_node(disk, is_directory);
+    uint32_t node = file_double__add_node(disk, is_directory);
 
     add_entry(&disk->nodes[parent], name, node);
-    record(disk, (struct device_op){ .kind = DEVICE_MAKE,
-                                     .node = parent,
-                                     .target = node,
-                                     .is_directory = is_directory,
-                                     .name = (char *)(uintptr_t)name });
+    file_double__record(disk, (struct device_op){ .kind = DEVICE_MAKE,
+                                                  .node = parent,
+                                                  .target = node,
+                                                  .is_directory = is_directory,
+                                                  .name = (char *)(uintptr_t)name });
     return node;
 }
 
@@ -268,7 +213,7 @@ static void unlink_node(struct file_double *disk, uint32_t node)
 
 /* --- open files -------------------------------------------------------------------------------- */
 
-static void write_cache(int memfd, const uint8_t *bytes, size_t size, uint64_t position)
+void file_double__write_cache(int memfd, const uint8_t *bytes, size_t size, uint64_t position)
 {
     while (size) {
         ssize_t n = pwrite(memfd, bytes, size, (off_t)position);
@@ -287,7 +232,7 @@ static void fill_from_device(struct file_double *disk, uint32_t index)
 
     device_read_back(&disk->device, index, &bytes, &size);
     check(ftruncate(node->memfd, (off_t)size) == 0);
-    write_cache(node->memfd, bytes, size, 0);
+    file_double__write_cache(node->memfd, bytes, size, 0);
     node->size = size;
     free(bytes);
 }
@@ -300,7 +245,7 @@ static void truncate_node(struct file_double *disk, uint32_t index, uint64_t siz
         give_space(disk, node->size - size);
     check(ftruncate(node->memfd, (off_t)size) == 0);
     node->size = size;
-    record(disk, (struct device_op){ .kind = DEVICE_TRUNCATE, .node = index, .position = size });
+    file_double__record(disk, (struct device_op){ .kind = DEVICE_TRUNCATE, .node = index, .position = size });
 }
 
 static enum file_status open_locked(struct file_double *disk, const char *path, int flags, uint32_t *node)
@@ -321,7 +266,7 @@ static enum file_status open_locked(struct file_double *disk, const char *path, 
     if (*node == NODE_NONE) {
         if (disk->free_space == 0)
             return FILE_FULL;
-        *node = make_node(disk, parent, name, false);
+        *node = file_double__make_node(disk, parent, name, false);
     }
     struct cache_node *found = &disk->nodes[*node];
     if (found->memfd < 0) {
@@ -370,7 +315,7 @@ static void double_close(struct file *file)
 static enum file_status double_info(struct file_system *system, const char *path, struct file_info *out)
 {
     struct file_double *disk = lock_system(system);
-    uint32_t node = node_at(disk, path);
+    uint32_t node = file_double__node_at(disk, path);
 
     if (node != NODE_NONE) {
         bool is_directory = disk->nodes[node].is_directory;
@@ -410,8 +355,8 @@ static enum file_status double_pread(struct file *file, void *out, size_t size, 
 }
 
 /* How much of `size` bytes at position may be written, and what is said about the rest. */
-static size_t admitted(struct file_double *disk, const struct cache_node *node, size_t size, uint64_t position,
-                       enum file_status *status)
+static size_t admitted(struct file_double *disk, const struct cache_node *node, size_t size,
+                       uint64_t position, enum file_status *status)
 {
     uint64_t room = position < node->size ? node->size - position : 0;
 
@@ -450,10 +395,10 @@ static enum file_status double_pwritev(struct file *file, const struct iovec *io
     }
     *written = admitted(disk, node, size, position, &status);
     if (*written) {
-        write_cache(node->memfd, bytes, *written, position);
+        file_double__write_cache(node->memfd, bytes, *written, position);
         if (position + *written > node->size)
             node->size = position + *written;
-        record_write(disk, index, position, bytes, *written);
+        file_double__record_write(disk, index, position, bytes, *written);
     }
     free(bytes);
     unlock(disk);
@@ -481,7 +426,7 @@ static enum file_status double_flush(struct file *file)
 static enum file_status double_flush_directory(struct file_system *system, const char *path)
 {
     struct file_double *disk = lock_system(system);
-    uint32_t node = node_at(disk, path);
+    uint32_t node = file_double__node_at(disk, path);
     enum file_status status = FILE_NOT_FOUND;
 
     if (node != NODE_NONE && disk->nodes[node].is_directory)
@@ -515,8 +460,8 @@ static enum file_status double_map(struct file *file, uint64_t position, size_t 
     if (size == 0)
         return FILE_OK;
     struct file_double *disk = lock_of(file);
-    uint8_t *base = mmap(NULL, size + lead, PROT_READ, MAP_SHARED, node_of(disk, file)->memfd,
-                         (off_t)(position - lead));
+    uint8_t *base =
+        mmap(NULL, size + lead, PROT_READ, MAP_SHARED, node_of(disk, file)->memfd, (off_t)(position - lead));
     unlock(disk);
     if (base == MAP_FAILED)
         return FILE_LIMIT;
@@ -599,11 +544,9 @@ static enum file_status rename_locked(struct file_double *disk, const char *from
     }
     drop_entry(&disk->nodes[parent], name);
     add_entry(&disk->nodes[parent], name_to, node);
-    record(disk, (struct device_op){ .kind = DEVICE_RENAME,
-                                     .node = parent,
-                                     .target = node,
-                                     .name = name,
-                                     .name_to = name_to });
+    file_double__record(
+        disk, (struct device_op){
+                  .kind = DEVICE_RENAME, .node = parent, .target = node, .name = name, .name_to = name_to });
     return FILE_OK;
 }
 
@@ -629,8 +572,8 @@ static enum file_status remove_locked(struct file_double *disk, const char *path
     if (disk->nodes[node].entry_count)
         return FILE_EXISTS;
     drop_entry(&disk->nodes[parent], name);
-    record(disk,
-           (struct device_op){ .kind = DEVICE_UNLINK, .node = parent, .target = node, .name = name });
+    file_double__record(
+        disk, (struct device_op){ .kind = DEVICE_UNLINK, .node = parent, .target = node, .name = name });
     unlink_node(disk, node);
     return FILE_OK;
 }
@@ -668,7 +611,7 @@ static enum file_status double_make_directory(struct file_system *system, const 
     else if (disk->free_space == 0)
         status = FILE_FULL;
     else
-        make_node(disk, parent, name, true);
+        file_double__make_node(disk, parent, name, true);
     unlock(disk);
     return status;
 }
@@ -677,7 +620,7 @@ static enum file_status double_list(struct file_system *system, const char *path
                                     bool (*visit)(void *context, const char *name), void *context)
 {
     struct file_double *disk = lock_system(system);
-    uint32_t node = node_at(disk, path);
+    uint32_t node = file_double__node_at(disk, path);
 
     if (node == NODE_NONE || !disk->nodes[node].is_directory) {
         unlock(disk);
@@ -722,7 +665,7 @@ static uint64_t double_free_space(struct file_system *system, const char *path)
     return space;
 }
 
-static const struct file_system_ops double_ops = {
+const struct file_system_ops file_double__ops = {
     .open = double_open,
     .close = double_close,
     .info = double_info,
@@ -748,173 +691,3 @@ static const struct file_system_ops double_ops = {
     .lock = double_lock,
     .free_space = double_free_space,
 };
-
-/* --- the double itself ------------------------------------------------------------------------- */
-
-/* Every file of the double is a descriptor of ours. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-struct file_double *file_double_create(void)
-{
-    struct file_double *disk = check_memory(calloc(1, sizeof *disk));
-
-    raise_descriptor_limit();
-    disk->system.ops = &double_ops;
-    disk->free_space = UINT64_MAX;
-    check(pthread_mutex_init(&disk->lock, NULL) == 0);
-    device_init(&disk->device);
-    check(add_node(disk, true) == DEVICE_ROOT);
-    return disk;
-}
-
-void file_double_destroy(struct file_double *disk)
-{
-    for (size_t i = 0; i < disk->op_count; i++) {
-        free(disk->ops[i]->name);
-        free(disk->ops[i]->name_to);
-        free(disk->ops[i]->bytes);
-        free(disk->ops[i]);
-    }
-    free(disk->ops);
-    for (size_t i = 0; i < disk->node_count; i++) {
-        struct cache_node *node = &disk->nodes[i];
-        for (size_t j = 0; j < node->entry_count; j++)
-            free(node->entries[j].name);
-        free(node->entries);
-        if (node->memfd >= 0)
-            close(node->memfd);
-    }
-    free(disk->nodes);
-    device_destroy(&disk->device);
-    pthread_mutex_destroy(&disk->lock);
-    free(disk);
-}
-
-struct file_system *file_double_system(struct file_double *disk)
-{
-    return &disk->system;
-}
-
-/* Reading a double is locked like changing it. */
-static struct file_double *lock_const(const struct file_double *disk)
-{
-    struct file_double *same = (struct file_double *)(uintptr_t)disk;
-
-    pthread_mutex_lock(&same->lock);
-    return same;
-}
-
-uint64_t file_double_operation_count(const struct file_double *disk)
-{
-    struct file_double *same = lock_const(disk);
-    uint64_t count = same->op_count - same->preamble_count;
-
-    unlock(same);
-    return count;
-}
-
-uint64_t file_double_flush_count(const struct file_double *disk)
-{
-    struct file_double *same = lock_const(disk);
-    uint64_t count = same->flush_count;
-
-    unlock(same);
-    return count;
-}
-
-/* Gives a fresh double, all of it flushed, what lies under one directory of another's device. */
-static void copy_directory(struct file_double *disk, uint32_t to, const struct device *device, uint32_t from)
-{
-    const struct device_node *directory = &device->nodes[from];
-
-    for (size_t i = 0; i < directory->entry_count; i++) {
-        uint32_t source = directory->entries[i].node;
-        const struct device_node *child = &device->nodes[source];
-        uint32_t node = make_node(disk, to, directory->entries[i].name, child->is_directory);
-        if (child->is_directory) {
-            copy_directory(disk, node, device, source);
-        } else {
-            record_write(disk, node, 0, child->image, child->image_size);
-            record(disk, (struct device_op){ .kind = DEVICE_FLUSH, .node = node });
-            disk->nodes[node].size = child->image_size;
-        }
-    }
-    record(disk, (struct device_op){ .kind = DEVICE_FLUSH, .node = to });
-}
-
-struct file_double *file_double_after_cut(const struct file_double *disk, uint64_t operation,
-                                          enum file_double_cut cut, struct random *random)
-{
-    struct file_double *same = lock_const(disk);
-    struct file_double *after = file_double_create();
-    struct device device;
-
-    check(operation <= same->op_count - same->preamble_count);
-    device_init(&device);
-    for (size_t i = 0; i < same->preamble_count + operation; i++)
-        device_apply(&device, same->ops[i]);
-    device_cut(&device, cut, random);
-    copy_directory(after, DEVICE_ROOT, &device, DEVICE_ROOT);
-    after->preamble_count = after->op_count;
-    device_destroy(&device);
-    unlock(same);
-    return after;
-}
-
-void file_double_fail_write(struct file_double *disk, uint64_t nth, enum file_status status)
-{
-    disk->write_fault = (struct fault){ .countdown = nth, .status = status };
-}
-
-void file_double_short_write(struct file_double *disk, uint64_t nth, size_t size)
-{
-    disk->write_fault = (struct fault){ .countdown = nth, .status = FILE_FULL, .size = size };
-}
-
-void file_double_fail_flush(struct file_double *disk, uint64_t nth)
-{
-    disk->flush_fault = (struct fault){ .countdown = nth };
-}
-
-void file_double_set_free_space(struct file_double *disk, uint64_t size)
-{
-    disk->free_space = size;
-}
-
-void file_double_set_open_limit(struct file_double *disk, unsigned count)
-{
-    disk->open_limit = count;
-}
-
-void file_double_ignore_flushes(struct file_double *disk, bool ignore)
-{
-    disk->ignores_flushes = ignore;
-}
-
-bool file_double_flip_bit(struct file_double *disk, const char *path, uint64_t position, unsigned bit)
-{
-    struct file_double *same = lock_const(disk);
-    uint32_t node = node_at(disk, path);
-    bool found = node != NODE_NONE && !disk->nodes[node].is_directory && position < disk->nodes[node].size;
-
-    if (found) {
-        record(disk, (struct device_op){
-                         .kind = DEVICE_FLIP, .node = node, .position = position, .bit = (uint8_t)(bit & 7) });
-        if (disk->nodes[node].memfd >= 0) {
-            uint8_t byte;
-            check(pread(disk->nodes[node].memfd, &byte, 1, (off_t)position) == 1);
-            byte ^= (uint8_t)(1u << (bit & 7));
-            write_cache(disk->nodes[node].memfd, &byte, 1, position);
-        }
-    }
-    unlock(same);
-    return found;
-}

@@ -21,9 +21,9 @@ uint64_t file_double_flush_count(const struct file_double *);
 
 /* How unflushed operations fare at a power cut. */
 enum file_double_cut {
-    FILE_DOUBLE_LOSE_ALL,   /* only what was flushed */
-    FILE_DOUBLE_KEEP_ALL,   /* everything, in order: a kill, not a cut */
-    FILE_DOUBLE_REORDER,    /* any subset per file and directory, torn at 512-byte sectors */
+    FILE_DOUBLE_LOSE_ALL, /* only what was flushed */
+    FILE_DOUBLE_KEEP_ALL, /* everything, in order: a kill, not a cut */
+    FILE_DOUBLE_REORDER,  /* any subset per file and directory, torn at 512-byte sectors */
 };
 
 /* A new double whose cache and device are what `disk` would hold had the power gone after its

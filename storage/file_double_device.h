@@ -5,15 +5,15 @@
 #include "storage/file_double.h"
 
 enum device_op_kind {
-    DEVICE_MAKE,        /* entry `name` of directory `node` becomes the new node `target` */
-    DEVICE_UNLINK,      /* entry `name` of `node` goes */
-    DEVICE_RENAME,      /* entry `name` of `node`, which is `target`, becomes `name_to` */
-    DEVICE_WRITE,       /* bytes at position of file `node` */
-    DEVICE_TRUNCATE,    /* file `node` gets size `position` */
-    DEVICE_FLUSH,       /* what waits in `node` is on the device now */
-    DEVICE_FLUSH_LOST,  /* the flush failed: what waits in `node` is forgotten (fsyncgate) */
-    DEVICE_FLUSH_LIE,   /* nothing, but it has a number */
-    DEVICE_FLIP,        /* one bit of file `node` at `position`, on the device and in what waits */
+    DEVICE_MAKE,       /* entry `name` of directory `node` becomes the new node `target` */
+    DEVICE_UNLINK,     /* entry `name` of `node` goes */
+    DEVICE_RENAME,     /* entry `name` of `node`, which is `target`, becomes `name_to` */
+    DEVICE_WRITE,      /* bytes at position of file `node` */
+    DEVICE_TRUNCATE,   /* file `node` gets size `position` */
+    DEVICE_FLUSH,      /* what waits in `node` is on the device now */
+    DEVICE_FLUSH_LOST, /* the flush failed: what waits in `node` is forgotten (fsyncgate) */
+    DEVICE_FLUSH_LIE,  /* nothing, but it has a number */
+    DEVICE_FLIP,       /* one bit of file `node` at `position`, on the device and in what waits */
 };
 
 struct device_op {
@@ -25,7 +25,7 @@ struct device_op {
     char *name;        /* owned by the record */
     char *name_to;
     uint64_t position;
-    uint8_t *bytes;    /* owned by the record */
+    uint8_t *bytes; /* owned by the record */
     size_t size;
 };
 
@@ -36,7 +36,7 @@ struct device_entry {
 
 struct device_node {
     bool is_directory;
-    uint8_t *image;               /* a file's bytes */
+    uint8_t *image; /* a file's bytes */
     size_t image_size;
     size_t image_capacity;
     struct device_entry *entries; /* a directory's */

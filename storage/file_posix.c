@@ -50,8 +50,7 @@ static int fd_of(const struct file *file)
     return file_posix__of(file)->fd;
 }
 
-static enum file_status posix_open(struct file_system *system, const char *path, int flags,
-                                   struct file **out)
+static enum file_status posix_open(struct file_system *system, const char *path, int flags, struct file **out)
 {
     /* NONBLOCK: a pipe that somebody left in the directory must not hang us; regular files do not
      * care. */
@@ -121,8 +120,7 @@ static enum file_status posix_size(struct file *file, uint64_t *out)
     return FILE_OK;
 }
 
-static enum file_status posix_pread(struct file *file, void *out, size_t size, uint64_t position,
-                                    size_t *got)
+static enum file_status posix_pread(struct file *file, void *out, size_t size, uint64_t position, size_t *got)
 {
     *got = 0;
     while (*got < size) {
@@ -260,7 +258,8 @@ static void touch_pages(void *context)
     const struct file_map *map = context;
     const uint8_t *end = map->address + map->size;
 
-    for (const volatile uint8_t *p = map->address; p < end; p = page_of((const uint8_t *)(uintptr_t)p) + page_size())
+    for (const volatile uint8_t *p = map->address; p < end;
+         p = page_of((const uint8_t *)(uintptr_t)p) + page_size())
         (void)*p;
 }
 

@@ -300,7 +300,8 @@ void file_posix__flush_group(struct file_system *system, struct file *const *fil
     flush_by_pool(&group);
     if (device) {
         pthread_mutex_lock(&posix->lock);
-        device->pool_ns_per_file = averaged(device->pool_ns_per_file, (now_ns() - begin) / (double)group.count);
+        device->pool_ns_per_file =
+            averaged(device->pool_ns_per_file, (now_ns() - begin) / (double)group.count);
         device->syncfs_ns = device->syncfs_ns * FADING_PERCENT / 100;
         pthread_mutex_unlock(&posix->lock);
     }

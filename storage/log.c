@@ -319,32 +319,41 @@ bool log__has_directory(const struct log *log)
     return state == LOG_OPEN || state == LOG_SHUT;
 }
 
-/* A shut log knows only its newest epoch; the history is read with the rest. */
-static void open_for_epochs(struct log *log)
+/* A shut log knows its newest epoch alone: enough for a question about that one or a later one. */
+static bool is_history_known(const struct log *log, int32_t requested)
 {
+    return log__state(log) != LOG_SHUT || (log->row.leader_epoch >= 0 && requested >= log->row.leader_epoch);
+}
+
+enum log_status log_epoch_at(struct log *log, int64_t offset, int32_t *epoch)
+{
+    enum log_status status = LOG_OK;
+    pthread_mutex_lock(&log->mutex);
     if (log__state(log) != LOG_SHUT)
-        return;
-    pthread_mutex_lock(&log->prepare_mutex);
-    if (log__state(log) == LOG_SHUT)
-        (void)log__open_shut(log);
-    pthread_mutex_unlock(&log->prepare_mutex);
+        *epoch = leader_epochs_at(&log->epochs, offset);
+    else if (log->row.leader_epoch == 0 && offset >= log->row.start_offset)
+        *epoch = 0; /* epochs never fall: all are the newest one */
+    else
+        status = LOG_BUSY;
+    pthread_mutex_unlock(&log->mutex);
+    return status;
 }
 
-int32_t log_epoch_at(struct log *log, int64_t offset)
+enum log_status log_epoch_end(struct log *log, int32_t requested, int32_t *epoch, int64_t *end_offset)
 {
-    open_for_epochs(log);
+    enum log_status status = LOG_OK;
     pthread_mutex_lock(&log->mutex);
-    int32_t epoch = leader_epochs_at(&log->epochs, offset);
+    if (!is_history_known(log, requested)) {
+        status = LOG_BUSY;
+    } else if (log__state(log) == LOG_SHUT) {
+        bool is_newest = requested == log->row.leader_epoch;
+        *epoch = is_newest ? requested : -1;
+        *end_offset = is_newest ? log->row.end_offset : -1;
+    } else {
+        leader_epochs_end(&log->epochs, requested, log__moment(log).end, epoch, end_offset);
+    }
     pthread_mutex_unlock(&log->mutex);
-    return epoch;
-}
-
-void log_epoch_end(struct log *log, int32_t requested, int32_t *epoch, int64_t *end_offset)
-{
-    open_for_epochs(log);
-    pthread_mutex_lock(&log->mutex);
-    leader_epochs_end(&log->epochs, requested, log__moment(log).end, epoch, end_offset);
-    pthread_mutex_unlock(&log->mutex);
+    return status;
 }
 
 struct log_stats log_stats(struct log *log)

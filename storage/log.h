@@ -78,6 +78,10 @@ enum log_status log_append(struct log *log, struct batch_view *batches, size_t c
  * that was left closed by a clean stop, makes the spare segment. May block. LOG_OK: try again. */
 enum log_status log_prepare(struct log *log);
 
+/* Opens a log that a clean stop, or the want of descriptors, left closed; changes no file. Reads that may block do
+ * it themselves. It may be closed again before it is used. May block. */
+enum log_status log_open(struct log *log);
+
 /* LOG_OK, or why the log serves no more appends: LOG_IO, LOG_CLOSED. For those who wait for it. */
 enum log_status log_health(const struct log *log);
 
@@ -107,6 +111,9 @@ enum log_status log_read(struct log *log, int64_t offset, int64_t bound, size_t 
 /* Bytes between two offsets as a Fetch counts them for min_bytes: exact inside one segment, and
  * SIZE_MAX when from lies in an older segment than bound (Kafka then answers at once). */
 size_t log_size_between(struct log *log, int64_t from, int64_t bound);
+/* Bytes of a range could not be read when they were used, though log_read() had returned it with this pin: the device
+ * failed. From now on its segment is read with an answer to that, LOG_IO. */
+void log_range_failed(struct pin *pin);
 /* Brings what log_read() with the same arguments would return into memory. May block. */
 enum log_status log_warm(struct log *log, int64_t offset, int64_t bound, size_t size_max);
 
@@ -123,10 +130,11 @@ enum log_status log_find_timestamp(struct log *log, int64_t timestamp_ms, int64_
 /* The record with the largest timestamp below bound (ListOffsets -3, KIP-734). May block. */
 enum log_status log_find_max_timestamp(struct log *log, int64_t bound, struct log_found *out);
 
-/* Leader epoch history (KIP-101): the epoch that holds at offset, or -1. */
-int32_t log_epoch_at(struct log *log, int64_t offset);
-/* Answers OffsetForLeaderEpoch: facts, protocol 4.5. *epoch -1 and *end_offset -1: undefined. */
-void log_epoch_end(struct log *log, int32_t requested, int32_t *epoch, int64_t *end_offset);
+/* Leader epoch history (KIP-101): the epoch that holds at offset, or -1. LOG_BUSY: the log is closed and its history
+ * in a file; log_open() on a worker, then ask again. */
+enum log_status log_epoch_at(struct log *log, int64_t offset, int32_t *epoch);
+/* Answers OffsetForLeaderEpoch: facts, protocol 4.5. *epoch -1 and *end_offset -1: undefined. LOG_BUSY as above. */
+enum log_status log_epoch_end(struct log *log, int32_t requested, int32_t *epoch, int64_t *end_offset);
 
 /* The only way in which the high watermark rises in durable mode; end is an offset <= log end. */
 void log_set_durable(struct log *log, int64_t end);

@@ -33,28 +33,26 @@ static void unlink_spare(struct log *log, uint64_t number)
     }
 }
 
-/* The three empty files of a segment; the .log stays open. */
+/* The three empty files of a segment; they stay open, as a loop that appends must not open them. */
 static enum log_status create_files(struct log *log, struct segment *segment,
                                     void (*path_of)(const struct log *, int64_t, const char *, char *),
                                     int64_t number)
 {
     enum { FLAGS = FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE };
-    struct open_file *data = NULL;
+    struct open_file **places[] = { NULL, &segment->offsets.file, &segment->times.file };
     char path[SEGMENT_PATH_MAX];
     enum file_status status = FILE_OK;
-    if (!log->host->may_open(log->host, 1, 0))
+    if (!log->host->may_open(log->host, 3, 0))
         return LOG_LIMIT;
     for (size_t i = 3; i > 0 && status == FILE_OK; i--) { /* the .log last: it makes the others count */
         struct open_file *file;
         path_of(log, number, suffixes[i - 1], path);
         status = open_file_open(&log->home, path, FLAGS, &file);
         if (status == FILE_OK && i > 1)
-            pin_drop(&file->pin);
+            *places[i - 1] = file;
         else if (status == FILE_OK)
-            data = file;
+            atomic_store(&segment->data, file);
     }
-    if (status == FILE_OK)
-        atomic_store(&segment->data, data);
     return log__status_of(status);
 }
 
@@ -169,6 +167,8 @@ enum log_status log__roll(struct log *log, int64_t base_offset, int64_t now_ms)
             free(list);
             return spare_failed(log, status);
         }
+        if (status != FILE_OK)
+            segment_index_close_files(i == 3 ? &spare->segment->times : &spare->segment->offsets, &log->home);
     }
     segment_seal(active, log->env->retire);
     (void)segment_save_indexes(active, &log->home, 1); /* what fails is saved with the flush */
@@ -296,21 +296,19 @@ enum log_status log__open_shut(struct log *log)
     struct log_row row = log->row;
     struct recovery_plan plan = { .durable = LOG_POSITION_OF_OFFSET(0),
                                   .proven = row.end_offset,
+                                  .row = &row,
                                   .start_offset = row.start_offset };
-    char path[SEGMENT_PATH_MAX];
-    struct file_info info;
     if (!log->host->may_open(log->host, 1, 0))
         return LOG_LIMIT;
-    segment_path(&log->home, row.active_base, ".log", path);
-    enum file_status status = file_info(log->env->files, path, &info);
-    if (status == FILE_LIMIT)
-        return LOG_LIMIT;
-    if (status != FILE_OK || info.size != row.active_size) {
-        /* Somebody was here since: nothing that the row says can be relied on but what was acknowledged. */
-        note_warn("log.row_distrusted", "log=%s reason=files_differ", log->name);
-        plan.unclean = true;
-        plan.durable = LOG_POSITION_OF_OFFSET(row.end_offset);
-    }
+    enum log_status status = log__load(log, &plan, NULL);
+    if (status != LOG_CORRUPT && status != LOG_NOT_FOUND)
+        return status;
+    /* Somebody was here since, or bytes are gone: all is walked, and what was acknowledged and is not there
+     * any more is answered as damaged. */
+    note_warn("log.row_distrusted", "log=%s reason=files_differ", log->name);
+    plan.unclean = true;
+    plan.row = NULL;
+    plan.durable = (struct log_position){ 0, 0, 0 };
     return log__load(log, &plan, NULL);
 }
 
@@ -333,6 +331,13 @@ static enum log_status begin_changes(struct log *log)
     if (!data)
         return log__status_of(status);
     status = segment_tail_cut(data->file, active->growth.size);
+    if (status == FILE_OK) {
+        /* Opens them for the appends to come, which takes the final entry of a clean stop off again. */
+        pthread_mutex_lock(&log->mutex);
+        log->changed = true;
+        status = segment_save_indexes(active, &log->home, 0);
+        pthread_mutex_unlock(&log->mutex);
+    }
     if (status == FILE_OK && !log->producers_loaded) {
         status = log_directory_load(&log->home, false, &directory);
         if (status == FILE_OK) {

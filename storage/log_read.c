@@ -1,6 +1,7 @@
 /* Reading: ranges of whole batches out of mapped segments, without a lock and without a copy. */
 #include "storage/log_struct.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "protocol/base/check.h"
@@ -57,6 +58,26 @@ static void note_mapped(struct log *log, struct segment *segment)
     pthread_mutex_unlock(&log->mutex);
 }
 
+/* Where the device failed below a mapping, pread says so instead of a signal, for the bytes that are asked for. */
+static enum log_status leave_distrusted(struct reader *reader, bool may_block)
+{
+    enum file_status status;
+    if (!atomic_load_explicit(&reader->data.mapping->is_distrusted, memory_order_relaxed))
+        return LOG_OK;
+    reader->data.mapping = NULL;
+    reader->data.file =
+        segment_data(reader->segment, &reader->log->home, FILE_READ | FILE_WRITE, may_block, &status);
+    if (reader->data.file)
+        return LOG_OK;
+    return status == FILE_OK ? LOG_COLD : status == FILE_LIMIT ? LOG_LIMIT : LOG_IO;
+}
+
+void log_range_failed(struct pin *pin)
+{
+    struct mapping *mapping = (struct mapping *)((char *)pin - offsetof(struct mapping, pin));
+    atomic_store_explicit(&mapping->is_distrusted, true, memory_order_relaxed);
+}
+
 /* The segment that holds offset, opened for reading. */
 static enum log_status reader_open(struct reader *reader, struct log *log, const struct log_moment *moment,
                                    int64_t offset, bool may_block)
@@ -82,6 +103,8 @@ static enum log_status reader_open(struct reader *reader, struct log *log, const
         status = segment_access(segment, &log->home, reader->limit,
                                 atomic_load_explicit(&log->map_size_max, memory_order_relaxed), may_block,
                                 &reader->data);
+    if (status == LOG_OK && reader->data.mapping)
+        status = leave_distrusted(reader, may_block);
     if (status != LOG_OK)
         return status;
     if (!had_mapping && reader->data.mapping && atomic_load_explicit(&segment->sealed, memory_order_acquire))
@@ -161,14 +184,17 @@ static void find_start(struct lookup *lookup, struct batch_head *head)
     }
 }
 
-/* Walks batches from position while they end at or before stop and below bound. */
-static void walk_to(struct lookup *lookup, uint32_t position, uint32_t stop)
+/* Walks batches from position while they end at or before stop and below bound. False: the index led to a
+ * place where no batch begins. */
+static bool walk_to(struct lookup *lookup, uint32_t position, uint32_t stop)
 {
     struct reader *reader = lookup->reader;
     struct batch_head head;
     int64_t next = lookup->base_offset;
     bool first = true;
     while (position < reader->limit && read_head(reader, position, &head)) {
+        if (first && position > lookup->start && head.base_offset <= lookup->base_offset)
+            return false;
         if (first)
             next = head.base_offset;
         if (head.base_offset < next || (uint64_t)position + head.size > stop ||
@@ -180,6 +206,7 @@ static void walk_to(struct lookup *lookup, uint32_t position, uint32_t stop)
     }
     lookup->end = position;
     lookup->next_offset = next;
+    return !first || position >= reader->limit || next > lookup->base_offset || position == lookup->start;
 }
 
 /* The end of what may be returned when only the bound and damage count; *next is the offset there. False: not
@@ -245,7 +272,8 @@ static void find_range(void *context)
         offset_index_find(&reader->index, lookup->bound - 1 - reader->segment->base_offset, &entry) &&
         entry.position < from)
         from = entry.position > lookup->start ? entry.position : lookup->start;
-    walk_to(lookup, from, (uint32_t)stop);
+    if (!walk_to(lookup, from, (uint32_t)stop))
+        (void)walk_to(lookup, lookup->start, (uint32_t)stop);
 }
 
 static bool is_mapped(const struct reader *reader)
@@ -321,8 +349,7 @@ static enum log_status examine(struct reader *reader)
     return status;
 }
 
-/* Opens a log that is shut, for those who may block. */
-static enum log_status open_for_reading(struct log *log)
+enum log_status log_open(struct log *log)
 {
     enum log_status status = LOG_OK;
     pthread_mutex_lock(&log->prepare_mutex);
@@ -376,6 +403,42 @@ static enum log_status fill_range(const struct lookup *lookup, struct arena *are
     return LOG_OK;
 }
 
+/* Reads what is found and not mapped once, so that the device's word on it is known before anybody waits for it. */
+static enum log_status read_once(const struct lookup *lookup)
+{
+    enum { PIECE_SIZE = 64 << 10 };
+    const struct reader *reader = lookup->reader;
+    enum log_status status = LOG_OK;
+    size_t got;
+    if (reader->data.mapping || lookup->end == lookup->start)
+        return LOG_OK;
+    uint8_t *bytes = malloc(PIECE_SIZE);
+    if (!bytes)
+        return LOG_LIMIT;
+    for (uint32_t at = lookup->start, size; at < lookup->end && status == LOG_OK; at += size) {
+        size = lookup->end - at < PIECE_SIZE ? lookup->end - at : PIECE_SIZE;
+        if (file_pread(reader->data.file->file, bytes, size, at, &got) != FILE_OK || got != size)
+            status = LOG_IO;
+    }
+    free(bytes);
+    return status;
+}
+
+/* Hands out what was found. When that cannot be read as a whole, the first batch is tried alone: a reader gets as
+ * far as the damage. */
+static enum log_status hand_out(struct lookup *lookup, bool resident_only, bool warm, struct arena *arena,
+                                struct log_range *out)
+{
+    enum log_status status = warm ? read_once(lookup) : fill_range(lookup, arena, out);
+    if (status != LOG_IO || !lookup->at_least_one || lookup->size_max <= 1)
+        return status;
+    lookup->size_max = 1;
+    status = look_up(lookup, resident_only);
+    if (status == LOG_OK)
+        status = warm ? read_once(lookup) : fill_range(lookup, arena, out);
+    return status == LOG_CORRUPT || status == LOG_NOT_FOUND ? LOG_IO : status;
+}
+
 /* One try. LOG_NOT_FOUND: offset lies behind the last batch of its segment; *next_base is where the next one
  * begins. warm: the bytes are brought into memory instead of returned. */
 static enum log_status try_read(struct log *log, const struct log_moment *m, struct lookup *lookup,
@@ -406,8 +469,12 @@ static enum log_status try_read(struct log *log, const struct log_moment *m, str
             status = LOG_BUSY; /* look again */
         out->next_offset = reader.next_base < lookup->bound ? reader.next_base : lookup->bound;
     }
-    if (status == LOG_OK && !warm)
-        status = fill_range(lookup, arena, out);
+    if (status == LOG_OK)
+        status = hand_out(lookup, resident_only, warm, arena, out);
+    if (status == LOG_IO && reader.data.mapping) {
+        log_range_failed(&reader.data.mapping->pin);
+        status = resident_only ? LOG_COLD : LOG_BUSY; /* look again, by pread */
+    }
 close:
     reader_close(&reader);
     return status;
@@ -436,7 +503,7 @@ static enum log_status read_or_warm(struct log *log, struct lookup *lookup, bool
         else if (status == LOG_NOT_FOUND)
             return LOG_OK;
         else if (status == LOG_COLD && !resident_only) {
-            status = open_for_reading(log);
+            status = log_open(log);
             if (status != LOG_OK)
                 return status;
         } else if (status != LOG_BUSY)

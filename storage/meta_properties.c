@@ -189,9 +189,8 @@ char *meta_properties_text(const struct meta_properties *properties)
     }
     *out = '\0';
     uuid_to_text(properties->directory_id, id);
-    if (asprintf(&text,
-                 "#\nversion=1\ncluster.id=%s\nnode.id=%" PRId32 "\ndirectory.id=%s\n",
-                 escaped, properties->node_id, id) < 0)
+    if (asprintf(&text, "#\nversion=1\ncluster.id=%s\nnode.id=%" PRId32 "\ndirectory.id=%s\n", escaped,
+                 properties->node_id, id) < 0)
         return NULL;
     return text;
 }

@@ -9,7 +9,7 @@
 struct producer_snapshot_entry {
     int64_t producer_id;
     int64_t last_offset;
-    int64_t timestamp; /* ms */
+    int64_t timestamp;                /* ms */
     int64_t current_txn_first_offset; /* -1: no open transaction */
     int32_t last_sequence;
     int32_t offset_delta; /* last sequence - first sequence, with wrap */

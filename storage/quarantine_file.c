@@ -103,19 +103,42 @@ static bool read_row(const char **text, struct row *row)
     return true;
 }
 
-static bool is_true(struct log *log, const struct segment_list *list, size_t i, const struct row *row)
+/* Whether no batch is where the offsets of a hole would be: what stands there begins behind them. */
+static bool is_hole(struct log *log, struct segment *segment, const struct quarantine_range *range)
+{
+    uint8_t bytes[BATCH_HEADER_SIZE];
+    struct batch_head head;
+    enum file_status status;
+    size_t got;
+    uint32_t left = atomic_load(&segment->size) - range->position;
+    if (left == 0)
+        return true;
+    struct open_file *data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &status);
+    return data && left >= sizeof bytes &&
+           file_pread(data->file, bytes, sizeof bytes, range->position, &got) == FILE_OK &&
+           got == sizeof bytes && batch_head_read(bytes, left, &head) && head.base_offset >= range->next;
+}
+
+/* Damaged bytes that are as they were speak for themselves. A hole has none: that records were there is only
+ * known from us, so it counts below proven alone, which nothing is after somebody else used the directory. */
+static bool is_true(struct log *log, const struct segment_list *list, size_t i, int64_t proven,
+                    const struct row *row)
 {
     struct segment *segment = list->items[i];
     int64_t next_base = i + 1 < list->count ? list->items[i + 1]->base_offset : INT64_MAX;
     uint32_t crc;
+    bool no_bytes = row->range.end_position == row->range.position;
+    if (no_bytes && (proven == INT64_MAX || row->range.next > proven))
+        return false;
     return segment->base_offset == row->segment_base && row->range.first >= segment->base_offset &&
            row->range.next > row->range.first && row->range.next <= next_base &&
            row->range.end_position >= row->range.position &&
            row->range.end_position <= atomic_load(&segment->size) &&
+           (!no_bytes || is_hole(log, segment, &row->range)) &&
            sample(log, segment, &row->range, &crc) && crc == row->crc;
 }
 
-enum log_status quarantine_file_read(struct log *log, const struct segment_list *list)
+enum log_status quarantine_file_read(struct log *log, const struct segment_list *list, int64_t proven)
 {
     char path[SEGMENT_PATH_MAX];
     uint8_t *bytes;
@@ -128,7 +151,7 @@ enum log_status quarantine_file_read(struct log *log, const struct segment_list 
     const char *text = (const char *)bytes;
     while (status == LOG_OK && read_row(&text, &row)) {
         size_t i = segment_list_find(list, row.segment_base);
-        if (!is_true(log, list, i, &row))
+        if (!is_true(log, list, i, proven, &row))
             continue;
         note_warn("log.quarantine_kept", "log=%s first_offset=%" PRId64 " next_offset=%" PRId64, log->name,
                   row.range.first, row.range.next);

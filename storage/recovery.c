@@ -68,6 +68,21 @@ static enum log_status make_segments(struct opening *opening)
     return LOG_OK;
 }
 
+/* Whether the files are those of the row; batches are looked at later. */
+static bool is_as_row_says(const struct opening *opening)
+{
+    const struct log_row *row = opening->plan->row;
+    const struct segment_list *list = opening->list;
+    uint64_t size = 0;
+    if (!row)
+        return true;
+    for (size_t i = 0; i < list->count; i++)
+        size += atomic_load(&list->items[i]->size);
+    return list->count == row->segment_count && size == row->size &&
+           list->items[list->count - 1]->base_offset == row->active_base &&
+           atomic_load(&list->items[list->count - 1]->size) == row->active_size;
+}
+
 /* Where walking begins: the last segment after a clean stop, else the one that was active at the durable
  * end: its indexes may never have been flushed, even when the next one begins at that very offset. */
 static size_t first_to_load(const struct opening *opening)
@@ -145,6 +160,7 @@ static enum log_status load_one(struct opening *opening, size_t i, struct segmen
         .checked_from = plan->unclean ? (known ? plan->durable.position : 0) : UINT32_MAX,
         .next_base = i + 1 < opening->list->count ? opening->list->items[i + 1]->base_offset : INT64_MAX,
         .proven = plan->proven,
+        .contiguous = plan->unclean && plan->durable.segment_base >= 0,
     };
     atomic_store(&segment->offsets.on_disk, false);
     atomic_store(&segment->times.on_disk, false);
@@ -316,10 +332,14 @@ static enum log_status open_directory(struct opening *opening)
 {
     struct log *log = opening->log;
     enum log_status status = LOG_OK;
+    if (opening->directory.segment_count == 0 && opening->plan->row)
+        return LOG_CORRUPT;
     if (opening->directory.segment_count == 0)
         status = make_first_segment(opening);
     if (status == LOG_OK)
         status = make_segments(opening);
+    if (status == LOG_OK && !is_as_row_says(opening))
+        status = LOG_CORRUPT;
     if (status == LOG_OK)
         status = load_segments(opening);
     if (status == LOG_OK)
@@ -333,7 +353,7 @@ static enum log_status open_directory(struct opening *opening)
     active->flushed = false;
     if (opening->end_offset < opening->plan->start_offset)
         opening->end_offset = opening->plan->start_offset;
-    status = quarantine_file_read(log, opening->list);
+    status = quarantine_file_read(log, opening->list, opening->plan->proven);
     if (status != LOG_OK || !opening->plan->unclean)
         return status;
     quarantine_file_write(log, opening->list);
@@ -346,7 +366,7 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
 {
     struct opening opening = { .log = log, .plan = plan };
     enum log_status status =
-        log__status_of(log_directory_load(&log->home, plan->unclean, &opening.directory));
+        log__status_of(log_directory_load(&log->home, plan->unclean || plan->tidy, &opening.directory));
     if (status != LOG_OK)
         return status;
     status = open_directory(&opening);
@@ -463,9 +483,9 @@ enum log_status log__examine(struct log *log, struct segment *segment, int64_t n
 
 enum log_status log__open_clean(struct log *log, int64_t start_offset)
 {
-    struct recovery_plan plan = { .durable = LOG_POSITION_OF_OFFSET(0),
-                                  .proven = INT64_MAX,
-                                  .start_offset = start_offset };
+    struct recovery_plan plan = {
+        .durable = LOG_POSITION_OF_OFFSET(0), .proven = INT64_MAX, .tidy = true, .start_offset = start_offset
+    };
     pthread_mutex_lock(&log->prepare_mutex);
     enum log_status status = log__load(log, &plan, NULL);
     pthread_mutex_unlock(&log->prepare_mutex);

@@ -11,6 +11,9 @@ struct recovery_plan {
     /* Offsets below this were durable: damage there is quarantined. INT64_MAX: all that a clean stop left,
      * end unknown. */
     int64_t proven;
+    bool tidy; /* complete what Kafka's cleaner began, remove leftovers (unclean: always) */
+    const struct log_row
+        *row;             /* what a clean stop of ours left; LOG_CORRUPT when the files differ. Or NULL */
     int64_t start_offset; /* checkpointed log start offset; -1: none */
 };
 

@@ -79,6 +79,7 @@ enum file_status mapping_create(const struct segment_home *home, struct file *fi
         free(mapping);
         return status;
     }
+    atomic_init(&mapping->is_distrusted, false);
     mapping->files = home->env->files;
     mapping->host = home->host;
     pin_init(&mapping->pin, mapping_release);

@@ -2,6 +2,8 @@
 #ifndef RUNNEL_STORAGE_SEGMENT_FILE_H
 #define RUNNEL_STORAGE_SEGMENT_FILE_H
 
+#include <stdatomic.h>
+
 #include "protocol/base/pin.h"
 #include "storage/env.h"
 #include "storage/log_internal.h"
@@ -37,6 +39,7 @@ void open_file_retire(const struct segment_home *home, struct open_file *file);
 struct mapping {
     struct pin pin;
     struct file_map map;
+    _Atomic bool is_distrusted; /* a page of it could not be delivered: read the file instead */
     struct file_system *files;
     struct log_host *host;
 };

@@ -154,27 +154,51 @@ static bool is_predecessors_fault(const struct segment_scan *scan, const struct 
     return segment_scan_next(&here) == SCAN_BATCH && here.head.base_offset <= pending->head.last_offset;
 }
 
+/* Finds the next batch behind the scan's position that can be believed: one below the durable end, or the one
+ * that begins exactly there. Base offsets are under no checksum, so a higher one may be damage as well. */
+static bool find_good_batch(const struct segment_load *load, const struct segment_scan *scan,
+                            int64_t *base_offset, uint64_t *position)
+{
+    struct segment_scan ahead = *scan; /* shares the buffer */
+    bool has_end = load->proven < load->next_base;
+    ahead.bound = has_end ? load->proven : load->next_base;
+    bool found = segment_scan_resync(&ahead);
+    if (!found && has_end) {
+        ahead = *scan;
+        ahead.buffer_size = 0;
+        ahead.bound = load->next_base;
+        ahead.expected = load->proven;
+        found = segment_scan_resync(&ahead);
+    }
+    while (found) {
+        *position = ahead.position;
+        ahead.check_crc = true;
+        ahead.buffer_size = 0;
+        struct segment_scan here = ahead;
+        if (segment_scan_next(&here) != SCAN_BATCH)
+            return false;
+        *base_offset = here.head.base_offset;
+        if (!has_end || *base_offset <= load->proven)
+            return true;
+        ahead.buffer_size = 0;
+        found = segment_scan_resync(&ahead);
+    }
+    return false;
+}
+
 /* The scan stands before bytes that are no batch. Leaves it behind them, or at the end of what is kept. */
 static enum log_status pass_damage(struct segment_load *load, struct segment_scan *scan)
 {
     bool is_last = load->next_base == INT64_MAX;
     if (scan->expected < load->proven) {
-        struct segment_scan ahead = *scan; /* shares the buffer */
-        ahead.bound = load->next_base;
-        bool found = segment_scan_resync(&ahead);
+        int64_t next;
+        uint64_t position;
+        bool found = find_good_batch(load, scan, &next, &position);
         scan->buffer_size = 0;
-        if (found) {
-            int64_t next;
-            uint64_t position = ahead.position;
-            ahead.check_crc = true;
-            if (segment_scan_next(&ahead) != SCAN_BATCH)
-                return LOG_IO;
-            next = ahead.head.base_offset;
-            scan->buffer_size = 0;
+        if (found)
             return quarantine(load, scan, next, position);
-        }
         if (!is_last || load->proven != INT64_MAX) {
-            int64_t next = load->proven < load->next_base ? load->proven : load->next_base;
+            next = load->proven < load->next_base ? load->proven : load->next_base;
             load->is_torn = !is_last && next < load->next_base;
             return quarantine(load, scan, next, scan->limit);
         }
@@ -223,6 +247,13 @@ static enum log_status walk(struct segment_load *load, struct file *file)
         enum scan_result result = segment_scan_next(&scan);
         if (result == SCAN_END)
             break;
+        if (result == SCAN_BATCH && load->contiguous && expected >= load->proven &&
+            scan.head.base_offset != expected) {
+            scan.position =
+                scan.batch_position; /* a gap in what was never flushed: a page is missing, or lies */
+            scan.expected = expected;
+            result = SCAN_DAMAGED;
+        }
         if (result == SCAN_BATCH) {
             accept_pending(load, &pending);
             pending = (struct pending){ scan.head, scan.batch_position, expected, true };

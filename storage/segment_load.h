@@ -13,6 +13,7 @@ struct segment_load {
     uint32_t checked_from; /* bytes from here on are scanned with their CRC; UINT32_MAX: none */
     int64_t next_base;     /* base offset of the next segment; INT64_MAX: this is the last one */
     int64_t proven;        /* damage below this offset is quarantined, beyond it is torn */
+    bool contiguous; /* beyond proven, batches follow one another without gaps (the cleaner was not here) */
     /* out */
     int64_t next_offset; /* behind the last batch that is kept */
     uint32_t kept_size;  /* bytes; less than the file when the tail is torn */

@@ -136,7 +136,8 @@ bool side_table_next(struct side_table_reader *reader, struct side_row *row)
     };
     if (!row_is_sane(&row->row))
         return false;
-    reader->rest = slice_of(at + ROW_HEADER_SIZE + name_size, reader->rest.size - ROW_HEADER_SIZE - name_size);
+    reader->rest =
+        slice_of(at + ROW_HEADER_SIZE + name_size, reader->rest.size - ROW_HEADER_SIZE - name_size);
     reader->left--;
     return true;
 }
@@ -179,7 +180,8 @@ bool side_positions_parse(slice bytes, uuid directory_id,
         memcmp(bytes.data + POSITIONS_DIRECTORY, directory_id.bytes, sizeof directory_id.bytes) != 0 ||
         load_be32(bytes.data + POSITIONS_CRC) != crc32c(0, bytes.data, POSITIONS_CRC))
         return false;
-    for (size_t at = SIDE_POSITIONS_HEADER_SIZE; bytes.size - at >= SIDE_POSITION_SIZE; at += SIDE_POSITION_SIZE) {
+    for (size_t at = SIDE_POSITIONS_HEADER_SIZE; bytes.size - at >= SIDE_POSITION_SIZE;
+         at += SIDE_POSITION_SIZE) {
         const uint8_t *record = bytes.data + at;
         if (load_be32(record + POSITION_CRC) != crc32c(0, record, POSITION_CRC))
             continue; /* never flushed for its own sake, so a power cut may leave holes */

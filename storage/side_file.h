@@ -62,7 +62,8 @@ enum { SIDE_POSITIONS_HEADER_SIZE = 28, SIDE_POSITION_SIZE = 52 };
 /* directory_id: of the log directory, so that a copied file is not believed elsewhere. */
 void side_positions_encode_header(uuid directory_id, uint8_t out[SIDE_POSITIONS_HEADER_SIZE]);
 void side_position_encode(const struct side_position *position, uint8_t out[SIDE_POSITION_SIZE]);
-/* Calls visit for every good record, in the file's order. False when the header is not that of this directory. */
+/* Calls visit for every good record, in the file's order. False when the header is not that of this
+ * directory. */
 bool side_positions_parse(slice bytes, uuid directory_id,
                           void (*visit)(void *context, const struct side_position *position), void *context);
 

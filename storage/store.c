@@ -177,8 +177,8 @@ static struct store *create(struct storage_env *env, const struct store_options 
     store->buckets = check_memory(calloc(LOG_BUCKETS_MIN, sizeof(struct log *)));
     store->later_due_ms = INT64_MAX;
     store->metadata_written = -1;
-    store->dirty_bytes_max = options->dirty_bytes_max ? options->dirty_bytes_max
-                                                      : store__default_dirty_bytes_max();
+    store->dirty_bytes_max =
+        options->dirty_bytes_max ? options->dirty_bytes_max : store__default_dirty_bytes_max();
     atomic_init(&store->holds, 1);
     check(pthread_mutex_init(&store->lock, NULL) == 0);
     check(pthread_mutex_init(&store->dirty_lock, NULL) == 0);
@@ -217,15 +217,17 @@ static enum store_status check_against_others(const struct store *store, size_t 
         const struct directory *other = &store->directories[i].directory;
         if (!uuid_is_zero(directory->meta.directory_id) &&
             uuid_equal(directory->meta.directory_id, other->meta.directory_id)) {
-            if (asprintf(error, "%s and %s have the same directory.id: one is a copy of the other", other->path,
-                         directory->path) < 0)
+            if (asprintf(error, "%s and %s have the same directory.id: one is a copy of the other",
+                         other->path, directory->path) < 0)
                 *error = NULL;
             return STORE_FOREIGN;
         }
     }
     for (size_t i = 0; index > 0 && i < directory->name_count; i++) {
         if (strcmp(directory->names[i].name, METADATA_TOPIC_NAME "-0") == 0) {
-            if (asprintf(error, "%s holds " METADATA_TOPIC_NAME "-0, but only the first of log.dirs may; put it first",
+            if (asprintf(error,
+                         "%s holds " METADATA_TOPIC_NAME
+                         "-0, but only the first of log.dirs may; put it first",
                          directory->path) < 0)
                 *error = NULL;
             return STORE_FOREIGN;
@@ -242,12 +244,14 @@ static enum store_status open_directories(struct store *store, const struct stor
     char room[UUID_TEXT_SIZE + 1];
 
     for (size_t i = 0; i < store->directory_count && status == STORE_OK; i++)
-        status = directory_open(&store->directories[i].directory, store->env->files, options->directories[i], &text);
+        status = directory_open(&store->directories[i].directory, store->env->files, options->directories[i],
+                                &text);
     if (status != STORE_OK)
         return store__fail(status, text, error);
     const char *cluster_id = choose_cluster_id(store, options, room);
     for (size_t i = 0; i < store->directory_count && status == STORE_OK; i++) {
-        status = directory_check_identity(&store->directories[i].directory, options->node_id, cluster_id, &text);
+        status =
+            directory_check_identity(&store->directories[i].directory, options->node_id, cluster_id, &text);
         if (status == STORE_OK)
             status = check_against_others(store, i, &text);
     }
@@ -323,7 +327,8 @@ bool store_was_clean(const struct store *store)
 bool store_is_saturated(struct store *store)
 {
     for (size_t i = 0; i < store->directory_count; i++) {
-        if (atomic_load_explicit(&store->directories[i].dirty_bytes, memory_order_relaxed) > store->dirty_bytes_max)
+        if (atomic_load_explicit(&store->directories[i].dirty_bytes, memory_order_relaxed) >
+            store->dirty_bytes_max)
             return true;
     }
     return false;
@@ -345,7 +350,8 @@ static uint32_t choose_directory(const struct store *store)
     for (uint32_t i = 1; i < store->directory_count; i++) {
         const struct store_directory *directory = &store->directories[i];
         if (atomic_load(&store->directories[best].is_fenced) ||
-            (!atomic_load(&directory->is_fenced) && directory->log_count < store->directories[best].log_count))
+            (!atomic_load(&directory->is_fenced) &&
+             directory->log_count < store->directories[best].log_count))
             best = i;
     }
     return best;
@@ -376,8 +382,8 @@ static void claim(struct store *store, struct store_found *found, struct log *lo
         log__node(log)->needs_recovery = true;
 }
 
-/* A directory of that name which is not this topic's: left over from a deleted topic whose removal did not get
- * through. Kept for the operator under Kafka's name for such. */
+/* A directory of that name which is not this topic's: left over from a deleted topic whose removal did not
+ * get through. Kept for the operator under Kafka's name for such. */
 static void set_aside_found(struct store *store, struct store_found *found)
 {
     char *path = NULL;

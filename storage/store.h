@@ -9,31 +9,31 @@ struct store;
 
 enum store_status {
     STORE_OK,
-    STORE_LOCKED,       /* another process (runnel or Kafka) uses the directory */
-    STORE_FOREIGN,      /* not ours to open: other cluster or node id, several brokers, unknown files */
-    STORE_DENIED,       /* permissions, read-only file system */
-    STORE_FULL,         /* no space */
-    STORE_LIMIT,        /* descriptors or memory */
-    STORE_IO,           /* the device failed */
-    STORE_DAMAGED,      /* a file that cannot be repaired safely; the message names it */
+    STORE_LOCKED,  /* another process (runnel or Kafka) uses the directory */
+    STORE_FOREIGN, /* not ours to open: other cluster or node id, several brokers, unknown files */
+    STORE_DENIED,  /* permissions, read-only file system */
+    STORE_FULL,    /* no space */
+    STORE_LIMIT,   /* descriptors or memory */
+    STORE_IO,      /* the device failed */
+    STORE_DAMAGED, /* a file that cannot be repaired safely; the message names it */
 };
 
 struct store_options {
     const char *const *directories; /* log.dirs; made when absent; the first holds the metadata log */
     size_t directory_count;         /* >= 1 */
     int32_t node_id;
-    const char *cluster_id;         /* for a new directory; NULL: a random one */
-    unsigned open_files_max;        /* descriptors that logs may keep open; 0: from RLIMIT_NOFILE */
-    unsigned maps_max;              /* mappings; 0: half of vm.max_map_count */
-    uint64_t dirty_bytes_max;       /* appended, not yet written back, per device; 0: DESIGN 5 */
+    const char *cluster_id;   /* for a new directory; NULL: a random one */
+    unsigned open_files_max;  /* descriptors that logs may keep open; 0: from RLIMIT_NOFILE */
+    unsigned maps_max;        /* mappings; 0: half of vm.max_map_count */
+    uint64_t dirty_bytes_max; /* appended, not yet written back, per device; 0: DESIGN 5 */
 };
 
 /* Locks the directories, reads meta.properties, makes what a new directory needs (nothing is
  * flushed before the first append), notes whether the last stop was clean, removes the clean-stop
  * marker lazily: before the first change, not before ready. On failure *error is a sentence for the
  * operator (static or malloc'ed once per process: not freed). */
-enum store_status store_open(struct storage_env *env, const struct store_options *options,
-                             struct store **out, const char **error);
+enum store_status store_open(struct storage_env *env, const struct store_options *options, struct store **out,
+                             const char **error);
 
 /* After a clean stop: flushes and closes every log, writes producer snapshots, checkpoints, the
  * table of logs and last the marker, as Kafka's shutdown does (facts: disk-format 4.4). Without
@@ -71,9 +71,9 @@ bool store_epoch_must_rise(struct store *store, struct log *log);
 enum log_status store_delete_log(struct store *store, struct log *log);
 
 /* __cluster_metadata-0 in the first directory: a log like the others, never lazily opened, recovered
- * unless it is as the last clean stop left it (then nothing is flushed). Not listed in checkpoints. May block. */
-enum log_status store_metadata_log(struct store *store, const struct log_config *config,
-                                   struct log **out);
+ * unless it is as the last clean stop left it (then nothing is flushed). Not listed in checkpoints. May
+ * block. */
+enum log_status store_metadata_log(struct store *store, const struct log_config *config, struct log **out);
 
 /* Flushes one group: takes the whole dirty set, flushes files and directory entries, raises the
  * durable ends and tells progress. Returns whether there is more to do now. May block; one thread
@@ -82,9 +82,9 @@ enum log_status store_metadata_log(struct store *store, const struct log_config 
 bool store_flush(struct store *store);
 /* When store_flush() is due next for flush.ms: ms of the monotonic clock, INT64_MAX: never. */
 int64_t store_flush_due_ms(struct store *store);
-/* Has a worker let go of the memory that reads of mapped segments took since the last call: for when the broker falls
- * idle, and now and then while it is busy. Nothing is closed, the cache stays. Any thread; does nothing when
- * no log was used. */
+/* Has a worker let go of the memory that reads of mapped segments took since the last call: for when the
+ * broker falls idle, and now and then while it is busy. Nothing is closed, the cache stays. Any thread; does
+ * nothing when no log was used. */
 void store_release_memory(struct store *store);
 /* Whether a device has more unwritten bytes than allowed: produce is held back (BUSY). */
 bool store_is_saturated(struct store *store);

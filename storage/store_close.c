@@ -34,7 +34,8 @@ static bool closes_clean(const struct store_directory *directory, bool clean)
 /* A directory in which nothing changed still has the files of its last clean stop. */
 static bool is_unchanged(const struct store_directory *directory)
 {
-    return directory->directory.marker.is_present && directory->was_clean && !atomic_load(&directory->has_changes);
+    return directory->directory.marker.is_present && directory->was_clean &&
+           !atomic_load(&directory->has_changes);
 }
 
 static void *close_main(void *argument)

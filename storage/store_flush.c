@@ -10,6 +10,8 @@
 enum { GROUP_COUNT_MIN = 16, GROUP_COUNT_MAX = 1024 };
 /* The positions are flushed for their own sake only so often: they are a lower bound at any age. */
 enum { POSITIONS_FLUSH_MS = 1000 };
+/* Between tries when descriptors or space are short. */
+enum { RETRY_MS = 1000 };
 
 /* --- the dirty set ----------------------------------------------------------------------------- */
 
@@ -279,8 +281,8 @@ void store__free_group(struct store *store)
 
 static int by_address(const void *a, const void *b)
 {
-    uintptr_t first = (uintptr_t)*(struct log *const *)a;
-    uintptr_t second = (uintptr_t)*(struct log *const *)b;
+    uintptr_t first = (uintptr_t) * (struct log *const *)a;
+    uintptr_t second = (uintptr_t) * (struct log *const *)b;
 
     return (first > second) - (first < second);
 }
@@ -371,8 +373,6 @@ static bool flush_part(struct store_directory *directory, const struct group_par
     struct store *store = directory->store;
     bool ok = true;
 
-    if (part->log_count && store__make_durable(directory) != FILE_OK)
-        return false;
     file_flush_group(store->env->files, store->flush_files, part->file_count, store->flush_directories,
                      part->directory_count, store->flush_statuses);
     for (size_t i = 0; i < part->file_count + part->directory_count; i++)
@@ -380,12 +380,37 @@ static bool flush_part(struct store_directory *directory, const struct group_par
     return ok;
 }
 
+/* The identity of the directory is durable before any log in it is. When descriptors or space are short, nothing
+ * was begun, so the logs wait for another try; only a device that failed is fenced. */
+static bool make_durable_first(struct store_directory *directory, size_t count)
+{
+    struct store *store = directory->store;
+    bool any = false;
+
+    if (atomic_load(&directory->is_durable))
+        return true;
+    for (size_t i = 0; i < count && !any; i++)
+        any = log__node(store->group[i])->directory == directory->index;
+    enum log_status status = any ? store__log_status(store__make_durable(directory)) : LOG_OK;
+    if (status == LOG_OK)
+        return true;
+    if (status != LOG_LIMIT && status != LOG_DISK_FULL) {
+        store__want_fence(directory);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (log__node(store->group[i])->directory == directory->index)
+            store__became_dirty(&directory->host, store->group[i], now_ms(store) + RETRY_MS);
+    }
+    return false;
+}
+
 static void flush_directory(struct store_directory *directory, size_t count)
 {
     struct store *store = directory->store;
     struct group_part part;
 
-    if (atomic_load(&directory->is_fenced))
+    if (atomic_load(&directory->is_fenced) || !make_durable_first(directory, count))
         return;
     begin_part(directory, count, &part);
     if (part.file_count + part.directory_count == 0 && part.log_count == 0)

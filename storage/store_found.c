@@ -206,9 +206,11 @@ static void read_checkpoint(struct store *store, const struct store_directory *d
     if (!read_child(&directory->directory, name, &bytes, &size))
         return;
     if (!checkpoint_parse_offsets(slice_of(bytes, size), &entries, &count))
-        note_warn("checkpoint.unreadable", "directory=%s name=%s effect=ignored", directory->directory.path, name);
+        note_warn("checkpoint.unreadable", "directory=%s name=%s effect=ignored", directory->directory.path,
+                  name);
     for (size_t i = 0; i < count; i++) {
-        struct store_found *found = find_partition(store, directory->index, entries[i].topic, entries[i].partition);
+        struct store_found *found =
+            find_partition(store, directory->index, entries[i].topic, entries[i].partition);
         if (found && entries[i].offset >= 0)
             *(is_recovery_point ? &found->recovery_point : &found->start_offset) = entries[i].offset;
     }

@@ -1,5 +1,5 @@
-/* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c, store_positions.c,
- * store_lru.c, store_delete.c, store_close.c. */
+/* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
+ * store_positions.c, store_lru.c, store_delete.c, store_close.c. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
 
@@ -17,7 +17,7 @@ struct store_found {
     uint32_t directory;
     int32_t partition;
     bool is_claimed;
-    bool has_row; /* of a table that may be believed */
+    bool has_row;  /* of a table that may be believed */
     uuid topic_id; /* with has_row */
     struct log_row row;
     int64_t recovery_point; /* of Kafka's checkpoint; -1: none */
@@ -35,8 +35,9 @@ struct store_directory {
     struct store *store;
     uint32_t index;
     struct directory directory;
-    bool was_clean;      /* stopped by us, with a table to prove it; or new */
-    bool has_positions;  /* a positions file of ours was found: a log that it does not name is ours from its start */
+    bool was_clean;       /* stopped by us, with a table to prove it; or new */
+    bool has_positions;   /* a positions file of ours was found: a log that it does not name is ours from its
+                             start */
     bool was_clean_kafka; /* stopped by Kafka, or by us without a table */
 
     pthread_mutex_t change_lock; /* held while the first change is prepared, or the identity flushed */
@@ -72,7 +73,7 @@ struct store {
     struct log *logs; /* all of them, doubly linked */
     struct log *metadata;
     struct log_row metadata_row; /* as the last clean stop left it; segment_count 0: not known */
-    int64_t metadata_written; /* its offset in the durable positions; the flusher's */
+    int64_t metadata_written;    /* its offset in the durable positions; the flusher's */
     struct store_found **found_buckets;
     struct store_found *found;
     size_t found_bucket_count;
@@ -175,8 +176,8 @@ enum file_status store__set_aside(struct store_directory *directory, const char 
                                   char **path_out);
 /* Has a worker unlink the directory and all in it; takes path. */
 void store__unlink_later(struct store *store, char *path);
-/* Takes the name from a log whose is_deleted was just set: log__delete() and the rename. It stays in the table
- * of logs. Under the delete lock, without the store's. */
+/* Takes the name from a log whose is_deleted was just set: log__delete() and the rename. It stays in the
+ * table of logs. Under the delete lock, without the store's. */
 enum file_status store__detach_log(struct store *store, struct log *log);
 
 /* store_change.c */

@@ -212,8 +212,8 @@ bool store__may_open(struct log_host *host, int open_files, int maps)
     want_sweep(store);
     if (open_files == 0)
         return false; /* perhaps a loop, which must not wait; reads do without a mapping */
-    /* Descriptors are asked for on workers. What is closed here is free once every thread has passed a quiescent
-     * state: perhaps for the next one to ask. */
+    /* Descriptors are asked for on workers. What is closed here is free once every thread has passed a
+     * quiescent state: perhaps for the next one to ask. */
     pthread_mutex_lock(&store->sweep_lock);
     if (!fits(store, open_files, maps))
         sweep(store);

@@ -1,4 +1,5 @@
-/* The durable positions of a log directory: appended after each group, a lower bound of what is on the device. */
+/* The durable positions of a log directory: appended after each group, a lower bound of what is on the
+ * device. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -70,7 +71,8 @@ static void write_all(struct store_directory *directory, struct position_writer 
 
     pthread_mutex_lock(&store->lock);
     for (struct log *log = store->logs; log; log = log__node(log)->all_next) {
-        if (log__node(log)->directory != directory->index || log__node(log)->is_deleted || !log__has_directory(log))
+        if (log__node(log)->directory != directory->index || log__node(log)->is_deleted ||
+            !log__has_directory(log))
             continue;
         struct side_position position = position_of(log, log__durable_position(log));
         write_position(writer, &position);

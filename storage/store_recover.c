@@ -214,7 +214,8 @@ static enum store_status begin_changes(struct store *store, const bool *involved
         enum file_status status = involved[i] ? store__begin_changes(directory) : FILE_OK;
         if (status != FILE_OK) {
             char *text;
-            if (asprintf(&text, "cannot change %s: %s", directory->directory.path, file_status_name(status)) < 0)
+            if (asprintf(&text, "cannot change %s: %s", directory->directory.path, file_status_name(status)) <
+                0)
                 text = NULL;
             return store__fail(store__status(status), text, error);
         }
@@ -262,8 +263,8 @@ static void rewrite_positions(struct store *store, const bool *involved)
         /* Without it the next recovery takes longer. */
         enum file_status status = store__rewrite_positions(&store->directories[i]);
         if (status != FILE_OK)
-            note_warn("side_file.unwritten", "directory=%s status=\"%s\"", store->directories[i].directory.path,
-                      file_status_name(status));
+            note_warn("side_file.unwritten", "directory=%s status=\"%s\"",
+                      store->directories[i].directory.path, file_status_name(status));
     }
 }
 
@@ -287,8 +288,8 @@ enum store_status store_recover(struct store *store, unsigned threads, const cha
         rewrite_positions(store, involved);
         if (run.count)
             note_info("store.recovered",
-                      "logs=%zu scanned=%" PRIu64 " cut=%" PRIu64 " quarantined=%" PRIu32 " ms=%" PRId64, run.count,
-                      run.total.scanned_size, run.total.cut_size, run.total.quarantined_count,
+                      "logs=%zu scanned=%" PRIu64 " cut=%" PRIu64 " quarantined=%" PRIu32 " ms=%" PRId64,
+                      run.count, run.total.scanned_size, run.total.cut_size, run.total.quarantined_count,
                       clock_mono_ms(store->env->clock) - begin_ms);
         tend_leftovers(store);
         store->is_recovered = true;
@@ -301,8 +302,8 @@ enum store_status store_recover(struct store *store, unsigned threads, const cha
 
 /* --- the metadata log -------------------------------------------------------------------------- */
 
-/* A clean stop vouches for the metadata log as for the others, but its changes do not end that: it is taken as it
- * was left only when nothing came behind. Nothing is flushed then (DESIGN 9). */
+/* A clean stop vouches for the metadata log as for the others, but its changes do not end that: it is taken
+ * as it was left only when nothing came behind. Nothing is flushed then (DESIGN 9). */
 static enum log_status open_metadata(struct store *store, struct log *log)
 {
     const struct side_position *position = store__find_position(store, UUID_ONE, 0);

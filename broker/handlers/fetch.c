@@ -7,6 +7,7 @@
 #include "protocol/base/check.h"
 
 enum { READ_COMMITTED = 1, SESSION_EPOCH_FINAL = -1, SESSION_EPOCH_INITIAL = 0, COLD_ROUNDS_MAX = 3 };
+enum { UNKNOWN_EPOCH = -1 };
 
 /* One partition of the request, in its order. */
 struct part {
@@ -17,6 +18,7 @@ struct part {
     struct log_range range;
     size_t available; /* bytes as min_bytes counts them */
     bool is_cold;     /* a worker has to open the log or read from the device */
+    enum log_status warmed; /* what stopped the worker; told by the read that follows */
     bool is_refused;  /* by the first look-up, before the log was asked */
 };
 
@@ -53,15 +55,18 @@ static void refuse(struct part *part, int16_t error_code)
 
 /* Kafka's history has an epoch from its election on, the log's only from the first record on: until
  * then a leader's epoch begins at the log's end. */
-static void find_epoch_end(struct log *log, int32_t leader_epoch, int32_t requested, int32_t *epoch,
-                           int64_t *end_offset)
+static enum log_status find_epoch_end(struct log *log, int32_t leader_epoch, int32_t requested,
+                                      int32_t *epoch, int64_t *end_offset)
 {
-    log_epoch_end(log, requested, epoch, end_offset);
-    if (*epoch >= 0 || requested > leader_epoch)
-        return;
-    *end_offset = log_offsets(log).end;
-    int32_t newest = log_epoch_at(log, *end_offset);
+    enum log_status status = log_epoch_end(log, requested, epoch, end_offset);
+    if (status != LOG_OK || *epoch >= 0 || requested > leader_epoch)
+        return status;
+    int64_t end = log_offsets(log).end;
+    int32_t newest = UNKNOWN_EPOCH;
+    status = log_epoch_at(log, end, &newest);
+    *end_offset = end;
     *epoch = requested == leader_epoch || newest < 0 ? requested : newest;
+    return status;
 }
 
 /* KIP-595: the client's last epoch ended before its position, so its log and ours went apart. */
@@ -71,7 +76,10 @@ static bool check_divergence(struct part *part, struct log *log, int32_t leader_
         return true;
     int32_t epoch;
     int64_t end_offset;
-    find_epoch_end(log, leader_epoch, part->in->last_fetched_epoch, &epoch, &end_offset);
+    if (find_epoch_end(log, leader_epoch, part->in->last_fetched_epoch, &epoch, &end_offset) != LOG_OK) {
+        part->is_cold = true;
+        return false;
+    }
     if (epoch < 0 || end_offset < 0) {
         refuse(part, ERR_OFFSET_OUT_OF_RANGE);
         return false;
@@ -129,15 +137,18 @@ static void read_part(struct request *rq, struct fetch_state *state, struct part
     part->out->high_watermark = offsets.high_watermark;
     part->out->last_stable_offset = offsets.stable;
     part->out->log_start_offset = offsets.start;
-    if (!check_divergence(part, log, metadata->leader_epoch))
+    enum log_status status = part->warmed;
+    part->warmed = LOG_OK;
+    if (status == LOG_OK && !check_divergence(part, log, metadata->leader_epoch))
         return;
 
     size_t size_max = part->in->partition_max_bytes > 0 ? (size_t)part->in->partition_max_bytes : 0;
     if (size_max > size_left)
         size_max = size_left;
     bool resident_only = state->cold_rounds < COLD_ROUNDS_MAX;
-    enum log_status status = log_read(log, part->in->fetch_offset, bound, size_max, at_least_one,
-                                      resident_only, &rq->arena, &part->range);
+    if (status == LOG_OK)
+        status = log_read(log, part->in->fetch_offset, bound, size_max, at_least_one, resident_only,
+                          &rq->arena, &part->range);
     switch (status) {
     case LOG_OK:
         part->available = part->range.bytes.size;
@@ -230,12 +241,13 @@ static void warm_all(struct request *rq)
         if (!part->is_cold)
             continue;
         struct log *log = part->partition->log;
-        if (log_prepare(log) != LOG_OK)
-            continue; /* the next read says what is wrong */
+        part->warmed = log_open(log);
+        if (part->warmed != LOG_OK)
+            continue;
         struct log_offsets offsets = log_offsets(log);
         size_t size_max = part->in->partition_max_bytes > 0 ? (size_t)part->in->partition_max_bytes : 1;
-        log_warm(log, part->in->fetch_offset, bound_of(state, &offsets),
-                 size_max < state->size_max ? size_max : state->size_max);
+        part->warmed = log_warm(log, part->in->fetch_offset, bound_of(state, &offsets),
+                                size_max < state->size_max ? size_max : state->size_max);
     }
 }
 

@@ -20,7 +20,7 @@ enum special_timestamp {
 
 enum { UNKNOWN = -1, REPLICA_CONSUMER = -1, ISOLATION_READ_COMMITTED = 1 };
 
-/* A search in the log, which may wait for the disk: done by a worker. The topic is looked up there
+/* A search in the log, or in its history of epochs, which may wait for the disk: done by a worker. The topic is looked up there
  * again, as nothing of this turn may be kept. */
 struct lookup {
     uuid topic_id;
@@ -146,11 +146,18 @@ static int64_t fetchable_end(const struct list_offsets_request *in, const struct
 }
 
 /* In Kafka a leader notes its epoch at the log's end when it becomes one, so that an empty log has an
- * epoch as well. */
-static int32_t earliest_epoch(const struct partition_metadata *metadata, const struct log_offsets *offsets)
+ * epoch as well. LOG_BUSY: a worker has to open the log first. */
+static enum log_status list_earliest(const struct partition_metadata *metadata,
+                                     struct list_offsets_response_partition *out)
 {
-    int32_t epoch = log_epoch_at(metadata->partition->log, offsets->start);
-    return epoch < 0 && offsets->start == offsets->end ? metadata->leader_epoch : epoch;
+    struct log_offsets offsets = log_offsets(metadata->partition->log);
+    int32_t epoch;
+    enum log_status status = log_epoch_at(metadata->partition->log, offsets.start, &epoch);
+    if (status != LOG_OK)
+        return status;
+    out->offset = offsets.start;
+    out->leader_epoch = epoch < 0 && offsets.start == offsets.end ? metadata->leader_epoch : epoch;
+    return LOG_OK;
 }
 
 static void add_lookup(struct list_offsets_state *state, const struct topic *topic, int64_t timestamp,
@@ -172,8 +179,8 @@ static void list_found(struct list_offsets_state *state, const struct list_offse
         return;
     case EARLIEST:
     case EARLIEST_LOCAL: /* nothing is tiered */
-        out->offset = offsets.start;
-        out->leader_epoch = earliest_epoch(metadata, &offsets);
+        if (list_earliest(metadata, out) != LOG_OK)
+            add_lookup(state, topic, EARLIEST, bound, out);
         return;
     case LATEST_TIERED:
     case EARLIEST_PENDING_UPLOAD:
@@ -231,16 +238,23 @@ static bool list_topic(struct request *rq, struct list_offsets_state *state,
 
 /* -- searches, on a worker ---------------------------------------------------------------------- */
 
-static void look_up(const struct image *image, const struct lookup *lookup)
+/* Whoever needs descriptors may close the log again in between, but hardly so often. */
+static enum log_status look_up_earliest(const struct partition_metadata *metadata,
+                                        struct list_offsets_response_partition *out)
+{
+    enum { OPEN_ROUNDS_MAX = 4 };
+    enum log_status status = LOG_BUSY;
+    for (int i = 0; i < OPEN_ROUNDS_MAX && status == LOG_BUSY; i++) {
+        status = log_open(metadata->partition->log);
+        if (status == LOG_OK)
+            status = list_earliest(metadata, out);
+    }
+    return status;
+}
+
+static enum log_status look_up_time(const struct partition *partition, const struct lookup *lookup)
 {
     struct list_offsets_response_partition *out = lookup->out;
-    const struct topic *topic = image_topic_by_id(image, lookup->topic_id);
-    const struct partition *partition =
-        topic && out->partition < topic->partition_count ? topic->partitions[out->partition].partition : NULL;
-    if (!partition || atomic_load_explicit(&partition->is_deleted, memory_order_acquire)) {
-        fail(out, ERR_UNKNOWN_TOPIC_OR_PARTITION);
-        return;
-    }
     struct log_found found;
     enum log_status status =
         lookup->timestamp == MAX_TIMESTAMP
@@ -250,9 +264,25 @@ static void look_up(const struct image *image, const struct lookup *lookup)
         out->offset = found.offset;
         out->timestamp = found.timestamp;
         out->leader_epoch = found.leader_epoch; /* the record's, not the current one (KIP-320) */
-    } else {
-        fail(out, error_of_log(status));
     }
+    return status;
+}
+
+static void look_up(const struct image *image, const struct lookup *lookup)
+{
+    struct list_offsets_response_partition *out = lookup->out;
+    const struct topic *topic = image_topic_by_id(image, lookup->topic_id);
+    const struct partition_metadata *metadata =
+        topic && out->partition < topic->partition_count ? &topic->partitions[out->partition] : NULL;
+    const struct partition *partition = metadata ? metadata->partition : NULL;
+    if (!partition || atomic_load_explicit(&partition->is_deleted, memory_order_acquire)) {
+        fail(out, ERR_UNKNOWN_TOPIC_OR_PARTITION);
+        return;
+    }
+    enum log_status status =
+        lookup->timestamp == EARLIEST ? look_up_earliest(metadata, out) : look_up_time(partition, lookup);
+    if (status != LOG_OK)
+        fail(out, error_of_log(status));
 }
 
 /* A worker is a member of retire: this image is valid until the job ends. */

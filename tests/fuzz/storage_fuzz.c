@@ -62,7 +62,8 @@ static uint8_t next_byte(struct input *input)
     return *input->at++;
 }
 
-static void put(struct file_system *files, const char *path, const void *bytes, size_t size, uint64_t position)
+static void put(struct file_system *files, const char *path, const void *bytes, size_t size,
+                uint64_t position)
 {
     struct file *file;
 
@@ -85,14 +86,16 @@ static void put_batch(struct file_system *files, const char *path, struct input 
     struct arena arena;
 
     arena_init(&arena, NULL);
-    struct batch_view batch = storage_host_batch(&arena, next_byte(input), 1 + next_byte(input) % 3, next_byte(input));
+    struct batch_view batch =
+        storage_host_batch(&arena, next_byte(input), 1 + next_byte(input) % 3, next_byte(input));
     store_be64(batch.data + BATCH_BASE_OFFSET, (uint64_t)(int8_t)next_byte(input));
     store_be32(batch.data + BATCH_LEADER_EPOCH, (uint32_t)(int8_t)next_byte(input));
     uint8_t changes = next_byte(input) % 4;
     for (uint8_t i = 0; i < changes; i++)
         batch.data[next_byte(input) % batch.size] ^= next_byte(input);
     if (next_byte(input) % 2)
-        store_be32(batch.data + BATCH_CRC, crc32c(0, batch.data + BATCH_ATTRIBUTES, batch.size - BATCH_ATTRIBUTES));
+        store_be32(batch.data + BATCH_CRC,
+                   crc32c(0, batch.data + BATCH_ATTRIBUTES, batch.size - BATCH_ATTRIBUTES));
     put(files, path, batch.data, batch.size - next_byte(input) % 3, end_of(files, path));
     arena_destroy(&arena);
 }
@@ -151,7 +154,9 @@ static void put_position(struct file_system *files, struct input *input)
 
 static void build(struct file_system *files, struct input *input)
 {
-    struct meta_properties meta = { .cluster_id = "c", .node_id = 1, .version = 1, .directory_id = { { 1, 2, 3, 4 } } };
+    struct meta_properties meta = {
+        .cluster_id = "c", .node_id = 1, .version = 1, .directory_id = { { 1, 2, 3, 4 } }
+    };
     char *text = meta_properties_text(&meta);
     uint8_t start = next_byte(input);
 
@@ -216,8 +221,8 @@ static void read_all(struct log *log)
     (void)log_find_timestamp(log, 1700000000100, log_offsets(log).end, &found);
     (void)log_find_max_timestamp(log, INT64_MAX, &found);
     (void)log_size_between(log, log_offsets(log).start, log_offsets(log).end);
-    (void)log_epoch_at(log, 3);
-    log_epoch_end(log, 1, &epoch, &end);
+    (void)log_epoch_at(log, 3, &epoch);
+    (void)log_epoch_end(log, 1, &epoch, &end);
     (void)log_stats(log);
     arena_destroy(&arena);
 }

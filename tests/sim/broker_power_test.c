@@ -38,13 +38,15 @@ static struct {
 
 static struct batch_view make_batch(struct arena *arena, int64_t first, int64_t count)
 {
-    static const struct batch_builder_options options = { .producer_id = -1, .producer_epoch = -1,
-                                                          .base_sequence = -1, .leader_epoch = -1 };
+    static const struct batch_builder_options options = {
+        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1, .leader_epoch = -1
+    };
     struct batch_builder *builder = batch_builder_open(arena, &options);
     for (int64_t i = first; i < first + count; i++) {
         uint8_t value[8];
         store_be64(value, (uint64_t)i);
-        ck_assert(batch_builder_add(builder, 1700000000000, SLICE_NULL, slice_of(value, sizeof value), NULL, 0));
+        ck_assert(
+            batch_builder_add(builder, 1700000000000, SLICE_NULL, slice_of(value, sizeof value), NULL, 0));
     }
     struct batch_view batch;
     ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
@@ -150,7 +152,8 @@ static int64_t read_numbers(int32_t p, int64_t *last_number)
             ck_assert(batch_crc_ok(&batch));
             ck_assert_int_eq(batch.base_offset, offset);
             struct record_iterator *iterator = record_iterator_open(&batch, &arena, 1 << 20);
-            for (bool is_first = true; record_iterator_next(iterator, &record) == BATCH_OK; is_first = false) {
+            for (bool is_first = true; record_iterator_next(iterator, &record) == BATCH_OK;
+                 is_first = false) {
                 int64_t number = (int64_t)load_be64(record.value.data);
                 ck_assert_int_eq(record.offset, offset);
                 ck_assert(is_first ? number > *last_number : number == *last_number + 1);

@@ -13,9 +13,9 @@
 #include "storage/file_double.h"
 #include "tests/support/storage_host.h"
 
-enum { LOG_COUNT = 4, BATCHES_MAX = 400, PROMISES_MAX = 4000, SEGMENT_BYTES = 1500 };
+enum { LOG_COUNT = 5, GONE = 3, METADATA = 4, BATCHES_MAX = 400, PROMISES_MAX = 4000, SEGMENT_BYTES = 1500 };
 
-/* Durable, page-cache, and one that is deleted on the way. */
+/* Durable, page-cache, one that is deleted on the way, and the metadata log. */
 static const struct {
     const char *topic;
     int32_t partition;
@@ -26,6 +26,7 @@ static const struct {
     { "orders", 1, { { 1 } }, 1 },
     { "clicks", 0, { { 2 } }, INT64_MAX },
     { "gone", 0, { { 3 } }, 1 },
+    { "__cluster_metadata", 0, { { [15] = 1 } }, 1 },
 };
 
 struct kept_batch {
@@ -71,8 +72,13 @@ static struct log *log_of(struct store *store, unsigned index)
     struct log_config config = storage_host_config(SEGMENT_BYTES);
 
     config.flush_messages = logs_of_script[index].flush_messages;
-    struct log *log = store_log(store, logs_of_script[index].id, logs_of_script[index].topic,
-                                logs_of_script[index].partition, &config, NULL);
+    struct log *log = NULL;
+    if (index == METADATA) {
+        check(store_metadata_log(store, &config, &log) == LOG_OK);
+        return log;
+    }
+    log = store_log(store, logs_of_script[index].id, logs_of_script[index].topic,
+                    logs_of_script[index].partition, &config, NULL);
     check_memory(log);
     return log;
 }
@@ -124,7 +130,7 @@ static void open_session(struct script *script, bool with_gone)
         abort();
     }
     for (unsigned i = 0; i < LOG_COUNT; i++)
-        script->logs[i] = i == LOG_COUNT - 1 && !with_gone ? NULL : log_of(script->store, i);
+        script->logs[i] = i == GONE && !with_gone ? NULL : log_of(script->store, i);
     check(store_recover(script->store, 1, &error) == STORE_OK);
     storage_host_run(&script->host);
     promise_durable(script);
@@ -145,6 +151,10 @@ static void mixed_appends(struct script *script, unsigned rounds)
         for (unsigned log = 0; log < LOG_COUNT; log++) {
             if (script->logs[log])
                 append(script, log, 1 + (int)((i + log) % 4));
+            if (log == METADATA && i % 2) { /* its writer flushes for itself */
+                check(log_flush(script->logs[log]) == LOG_OK);
+                promise_durable(script);
+            }
             if ((i + log) % 3 == 0)
                 flush(script);
         }
@@ -152,8 +162,8 @@ static void mixed_appends(struct script *script, unsigned rounds)
     }
 }
 
-/* Opens, writes with rolls, flushes in groups, stops cleanly, goes on, deletes a log, is killed, recovers, and
- * stops cleanly again. */
+/* Opens, writes with rolls, flushes in groups, stops cleanly, goes on, deletes a log, is killed, recovers,
+ * and stops cleanly again. */
 static struct script *run_script(bool flushes_lie)
 {
     struct script *script = check_memory(calloc(1, sizeof *script));
@@ -170,8 +180,8 @@ static struct script *run_script(bool flushes_lie)
     mixed_appends(script, 6);
     flush(script);
     script->gone_operation = file_double_operation_count(script->disk) + 1;
-    check(store_delete_log(script->store, script->logs[LOG_COUNT - 1]) == LOG_OK);
-    script->logs[LOG_COUNT - 1] = NULL;
+    check(store_delete_log(script->store, script->logs[GONE]) == LOG_OK);
+    script->logs[GONE] = NULL;
     mixed_appends(script, 3);
     close_session(script, false);
     open_session(script, false);
@@ -255,17 +265,20 @@ static void judge_disk(const struct script *script, struct file_double *disk, ui
         verdict->failed_opens++;
         goto release;
     }
-    unsigned count = operation >= script->gone_operation ? LOG_COUNT - 1 : LOG_COUNT;
-    for (unsigned i = 0; i < count; i++)
-        logs[i] = log_of(store, i);
+    for (unsigned i = 0; i < LOG_COUNT; i++)
+        logs[i] = i == GONE && operation >= script->gone_operation ? NULL : log_of(store, i);
     if (store_recover(store, 1, &error) != STORE_OK) {
         fprintf(stderr, "store_recover: %s\n", error);
         verdict->failed_opens++;
         goto close;
     }
-    for (unsigned i = 0; i < count; i++)
-        judge_log(script, &host, logs[i], i, promised(script, i, operation), verdict);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < LOG_COUNT; i++) {
+        if (logs[i])
+            judge_log(script, &host, logs[i], i, promised(script, i, operation), verdict);
+    }
+    for (unsigned i = 0; i < LOG_COUNT; i++) {
+        if (!logs[i])
+            continue;
         struct batch_view batch = storage_host_batch(&arena, 1, 1, 10);
         struct log_append_result result;
         int64_t end = log_offsets(logs[i]).end;
@@ -314,11 +327,13 @@ static struct verdict judge_cut(const struct script *script, uint64_t operation,
     return verdict;
 }
 
-static void expect_kept(const struct script *script, uint64_t operation, enum file_double_cut cut, uint64_t seed)
+static void expect_kept(const struct script *script, uint64_t operation, enum file_double_cut cut,
+                        uint64_t seed)
 {
     struct verdict verdict = judge_cut(script, operation, cut, seed);
 
-    ck_assert_msg(verdict.lost_batches + verdict.wrong_batches + verdict.broken_laws + verdict.failed_opens == 0,
+    ck_assert_msg(verdict.lost_batches + verdict.wrong_batches + verdict.broken_laws + verdict.failed_opens ==
+                      0,
                   "operation %llu cut %d seed %llu: lost %u wrong %u laws %u opens %u",
                   (unsigned long long)operation, (int)cut, (unsigned long long)seed, verdict.lost_batches,
                   verdict.wrong_batches, verdict.broken_laws, verdict.failed_opens);

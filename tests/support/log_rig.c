@@ -449,3 +449,11 @@ bool rig_check_indexes(struct log_rig *rig, bool complete)
     }
     return ok && bases.count > 0;
 }
+
+int32_t rig_epoch_at(struct log_rig *rig, int64_t offset)
+{
+    int32_t epoch = -1;
+    while (log_epoch_at(rig->log, offset, &epoch) == LOG_BUSY)
+        check(log_open(rig->log) == LOG_OK);
+    return epoch;
+}

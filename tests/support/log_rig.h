@@ -75,6 +75,9 @@ void rig_fill(struct log_rig *rig, int count, size_t value_size);
  * Returns the number of records that were read, -1 on a wrong answer. */
 int64_t rig_read_all(struct log_rig *rig, size_t size_max);
 
+/* The leader epoch at offset; opens a log that is closed. */
+int32_t rig_epoch_at(struct log_rig *rig, int64_t offset);
+
 /* Path of a file of the partition, in one of 8 static buffers. */
 const char *rig_path(struct log_rig *rig, const char *name);
 /* Size of such a file, or -1. */

@@ -79,10 +79,9 @@ void storage_host_flush(struct storage_host *host, struct store *store)
 
 struct batch_view storage_host_batch(struct arena *arena, uint64_t seed, int count, size_t size)
 {
-    struct batch_builder_options options = { .leader_epoch = -1,
-                                             .producer_id = -1,
-                                             .producer_epoch = -1,
-                                             .base_sequence = -1 };
+    struct batch_builder_options options = {
+        .leader_epoch = -1, .producer_id = -1, .producer_epoch = -1, .base_sequence = -1
+    };
     struct batch_builder *builder = check_memory(batch_builder_open(arena, &options));
     uint8_t *value = check_memory(arena_alloc(arena, size + 1));
     struct random random;
@@ -91,14 +90,15 @@ struct batch_view storage_host_batch(struct arena *arena, uint64_t seed, int cou
     random_seed(&random, seed);
     for (int i = 0; i < count; i++) {
         random_bytes(&random, value, size);
-        check(batch_builder_add(builder, 1700000000000 + (int64_t)seed, SLICE_NULL, slice_of(value, size), NULL, 0));
+        check(batch_builder_add(builder, 1700000000000 + (int64_t)seed, SLICE_NULL, slice_of(value, size),
+                                NULL, 0));
     }
     check(batch_builder_finish(builder, &batch) == BATCH_OK);
     return batch;
 }
 
-enum log_status storage_host_append(struct storage_host *host, struct log *log, const struct batch_view *batch,
-                                    struct log_append_result *result)
+enum log_status storage_host_append(struct storage_host *host, struct log *log,
+                                    const struct batch_view *batch, struct log_append_result *result)
 {
     for (int attempt = 0;; attempt++) {
         struct batch_view copy = *batch;

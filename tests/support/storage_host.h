@@ -28,10 +28,10 @@ void storage_host_flush(struct storage_host *host, struct store *store);
 /* A batch of `count` records whose values have `size` bytes, drawn from `seed`; in the arena. */
 struct batch_view storage_host_batch(struct arena *arena, uint64_t seed, int count, size_t size);
 /* Appends one batch, with log_prepare() as often as the log asks for it. */
-enum log_status storage_host_append(struct storage_host *host, struct log *log, const struct batch_view *batch,
-                                    struct log_append_result *result);
-/* The bytes of the batch at offset, copied to malloc'ed memory (returned owned); {NULL, 0} when it cannot be read,
- * then *status says why. */
+enum log_status storage_host_append(struct storage_host *host, struct log *log,
+                                    const struct batch_view *batch, struct log_append_result *result);
+/* The bytes of the batch at offset, copied to malloc'ed memory (returned owned); {NULL, 0} when it cannot be
+ * read, then *status says why. */
 slice storage_host_read(struct storage_host *host, struct log *log, int64_t offset, enum log_status *status);
 
 /* Kafka's defaults, durable, with these segments. */

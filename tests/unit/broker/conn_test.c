@@ -64,7 +64,8 @@ static enum handled answer(struct request *rq)
     return says(rq, "busy") ? HANDLED_BUSY : HANDLED_WAIT;
 }
 
-enum handled handle_produce(struct request *rq, const struct produce_request *in, struct produce_response *out)
+enum handled handle_produce(struct request *rq, const struct produce_request *in,
+                            struct produce_response *out)
 {
     (void)in;
     (void)out;
@@ -85,13 +86,13 @@ enum handled handle_api_versions(struct request *rq, const struct api_versions_r
     return answer(rq);
 }
 
-#define OTHER(name)                                                                                        \
-    enum handled handle_##name(struct request *rq, const struct name##_request *in,                        \
-                               struct name##_response *out)                                                \
-    {                                                                                                      \
-        (void)in;                                                                                          \
-        (void)out;                                                                                         \
-        return answer(rq);                                                                                 \
+#define OTHER(name)                                                                                          \
+    enum handled handle_##name(struct request *rq, const struct name##_request *in,                          \
+                               struct name##_response *out)                                                  \
+    {                                                                                                        \
+        (void)in;                                                                                            \
+        (void)out;                                                                                           \
+        return answer(rq);                                                                                   \
     }
 OTHER(fetch)
 OTHER(list_offsets)
@@ -185,7 +186,7 @@ static void expect_replies(const int32_t *expected)
     ck_assert_int_eq(expected[count], NEVER);
 }
 
-#define EXPECT(...) expect_replies((const int32_t[]){ __VA_ARGS__, NEVER })
+#define EXPECT(...)      expect_replies((const int32_t[]){ __VA_ARGS__, NEVER })
 #define EXPECT_NOTHING() expect_replies((const int32_t[]){ NEVER })
 
 static void expect_closed(size_t reply_count)
@@ -330,7 +331,10 @@ START_TEST(impossible_frames_close)
         { "length -1", "\xff\xff\xff\xff", 4 },
         { "the smallest length", "\x80\0\0\0", 4 },
         { "length 0", "\0\0\0\0", 4 },
-        { "no room for a header", "\0\0\0\x07" "abcdefg", 11 },
+        { "no room for a header",
+          "\0\0\0\x07"
+          "abcdefg",
+          11 },
         { "longer than allowed", "\x06\x40\0\x01", 4 },
         { "TLS", "\x16\x03\x01\x02\x00\x01\x00", 7 },
         { "HTTP", "GET / HTTP/1.1\r\n\r\n", 18 },

@@ -11,18 +11,18 @@
 static int16_t reached_key, reached_version;
 static unsigned reached_count;
 
-#define API(NAME, key, name, min, max, flags)                                                              \
-    enum handled handle_##name(struct request *rq, const struct name##_request *in,                        \
-                               struct name##_response *out)                                                \
-    {                                                                                                      \
-        ck_assert_ptr_eq(rq->in, in);                                                                      \
-        ck_assert_ptr_eq(rq->out, out);                                                                    \
-        ck_assert(slice_equal_string(rq->client_id, "sim"));                                               \
-        ck_assert_int_eq(rq->api_key, key);                                                                \
-        reached_key = key;                                                                                 \
-        reached_version = rq->api_version;                                                                 \
-        reached_count++;                                                                                   \
-        return HANDLED_DONE;                                                                               \
+#define API(NAME, key, name, min, max, flags)                                                                \
+    enum handled handle_##name(struct request *rq, const struct name##_request *in,                          \
+                               struct name##_response *out)                                                  \
+    {                                                                                                        \
+        ck_assert_ptr_eq(rq->in, in);                                                                        \
+        ck_assert_ptr_eq(rq->out, out);                                                                      \
+        ck_assert(slice_equal_string(rq->client_id, "sim"));                                                 \
+        ck_assert_int_eq(rq->api_key, key);                                                                  \
+        reached_key = key;                                                                                   \
+        reached_version = rq->api_version;                                                                   \
+        reached_count++;                                                                                     \
+        return HANDLED_DONE;                                                                                 \
     }
 #include "broker/apis.def"
 #undef API

@@ -6,6 +6,7 @@
 #include "broker/metadata_bootstrap.h"
 #include "broker/metadata_files.h"
 #include "storage/file_double.h"
+#include "tests/support/log_rig.h"
 
 static const int64_t now_ms = 1700000000000;
 
@@ -314,6 +315,33 @@ START_TEST(without_a_quorum_state_there_is_no_epoch)
 }
 END_TEST
 
+static unsigned flush_refusal; /* which of the coming flushes is refused; 0: none */
+
+static enum log_status refuse_flush(struct log_host *host, struct log *log)
+{
+    (void)host;
+    (void)log;
+    return flush_refusal > 0 && --flush_refusal == 0 ? LOG_LIMIT : LOG_OK;
+}
+
+/* Whoever repeats a change after LOG_LIMIT must not find its records there twice. */
+START_TEST(a_flush_that_is_refused_says_whether_records_were_appended)
+{
+    static const enum log_status expected[] = { LOG_OK, LOG_LIMIT, LOG_IO };
+    for (unsigned refusal = 0; refusal < 3; refusal++) {
+        struct log_rig *rig = log_rig_create(NULL);
+        struct metadata_batches batches;
+        rig->host.before_flush = refuse_flush;
+        flush_refusal = refusal;
+        metadata_batches_init(&batches, &arena, 0, 1, now_ms);
+        metadata_batches_add(&batches, version_record());
+        ck_assert_int_eq(metadata_log_append(rig->log, &batches), expected[refusal]);
+        ck_assert_int_eq(log_offsets(rig->log).end, refusal == 1 ? 0 : 1);
+        file_double_destroy(log_rig_destroy(rig));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("metadata_log");
@@ -330,6 +358,7 @@ int main(void)
     tcase_add_loop_test(tests, the_quorum_state_tells_its_epoch, 0,
                         sizeof quorum_states / sizeof quorum_states[0]);
     tcase_add_test(tests, without_a_quorum_state_there_is_no_epoch);
+    tcase_add_test(tests, a_flush_that_is_refused_says_whether_records_were_appended);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -35,7 +35,7 @@ static enum handled look(struct request *rq, enum wake why)
     (void)why;
     const struct wanted *wanted = rq->state;
     return atomic_load_explicit(&wanted->probe->value, memory_order_acquire) >= wanted->value ? HANDLED_DONE
-                                                                                               : HANDLED_WAIT;
+                                                                                              : HANDLED_WAIT;
 }
 
 enum handled handle_fetch(struct request *rq, const struct fetch_request *in, struct fetch_response *out)
@@ -51,14 +51,14 @@ enum handled handle_fetch(struct request *rq, const struct fetch_request *in, st
     return look(rq, WAKE_PROGRESS);
 }
 
-#define OTHER(name)                                                                                        \
-    enum handled handle_##name(struct request *rq, const struct name##_request *in,                        \
-                               struct name##_response *out)                                                \
-    {                                                                                                      \
-        (void)rq;                                                                                          \
-        (void)in;                                                                                          \
-        (void)out;                                                                                         \
-        return HANDLED_DONE;                                                                               \
+#define OTHER(name)                                                                                          \
+    enum handled handle_##name(struct request *rq, const struct name##_request *in,                          \
+                               struct name##_response *out)                                                  \
+    {                                                                                                        \
+        (void)rq;                                                                                            \
+        (void)in;                                                                                            \
+        (void)out;                                                                                           \
+        return HANDLED_DONE;                                                                                 \
     }
 OTHER(produce)
 OTHER(api_versions)
@@ -121,8 +121,9 @@ START_TEST(no_wake_up_is_lost)
     struct config *config = config_load_text(&sources, slice_of_string(settings), &report);
     ck_assert_ptr_nonnull(config);
     struct file_system *files = file_posix_create(4);
-    const struct server_options options = { .config = config, .files = files, .clock = clock_real(),
-                                            .threaded = true };
+    const struct server_options options = {
+        .config = config, .files = files, .clock = clock_real(), .threaded = true
+    };
     const char *error = NULL;
     ck_assert_int_eq(server_open(&options, &server, &error), EXIT_OK);
 

@@ -71,11 +71,13 @@ static const struct {
     const char *cluster_id;
 } metas[] = {
     { "as Kafka writes it",
-      "#\n#Sat Nov 22 16:43:00 UTC 2025\ncluster.id=MkU3OEVBNTcwNTJENDM2Qg\ndirectory.id=AAECAwQFBgcICQoLDA0ODw\n"
+      "#\n#Sat Nov 22 16:43:00 UTC "
+      "2025\ncluster.id=MkU3OEVBNTcwNTJENDM2Qg\ndirectory.id=AAECAwQFBgcICQoLDA0ODw\n"
       "node.id=1\nversion=1\n",
       true, 1, 1, "MkU3OEVBNTcwNTJENDM2Qg" },
     { "other separators and blanks", "version : 1\n  node.id\t2\r\ncluster.id=c\r\n!x\n\n", true, 1, 2, "c" },
-    { "escapes and a joined line", "version=1\nnode.id=3\ncluster.id=a\\:b\\=c\\\n   d\n", true, 1, 3, "a:b=cd" },
+    { "escapes and a joined line", "version=1\nnode.id=3\ncluster.id=a\\:b\\=c\\\n   d\n", true, 1, 3,
+      "a:b=cd" },
     { "ZooKeeper mode", "version=0\nbroker.id=5\n", true, 0, 5, "" },
     { "nothing", "", true, -1, -1, "" },
     { "an unknown key", "version=1\nfoo=bar\nnode.id=1", true, 1, 1, "" },
@@ -94,14 +96,17 @@ START_TEST(parses_meta_properties)
     ck_assert_msg(ok == metas[_i].ok, "%s", metas[_i].what);
     if (!ok)
         return;
-    ck_assert_msg(meta.version == metas[_i].version && meta.node_id == metas[_i].node_id, "%s", metas[_i].what);
+    ck_assert_msg(meta.version == metas[_i].version && meta.node_id == metas[_i].node_id, "%s",
+                  metas[_i].what);
     ck_assert_str_eq(meta.cluster_id, metas[_i].cluster_id);
 }
 END_TEST
 
 START_TEST(writes_meta_properties)
 {
-    struct meta_properties meta = { .cluster_id = "a b:c=d", .node_id = 4, .version = 1, .directory_id = { { 1 } } };
+    struct meta_properties meta = {
+        .cluster_id = "a b:c=d", .node_id = 4, .version = 1, .directory_id = { { 1 } }
+    };
     struct meta_properties again;
     char *text = meta_properties_text(&meta);
 
@@ -170,7 +175,8 @@ static const struct {
 
 START_TEST(parses_clean_markers)
 {
-    ck_assert_msg(uuid_is_zero(clean_marker_parse(slice_of_string(markers[_i].text))) != markers[_i].has_nonce,
+    ck_assert_msg(uuid_is_zero(clean_marker_parse(slice_of_string(markers[_i].text))) !=
+                      markers[_i].has_nonce,
                   "%s", markers[_i].text);
 }
 END_TEST
@@ -200,7 +206,8 @@ int main(void)
     tcase_add_test(tcase, unique_names_fit);
     tcase_add_loop_test(tcase, parses_meta_properties, 0, sizeof metas / sizeof *metas);
     tcase_add_test(tcase, writes_meta_properties);
-    tcase_add_loop_test(tcase, parses_partition_metadata, 0, sizeof partition_metas / sizeof *partition_metas);
+    tcase_add_loop_test(tcase, parses_partition_metadata, 0,
+                        sizeof partition_metas / sizeof *partition_metas);
     tcase_add_test(tcase, writes_partition_metadata);
     tcase_add_loop_test(tcase, parses_clean_markers, 0, sizeof markers / sizeof *markers);
     tcase_add_test(tcase, writes_clean_markers);

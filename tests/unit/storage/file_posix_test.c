@@ -88,7 +88,8 @@ START_TEST(statuses_say_what_happened)
     ck_assert_int_eq(file_open(files, at("no"), FILE_READ, &file), FILE_NOT_FOUND);
     ck_assert_int_eq(file_open(files, at("no/no"), FILE_READ | FILE_CREATE, &file), FILE_NOT_FOUND);
     file_close(opened("f", FILE_WRITE | FILE_CREATE));
-    ck_assert_int_eq(file_open(files, at("f"), FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, &file), FILE_EXISTS);
+    ck_assert_int_eq(file_open(files, at("f"), FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, &file),
+                     FILE_EXISTS);
     ck_assert_int_eq(file_make_directory(files, at("d")), FILE_OK);
     ck_assert_int_eq(file_make_directory(files, at("d")), FILE_EXISTS);
     ck_assert_int_eq(file_open(files, at("d"), FILE_READ, &file), FILE_IO);

@@ -29,7 +29,7 @@ START_TEST(an_empty_log_has_no_directory_until_its_first_append)
     ck_assert_int_eq(result.end_offset, 1);
     ck_assert_int_eq(result.append_time_ms, -1);
     ck_assert_int_eq(log_offsets(rig->log).leader_epoch, 7);
-    ck_assert_int_eq(log_epoch_at(rig->log, 0), 7);
+    ck_assert_int_eq(rig_epoch_at(rig, 0), 7);
     ck_assert(log_stats(rig->log).has_directory);
     ck_assert_int_ge(rig_file_size(rig, "partition.metadata"), 10);
     ck_assert_int_ge(rig_file_size(rig, "leader-epoch-checkpoint"), 1);
@@ -294,6 +294,57 @@ START_TEST(a_spare_that_cannot_be_renamed_ends_appends)
 }
 END_TEST
 
+/* A loop appends, and a loop opens no file: what appends write was opened by log_prepare(). */
+START_TEST(appends_save_indexes_without_opening_a_file)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct log_row row;
+    const char *name = "00000000000000000000.index";
+    int64_t size = 0;
+    rig->config.segment_bytes = 1 << 20;
+    log_set_config(rig->log, &rig->config);
+    for (int round = 0; round < 2; round++) { /* a new log; one that a clean stop left */
+        rig_fill(rig, 1, 100);
+        file_double_set_open_limit(rig->disk, 1);
+        rig_fill(rig, 100, 100);
+        ck_assert_int_gt(rig_file_size(rig, name), size);
+        file_double_set_open_limit(rig->disk, 0);
+        ck_assert_int_eq(log_rig_close(rig, true, &row), LOG_OK);
+        size = rig_file_size(rig, name);
+        log_rig_new_log(rig);
+        log__set_closed_row(rig->log, &row);
+    }
+    ck_assert_int_eq(rig_read_all(rig, 1000), 202);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
+START_TEST(a_rolled_segment_saves_its_indexes_without_opening_a_file)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct rig_batch spec = { .value_size = 100 };
+    struct batch_view batch;
+    struct log_append_result result;
+    char name[32];
+    rig->config.segment_bytes = 1 << 14;
+    log_set_config(rig->log, &rig->config);
+    while (log_stats(rig->log).size < 1 << 13)
+        rig_fill(rig, 1, 100);
+    log_rig_run_jobs(rig); /* the spare */
+    file_double_set_open_limit(rig->disk, 1);
+    rig_make_batch(&spec, &batch);
+    while (log_stats(rig->log).segment_count == 1)
+        ck_assert_int_eq(log_append(rig->log, &batch, 1, 0, 0, &result), LOG_OK);
+    snprintf(name, sizeof name, "%020lld.index", (long long)result.base_offset);
+    ck_assert_int_eq(rig_file_size(rig, name), 0);
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(log_append(rig->log, &batch, 1, 0, 0, &result), LOG_OK);
+    ck_assert_int_gt(rig_file_size(rig, name), 0);
+    free(batch.data);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
 /* Roll conditions that tables of segment_test.c show on values, here on a log. */
 START_TEST(a_segment_rolls_by_record_time)
 {
@@ -474,9 +525,9 @@ START_TEST(leader_epochs_are_kept_over_a_stop)
     for (int round = 0; round < 2; round++) {
         int32_t epoch;
         int64_t end;
-        ck_assert_int_eq(log_epoch_at(rig->log, 2), 0);
-        ck_assert_int_eq(log_epoch_at(rig->log, 3), 4);
-        ck_assert_int_eq(log_epoch_at(rig->log, 4), 9);
+        ck_assert_int_eq(rig_epoch_at(rig, 2), 0);
+        ck_assert_int_eq(rig_epoch_at(rig, 3), 4);
+        ck_assert_int_eq(rig_epoch_at(rig, 4), 9);
         log_epoch_end(rig->log, 5, &epoch, &end);
         ck_assert_int_eq(epoch, 4);
         ck_assert_int_eq(end, 4);
@@ -489,6 +540,19 @@ START_TEST(leader_epochs_are_kept_over_a_stop)
         ck_assert_int_eq(row.leader_epoch, 9);
         log_rig_new_log(rig);
         log__set_closed_row(rig->log, &row);
+        /* Closed, it answers what it knows and opens nothing. */
+        ck_assert_int_eq(log_epoch_at(rig->log, 0, &epoch), LOG_BUSY);
+        ck_assert_int_eq(log_epoch_end(rig->log, 5, &epoch, &end), LOG_BUSY);
+        ck_assert_int_eq(log_epoch_end(rig->log, 9, &epoch, &end), LOG_OK);
+        ck_assert_int_eq(epoch, 9);
+        ck_assert_int_eq(end, 5);
+        ck_assert_int_eq(log_epoch_end(rig->log, 10, &epoch, &end), LOG_OK);
+        ck_assert_int_eq(epoch, -1);
+        ck_assert(!log_stats(rig->log).is_open);
+        uint64_t operations = file_double_operation_count(rig->disk);
+        ck_assert_int_eq(log_open(rig->log), LOG_OK);
+        ck_assert(log_stats(rig->log).is_open);
+        ck_assert_uint_eq(file_double_operation_count(rig->disk), operations);
     }
     file_double_destroy(log_rig_destroy(rig));
 }
@@ -509,6 +573,8 @@ int main(void)
     tcase_add_test(tests, a_failed_flush_fails_the_log);
     tcase_add_test(tests, one_call_may_need_several_segments);
     tcase_add_test(tests, a_spare_is_made_in_time);
+    tcase_add_test(tests, appends_save_indexes_without_opening_a_file);
+    tcase_add_test(tests, a_rolled_segment_saves_its_indexes_without_opening_a_file);
     tcase_add_test(tests, a_spare_that_somebody_took_away_is_made_anew);
     tcase_add_test(tests, a_spare_that_cannot_be_renamed_ends_appends);
     tcase_add_test(tests, a_segment_rolls_by_record_time);

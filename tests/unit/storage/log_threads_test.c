@@ -58,7 +58,8 @@ static void *work(void *context)
         struct log_found found;
         enum log_status status = log_find_timestamp(stage->rig->log, 100, INT64_MAX, &found);
         check(status == LOG_OK || status == LOG_NOT_FOUND || status == LOG_LIMIT);
-        (void)log_epoch_at(stage->rig->log, 5);
+        int32_t epoch;
+        (void)log_epoch_at(stage->rig->log, 5, &epoch);
         (void)log_stats(stage->rig->log);
         retire_quiescent(stage->rig->retire, member);
     }

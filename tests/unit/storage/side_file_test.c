@@ -123,9 +123,10 @@ END_TEST
 /* Computed from the layout in Kafka's ProducerStateManager. */
 static const uint8_t empty_snapshot[] = { 0, 1, 0x48, 0x67, 0x4b, 0xc7, 0, 0, 0, 0 };
 static const uint8_t one_entry[] = {
-    0, 1, 0x86, 0x69, 0xb7, 0xe6, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 0xe8, 0, 0, 0, 0, 0, 4,
-    0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 4, 0, 0, 1, 0x8b, 0xcf, 0xe5, 0x68, 0, 0xff, 0xff, 0xff, 0xff,
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0,    1, 0x86, 0x69, 0xb7, 0xe6, 0,    0,    0,    1,    0,    0,    0,    0,
+    0,    0, 3,    0xe8, 0,    0,    0,    0,    0,    4,    0,    0,    0,    0,
+    0,    0, 0,    9,    0,    0,    0,    4,    0,    0,    1,    0x8b, 0xcf, 0xe5,
+    0x68, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 };
 
 START_TEST(producer_snapshots_are_kafkas)
@@ -162,7 +163,9 @@ START_TEST(producer_snapshot_files)
 {
     struct file_double *disk = file_double_create();
     struct file_system *files = file_double_system(disk);
-    struct producer_snapshot_entry entries[3] = { { .producer_id = 1 }, { .producer_id = 2 }, { .producer_id = 3 } };
+    struct producer_snapshot_entry entries[3] = { { .producer_id = 1 },
+                                                  { .producer_id = 2 },
+                                                  { .producer_id = 3 } };
     struct producer_snapshot_entry *read;
     size_t count;
     int64_t offset;

@@ -145,7 +145,8 @@ START_TEST(identity_is_durable_with_the_first_append)
     struct file_info info;
     ck_assert_int_eq(file_info(file_double_system(after), "/data/meta.properties", &info), FILE_OK);
     ck_assert_uint_gt(info.size, 50);
-    ck_assert_int_eq(file_info(file_double_system(after), "/data/t-0/00000000000000000000.log", &info), FILE_OK);
+    ck_assert_int_eq(file_info(file_double_system(after), "/data/t-0/00000000000000000000.log", &info),
+                     FILE_OK);
     ck_assert_uint_gt(info.size, 300);
     ck_assert_int_eq(file_info(file_double_system(after), "/data/t-0/partition.metadata", &info), FILE_OK);
     ck_assert_uint_eq(info.size, 43);
@@ -226,7 +227,8 @@ START_TEST(the_marker_is_gone_from_the_device_before_the_first_change)
         struct file_double *kept = file_double_after_cut(disk, at, FILE_DOUBLE_KEEP_ALL, NULL);
         struct file_info marker;
         struct file_info segment;
-        bool has_marker = file_info(file_double_system(lost), "/data/.kafka_cleanshutdown", &marker) == FILE_OK;
+        bool has_marker =
+            file_info(file_double_system(lost), "/data/.kafka_cleanshutdown", &marker) == FILE_OK;
         ck_assert_int_eq(file_info(file_double_system(kept), "/data/t-0/00000000000000000000.log", &segment),
                          FILE_OK);
         static uint64_t size;
@@ -299,12 +301,14 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-    { "a directory with somebody's files", "/data/thesis.txt", "x", STORE_FOREIGN, "is not empty (thesis.txt)" },
+    { "a directory with somebody's files", "/data/thesis.txt", "x", STORE_FOREIGN,
+      "is not empty (thesis.txt)" },
     { "another node", "/data/meta.properties", "version=1\ncluster.id=c\nnode.id=7\n", STORE_FOREIGN,
       "belongs to node 7" },
     { "ZooKeeper mode", "/data/meta.properties", "version=0\nbroker.id=1\ncluster.id=c\n", STORE_FOREIGN,
       "ZooKeeper" },
-    { "an incomplete identity", "/data/meta.properties", "version=1\nnode.id=1\n", STORE_DAMAGED, "no cluster.id" },
+    { "an incomplete identity", "/data/meta.properties", "version=1\nnode.id=1\n", STORE_DAMAGED,
+      "no cluster.id" },
 };
 
 START_TEST(foreign_directories_are_refused)
@@ -411,7 +415,8 @@ START_TEST(a_leftover_deletion_is_finished)
 {
     open_store();
     close_store(true);
-    ck_assert_int_eq(file_make_directory(files, "/data/t-0.0123456789abcdef0123456789abcdef-delete"), FILE_OK);
+    ck_assert_int_eq(file_make_directory(files, "/data/t-0.0123456789abcdef0123456789abcdef-delete"),
+                     FILE_OK);
     put("/data/t-0.0123456789abcdef0123456789abcdef-delete/x", "y");
     open_store();
     recover();
@@ -497,6 +502,29 @@ START_TEST(descriptors_run_out_and_come_back)
     storage_host_flush(&host, store);
     file_double_set_open_limit(disk, 0);
     append_ok(log_of(TOPIC, "u", 0), 1);
+    ck_assert_uint_eq(host.failed_count, 0);
+}
+END_TEST
+
+/* The metadata log is the only one whose first flush may come before the directory's identity is durable. */
+START_TEST(a_flush_waits_for_descriptors)
+{
+    struct log_config config = storage_host_config(1 << 20);
+    struct log *log;
+
+    open_store();
+    ck_assert_int_eq(store_metadata_log(store, &config, &log), LOG_OK);
+    recover();
+    ck_assert_int_eq(append(log, 1), LOG_OK);
+    file_double_set_open_limit(disk, 1);
+    storage_host_flush(&host, store);
+    ck_assert_int_eq(log_offsets(log).durable, 0);
+    ck_assert_int_eq(log_health(log), LOG_OK);
+    ck_assert_int_gt(store_flush_due_ms(store), clock_mono_ms(host.env.clock));
+    file_double_set_open_limit(disk, 0);
+    clock_virtual_advance(&host.clock, 60 * 1000);
+    ck_assert(!store_flush(store));
+    ck_assert_int_eq(log_offsets(log).durable, 3);
     ck_assert_uint_eq(host.failed_count, 0);
 }
 END_TEST
@@ -738,6 +766,7 @@ int main(void)
     tcase_add_test(tcase, flush_ms_is_due_in_time);
     tcase_add_test(tcase, several_directories_share_the_partitions);
     tcase_add_test(tcase, the_metadata_log_is_always_opened);
+    tcase_add_test(tcase, a_flush_waits_for_descriptors);
     tcase_add_loop_test(tcase, a_metadata_log_that_grew_behind_a_clean_stop_is_recovered, 0, 2);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -1,5 +1,5 @@
-/* The store under threads: appends, group commits, reads, deletions and the closing of idle files at once, on real
- * files; for ThreadSanitizer as much as for its own assertions. */
+/* The store under threads: appends, group commits, reads, deletions and the closing of idle files at once, on
+ * real files; for ThreadSanitizer as much as for its own assertions. */
 #include <check.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -10,7 +10,15 @@
 #include "storage/file.h"
 #include "tests/support/storage_host.h"
 
-enum { LOG_COUNT = 12, WRITERS = 3, READERS = 2, WORKERS = 2, APPENDS = 300, TOPICS = 25, SEGMENT_BYTES = 8000 };
+enum {
+    LOG_COUNT = 12,
+    WRITERS = 3,
+    READERS = 2,
+    WORKERS = 2,
+    APPENDS = 300,
+    TOPICS = 25,
+    SEGMENT_BYTES = 8000
+};
 
 /* A host with real threads. */
 struct busy_host {
@@ -296,7 +304,9 @@ static void run_threads(void)
     ck_assert_int_eq(pthread_create(&helpers[WORKERS], NULL, flusher_main, NULL), 0);
     for (; count < WRITERS + READERS; count++) {
         numbers[count] = count;
-        ck_assert_int_eq(pthread_create(&users[count], NULL, count < WRITERS ? writer_main : reader_main, &numbers[count]), 0);
+        ck_assert_int_eq(
+            pthread_create(&users[count], NULL, count < WRITERS ? writer_main : reader_main, &numbers[count]),
+            0);
     }
     ck_assert_int_eq(pthread_create(&users[count++], NULL, topics_main, NULL), 0);
     for (unsigned i = 0; i < count; i++)

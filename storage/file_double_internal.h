@@ -1,0 +1,76 @@
+/* What file_double.c and file_double_control.c share; nobody else includes it. */
+#ifndef RUNNEL_STORAGE_FILE_DOUBLE_INTERNAL_H
+#define RUNNEL_STORAGE_FILE_DOUBLE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "storage/file_double_device.h"
+
+enum { NODE_NONE = UINT32_MAX };
+
+struct cache_entry {
+    char *name;
+    uint32_t node;
+};
+
+struct double_file;
+
+/* What programs see of a file or directory; numbered like the device's nodes. */
+struct cache_node {
+    bool is_directory;
+    bool is_linked;
+    int memfd; /* -1 until the file is first opened */
+    uint64_t size;
+    unsigned open_count;
+    struct double_file *locker;
+    struct cache_entry *entries;
+    size_t entry_count;
+    size_t entry_capacity;
+};
+
+struct fault {
+    uint64_t countdown; /* fires when it comes down to 0; 0: off */
+    enum file_status status;
+    size_t size; /* bytes written before it fails */
+};
+
+struct file_double {
+    struct file_system system; /* first: a file_double is a file_system */
+    pthread_mutex_t lock;      /* guards all that follows */
+    struct device device;
+    struct device_op **ops; /* the recording; the first preamble_count only build the beginning */
+    size_t op_count;
+    size_t op_capacity;
+    size_t preamble_count;
+    struct cache_node *nodes;
+    size_t node_count;
+    size_t node_capacity;
+    uint64_t flush_count;
+    unsigned open_count;
+    unsigned open_limit;
+    uint64_t free_space;
+    struct fault write_fault;
+    struct fault flush_fault;
+    bool ignores_flushes;
+};
+
+struct double_file {
+    struct file file; /* first: a double_file is a file */
+    uint32_t node;
+};
+
+extern const struct file_system_ops file_double__ops;
+
+/* All under the lock. Copies what op borrows, records it and lets the device have it. */
+void file_double__record(struct file_double *disk, struct device_op op);
+void file_double__record_write(struct file_double *disk, uint32_t node, uint64_t position,
+                               const uint8_t *bytes, size_t size);
+uint32_t file_double__add_node(struct file_double *disk, bool is_directory);
+/* A new file or directory in parent, recorded. */
+uint32_t file_double__make_node(struct file_double *disk, uint32_t parent, const char *name,
+                                bool is_directory);
+/* NODE_NONE when there is no such path. */
+uint32_t file_double__node_at(const struct file_double *disk, const char *path);
+void file_double__write_cache(int memfd, const uint8_t *bytes, size_t size, uint64_t position);
+
+#endif
