@@ -74,7 +74,8 @@ static void *read_all(void *context)
     struct log *log = stage->rig->log;
     unsigned member = retire_join(stage->rig->retire);
     int64_t next = 0;
-    for (bool last = false; !last || next < log_offsets(log).high_watermark;) {
+    /* Up to the end, not only to the high watermark: appends may be done before the first flush is. */
+    for (bool last = false; !last || next < log_offsets(log).end;) {
         struct log_offsets offsets = log_offsets(log);
         struct log_range range;
         struct arena arena;
