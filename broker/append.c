@@ -306,8 +306,8 @@ static void run_group(struct appender *appender, struct group *group)
     }
 }
 
-/* Delivering may resume a request whose successors on the connection are then executed; what these
- * add belongs to the next round, so the groups are taken first. */
+/* Delivering wakes requests, and what these add in their turn belongs to the next round: so the groups are
+ * taken first. */
 void appender_run(struct appender *appender)
 {
     if (appender->running)

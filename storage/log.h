@@ -18,8 +18,8 @@ enum log_status {
     LOG_NOT_FOUND,     /* no record matches */
     LOG_CORRUPT,       /* these offsets are damaged on disk (quarantined); others are served */
     LOG_TOO_LARGE,     /* larger than segment.bytes: RECORD_LIST_TOO_LARGE */
-    LOG_BAD_SEQUENCE,  /* out of order for its producer */
-    LOG_BAD_EPOCH,     /* the producer epoch is older than one seen before */
+    LOG_BAD_SEQUENCE,  /* out of order for its producer; sequences are not checked yet, nobody answers this */
+    LOG_BAD_EPOCH,     /* an older producer epoch than one seen before; as above */
     LOG_DISK_FULL,     /* nothing was appended; other calls go on */
     LOG_LIMIT,         /* descriptors, memory or mappings ran out; nothing was done */
     LOG_IO,            /* the log takes no more appends until it has been opened anew */
@@ -53,7 +53,7 @@ struct log_append_result {
     int64_t base_offset; /* -1 when not appended */
     int64_t last_offset;
     /* The answer may leave when log_offsets().durable >= this (durable mode), else at once. A
-     * duplicate of an idempotent batch has the original's. */
+     * duplicate of an idempotent batch will have the original's, once these are recognised. */
     int64_t end_offset;
     int64_t append_time_ms; /* -1 under CreateTime */
 };
