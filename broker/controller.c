@@ -137,33 +137,6 @@ static int16_t commit_finish(struct commit *commit)
     return ERR_NONE;
 }
 
-static void decide_propose(struct commit *commit, struct command *command)
-{
-    int64_t end = commit->batches.base_offset + (int64_t)commit->batches.record_count;
-    command->propose.status = PROPOSE_COMMITTED; /* unless the commit fails */
-    if (command->propose.expected_end >= 0 &&
-        command->propose.expected_end != log_offsets(commit->controller->log).end) {
-        command->propose.status = PROPOSE_CONFLICT;
-        return;
-    }
-    controller__commit_records(commit, command->propose.records, command->propose.count);
-    command->propose.committed_end = end + (int64_t)command->propose.count;
-}
-
-static void fail_command(struct command *command, int16_t error_code)
-{
-    switch (command->kind) {
-    case COMMAND_CREATE_TOPICS:
-        controller__fail_topics(command, error_code);
-        return;
-    case COMMAND_PROPOSE:
-        if (command->propose.status == PROPOSE_COMMITTED)
-            command->propose.status = PROPOSE_FAILED;
-        return;
-    }
-    check_unreachable("command_kind");
-}
-
 /* A group of commands becomes one append and one flush. */
 static void run_group(struct controller *controller, struct command *group)
 {
@@ -174,12 +147,8 @@ static void run_group(struct controller *controller, struct command *group)
     if (has_begun) {
         preface_count = commit.batches.record_count;
         error_code = ERR_NONE;
-        for (struct command *command = group; command; command = command->next) {
-            if (command->kind == COMMAND_PROPOSE)
-                decide_propose(&commit, command);
-            else
-                controller__decide_topics(&commit, command);
-        }
+        for (struct command *command = group; command; command = command->next)
+            command->decide(&commit, command);
     }
     bool is_committed = false;
     if (has_begun && (commit.is_broken || commit.batches.record_count > preface_count)) {
@@ -188,13 +157,13 @@ static void run_group(struct controller *controller, struct command *group)
     }
     if (error_code != ERR_NONE)
         for (struct command *command = group; command; command = command->next)
-            fail_command(command, error_code);
+            command->fail(command, error_code);
     if (has_begun)
         commit_end(&commit, is_committed);
 }
 
 /* Whoever finds nobody leading takes everything that waits, its own command among it. */
-static void run(struct controller *controller, struct command *command)
+void controller__run(struct controller *controller, struct command *command)
 {
     pthread_mutex_lock(&controller->mutex);
     *controller->last = command;
@@ -219,22 +188,45 @@ static void run(struct controller *controller, struct command *command)
     pthread_mutex_unlock(&controller->mutex);
 }
 
-void controller_create_topics(struct controller *controller, struct create_topic *topics, size_t count,
-                              bool validate_only)
+struct propose_command {
+    struct command command; /* first */
+    slice *records;
+    size_t count;
+    int64_t expected_end;
+    int64_t committed_end;
+    enum propose_status status;
+};
+
+static void decide_propose(struct commit *commit, struct command *command)
 {
-    struct command command = { .kind = COMMAND_CREATE_TOPICS, .create = { topics, count, validate_only } };
-    run(controller, &command);
+    struct propose_command *propose = (struct propose_command *)command;
+    int64_t end = commit->batches.base_offset + (int64_t)commit->batches.record_count;
+    propose->status = PROPOSE_COMMITTED; /* unless the commit fails */
+    if (propose->expected_end >= 0 && propose->expected_end != log_offsets(commit->controller->log).end) {
+        propose->status = PROPOSE_CONFLICT;
+        return;
+    }
+    controller__commit_records(commit, propose->records, propose->count);
+    propose->committed_end = end + (int64_t)propose->count;
+}
+
+static void fail_propose(struct command *command, int16_t error_code)
+{
+    struct propose_command *propose = (struct propose_command *)command;
+    (void)error_code;
+    if (propose->status == PROPOSE_COMMITTED)
+        propose->status = PROPOSE_FAILED;
 }
 
 enum propose_status controller_propose(struct controller *controller, slice *records, size_t count,
                                        int64_t expected_end, int64_t *committed_end)
 {
-    struct command command = { .kind = COMMAND_PROPOSE,
-                               .propose = { .records = records,
-                                            .count = count,
-                                            .expected_end = expected_end,
-                                            .status = PROPOSE_FAILED } };
-    run(controller, &command);
-    *committed_end = command.propose.committed_end;
-    return command.propose.status;
+    struct propose_command propose = { .command = { .decide = decide_propose, .fail = fail_propose },
+                                       .records = records,
+                                       .count = count,
+                                       .expected_end = expected_end,
+                                       .status = PROPOSE_FAILED };
+    controller__run(controller, &propose.command);
+    *committed_end = propose.committed_end;
+    return propose.status;
 }

@@ -15,27 +15,16 @@
 /* Bounds on what clients can make us keep. */
 enum { PARTITIONS_MAX = 100000 };
 
-enum command_kind { COMMAND_CREATE_TOPICS, COMMAND_PROPOSE };
+struct commit;
 
-/* A command that waits for the controller; on its caller's stack. */
+/* A command that waits for the controller: the head of a struct that its kind adds to, on the caller's stack. */
 struct command {
-    enum command_kind kind;
+    /* Checks, and adds records to the commit or sets errors; validate_only adds none. */
+    void (*decide)(struct commit *commit, struct command *command);
+    /* The commit failed: whatever had no error yet has this one. */
+    void (*fail)(struct command *command, int16_t error_code);
     struct command *next;
     bool is_done;
-    union {
-        struct {
-            struct create_topic *topics;
-            size_t count;
-            bool validate_only;
-        } create;
-        struct {
-            slice *records;
-            size_t count;
-            int64_t expected_end;
-            int64_t committed_end;
-            enum propose_status status;
-        } propose;
-    };
 };
 
 struct controller {
@@ -68,10 +57,9 @@ struct commit {
     bool is_broken; /* records do not apply, or memory ran out: nothing of the group is committed */
 };
 
-/* controller_topics.c: decides on the topics one by one; what is created goes into the commit. */
-void controller__decide_topics(struct commit *commit, struct command *command);
-/* Gives all topics that had no error this one: the commit failed. */
-void controller__fail_topics(struct command *command, int16_t error_code);
+/* Runs the command, alone or with others that wait: decide, append, flush, publish. Returns when it is committed or
+ * failed. May block. */
+void controller__run(struct controller *controller, struct command *command);
 
 /* Replays records and adds them as one atomic batch. */
 void controller__commit_records(struct commit *commit, const slice *records, size_t count);

@@ -11,6 +11,13 @@
 
 enum { CONFIG_RESOURCE_TOPIC = 2, FROM_DEFAULT = -1 };
 
+struct create_command {
+    struct command command; /* first */
+    struct create_topic *topics;
+    size_t count;
+    bool validate_only;
+};
+
 __attribute__((format(printf, 3, 4))) static bool refuse(struct create_topic *topic, int16_t error_code,
                                                          const char *format, ...)
 {
@@ -216,26 +223,38 @@ static void decide_topic(struct commit *commit, struct create_topic *topic, bool
         controller__commit_records(commit, records, count);
 }
 
-void controller__decide_topics(struct commit *commit, struct command *command)
+static void decide_topics(struct commit *commit, struct command *command)
 {
-    for (size_t i = 0; i < command->create.count; i++) {
-        command->create.topics[i].error_code = ERR_NONE;
-        command->create.topics[i].message[0] = '\0';
-        command->create.topics[i].id = UUID_ZERO;
+    struct create_command *create = (struct create_command *)command;
+    for (size_t i = 0; i < create->count; i++) {
+        create->topics[i].error_code = ERR_NONE;
+        create->topics[i].message[0] = '\0';
+        create->topics[i].id = UUID_ZERO;
     }
-    if (!refuse_duplicates(commit, command->create.topics, command->create.count))
+    if (!refuse_duplicates(commit, create->topics, create->count))
         commit->is_broken = true;
-    for (size_t i = 0; i < command->create.count && !commit->is_broken; i++)
-        decide_topic(commit, &command->create.topics[i], command->create.validate_only);
+    for (size_t i = 0; i < create->count && !commit->is_broken; i++)
+        decide_topic(commit, &create->topics[i], create->validate_only);
 }
 
-void controller__fail_topics(struct command *command, int16_t error_code)
+static void fail_topics(struct command *command, int16_t error_code)
 {
-    for (size_t i = 0; i < command->create.count; i++) {
-        struct create_topic *topic = &command->create.topics[i];
+    struct create_command *create = (struct create_command *)command;
+    for (size_t i = 0; i < create->count; i++) {
+        struct create_topic *topic = &create->topics[i];
         if (topic->error_code == ERR_NONE) {
             refuse(topic, error_code, "%s", error_message(error_code));
             topic->id = UUID_ZERO;
         }
     }
+}
+
+void controller_create_topics(struct controller *controller, struct create_topic *topics, size_t count,
+                              bool validate_only)
+{
+    struct create_command create = { .command = { .decide = decide_topics, .fail = fail_topics },
+                                     .topics = topics,
+                                     .count = count,
+                                     .validate_only = validate_only };
+    controller__run(controller, &create.command);
 }
