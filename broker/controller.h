@@ -31,16 +31,28 @@ void controller_close(struct controller *controller);
 /* The newest committed image; lock-free, valid in this turn (retire.h). */
 const struct image *controller_image(struct controller *controller);
 
+/* Which brokers hold one partition, the preferred leader first. Borrowed. */
+struct replica_assignment {
+    int32_t partition;
+    const int32_t *broker_ids;
+    size_t broker_count;
+};
+
 /* One topic to create. Strings are borrowed until the call returns. */
 struct create_topic {
     slice name;
     int32_t partition_count;    /* -1: num.partitions */
     int16_t replication_factor; /* -1: default.replication.factor */
+    const struct replica_assignment *assignments; /* manual, then both counts above are -1 */
+    size_t assignment_count;
     const struct topic_config_override *overrides;
     size_t override_count;
     int16_t error_code; /* out: Kafka's code */
     char message[256];  /* out: for the client, "" when there is none */
-    uuid id;            /* out */
+    uuid id;            /* out; not with validate_only */
+    /* out: with defaults filled in */
+    int32_t created_partition_count;
+    int16_t created_replication_factor;
 };
 
 /* Creates the topics that are valid, each as one atomic batch (Topic, Config, Partition records),
@@ -50,6 +62,58 @@ struct create_topic {
  * after another; commands that wait are committed together. May block: for workers. */
 void controller_create_topics(struct controller *controller, struct create_topic *topics, size_t count,
                               bool validate_only);
+
+/* One topic to delete, by the id that the caller resolved: a topic recreated meanwhile is another one. */
+struct delete_topic {
+    uuid id;
+    int16_t error_code; /* out: UNKNOWN_TOPIC_ID when it is gone already */
+    char message[256];  /* out */
+};
+
+/* Removes the topics with their settings (RemoveTopic records; one commit for all): the image no longer has them, whoever
+ * waits for their partitions is woken and answered, their names are free at once, their directories get Kafka's
+ * -delete name and are unlinked by a worker. May block. */
+void controller_delete_topics(struct controller *controller, struct delete_topic *topics, size_t count);
+
+/* One topic to give more partitions (KIP-195). Borrowed. */
+struct grow_topic {
+    slice name;
+    int32_t partition_count; /* the new total */
+    const struct replica_assignment *assignments; /* of the new partitions; NULL: automatic */
+    size_t assignment_count;
+    int16_t error_code; /* out: INVALID_PARTITIONS, INVALID_REPLICA_ASSIGNMENT, ... */
+    char message[256];  /* out */
+};
+
+/* Each topic is one atomic batch. May block. */
+void controller_grow_topics(struct controller *controller, struct grow_topic *topics, size_t count,
+                            bool validate_only);
+
+/* What IncrementalAlterConfigs does with one setting (KIP-339); numbers as on the wire. */
+enum config_operation { CONFIG_SET = 0, CONFIG_DELETE = 1, CONFIG_APPEND = 2, CONFIG_SUBTRACT = 3 };
+
+struct config_change {
+    slice name;
+    slice value; /* null for CONFIG_DELETE */
+    enum config_operation operation;
+};
+
+/* The settings of one topic to change: all of them or none. Borrowed. */
+struct alter_topic_config {
+    slice name;
+    const struct config_change *changes;
+    size_t change_count;
+    int16_t error_code; /* out: INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION */
+    char message[256];  /* out */
+};
+
+/* Decided on the newest settings; logs act on the new ones from the publication on. May block. */
+void controller_alter_topic_configs(struct controller *controller, struct alter_topic_config *topics, size_t count,
+                                    bool validate_only);
+
+/* Claims the next block of producer ids (ProducerIdsRecord): never given out before, also after a restart. Durable
+ * when it returns. An error code of Kafka, then nothing was claimed. May block. */
+int16_t controller_claim_producer_ids(struct controller *controller, int64_t *first, int32_t *count);
 
 /* Appends records at the end of the metadata log if that is still expected_end (-1: wherever it is)
  * and waits until they are durable; then the image is published. The seam for clusters, where

@@ -1,6 +1,4 @@
 /* Partitions at run time: made when an image first has them, retired when none has them any more. */
-#include <stdlib.h>
-
 #include "broker/controller_internal.h"
 #include "broker/image_internal.h"
 #include "broker/partition.h"
@@ -17,9 +15,8 @@ static bool is_replica(const struct partition_metadata *metadata, int32_t node_i
 static void open_partition(struct controller *controller, const struct topic *topic, int32_t index,
                            const struct log_config *config)
 {
-    struct partition *partition = malloc(sizeof *partition);
+    struct partition *partition = partition_create(controller->host.env->retire, topic->id, index);
     if (partition) {
-        partition_init(partition, topic->id, index);
         partition->log = store_log(controller->host.store, topic->id, topic->name, index, config, partition);
     }
     if (!partition || !partition->log) {
@@ -27,7 +24,6 @@ static void open_partition(struct controller *controller, const struct topic *to
                    topic->name, index);
         if (partition)
             partition_destroy(partition);
-        free(partition);
         return;
     }
     topic->partitions[index].partition = partition;
@@ -55,12 +51,6 @@ void controller__open_partitions(struct controller *controller, struct image_cha
     image_change_visit(change, open_topic, controller);
 }
 
-static void partition_free(void *partition)
-{
-    partition_destroy(partition);
-    free(partition);
-}
-
 static void retire_topic(void *context, const struct topic *before, struct topic *after)
 {
     struct controller *controller = context;
@@ -72,7 +62,7 @@ static void retire_topic(void *context, const struct topic *before, struct topic
             continue;
         atomic_store(&partition->is_deleted, true);
         store_delete_log(controller->host.store, partition->log);
-        retire(controller->host.env->retire, partition, partition_free);
+        partition_release(partition);
     }
     retire(controller->host.env->retire, (void *)before, image__topic_free);
 }
@@ -87,5 +77,5 @@ void controller__free_partitions(struct image *image)
     for (size_t t = 0; t < image->topic_count; t++)
         for (int32_t i = 0; i < image->topics[t]->partition_count; i++)
             if (image->topics[t]->partitions[i].partition)
-                partition_free(image->topics[t]->partitions[i].partition);
+                partition_destroy(image->topics[t]->partitions[i].partition);
 }

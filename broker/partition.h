@@ -19,10 +19,12 @@ struct append_queue {
     atomic_bool is_active; /* while true, every append of the partition goes this way */
 };
 
-/* Made with the topic, freed through retire() after the topic's deletion. storage_env.progress
- * hands its address back as the log's owner. */
+/* Made with the topic; storage_env.progress hands its address back as the log's owner. After the topic's deletion it
+ * lives until nobody holds it. */
 struct partition {
-    struct log *log;
+    struct log *log;           /* lives as long as the partition; a deleted one's answers LOG_CLOSED */
+    struct retire *retire;     /* borrowed */
+    atomic_uint hold_count;    /* 1: the controller's own */
     uuid topic_id;
     int32_t index;
     atomic_bool is_deleted;
@@ -32,9 +34,14 @@ struct partition {
     struct append_queue append_queue;
 };
 
-/* partition.c: makes the queue ready and the rest zero; log is set by the caller. */
-void partition_init(struct partition *partition, uuid topic_id, int32_t index);
-/* No append may be queued. */
+/* partition.c: an own hold for the caller; log is set by the caller. NULL: no memory. */
+struct partition *partition_create(struct retire *retire, uuid topic_id, int32_t index);
+/* For whoever keeps the pointer beyond a turn without watching the partition (rq_watch): a worker's job, a queued
+ * append. Only from a pointer that is valid in this turn. Any thread. */
+void partition_hold(struct partition *partition);
+/* The last one hands the partition, and its log, to retire(): readers of this turn may go on. */
+void partition_release(struct partition *partition);
+/* At the end, when no thread is left: frees at once; the log is its store's. No append may be queued. */
 void partition_destroy(struct partition *partition);
 
 #endif

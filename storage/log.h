@@ -18,8 +18,8 @@ enum log_status {
     LOG_NOT_FOUND,     /* no record matches */
     LOG_CORRUPT,       /* these offsets are damaged on disk (quarantined); others are served */
     LOG_TOO_LARGE,     /* larger than segment.bytes: RECORD_LIST_TOO_LARGE */
-    LOG_BAD_SEQUENCE,  /* out of order for its producer; sequences are not checked yet, nobody answers this */
-    LOG_BAD_EPOCH,     /* an older producer epoch than one seen before; as above */
+    LOG_BAD_SEQUENCE,  /* of one batch: out of order for its producer (KIP-98) */
+    LOG_BAD_EPOCH,     /* of one batch: an older producer epoch than one seen before */
     LOG_DISK_FULL,     /* nothing was appended; other calls go on */
     LOG_LIMIT,         /* descriptors, memory or mappings ran out; nothing was done */
     LOG_IO,            /* the log takes no more appends until it has been opened anew */
@@ -36,6 +36,8 @@ struct log_config {
     int64_t flush_messages;      /* 1: durable, the high watermark is the durable end (DESIGN 5) */
     int64_t flush_ms;            /* INT64_MAX: never */
     int32_t max_message_bytes;   /* only told on; the caller enforces it */
+    int64_t producer_id_expiration_ms; /* a producer that wrote nothing for so long is forgotten; 0: never */
+    uint32_t producer_ids_max;         /* beyond it the one that wrote longest ago is forgotten; 0: no bound */
 };
 
 /* All exclusive ends: the offset of the record that comes next. One moment's picture. */
@@ -52,10 +54,12 @@ struct log_append_result {
     enum log_status status;
     int64_t base_offset; /* -1 when not appended */
     int64_t last_offset;
-    /* The answer may leave when log_offsets().durable >= this (durable mode), else at once. A
-     * duplicate of an idempotent batch will have the original's, once these are recognised. */
+    /* The answer may leave when log_offsets().durable >= this (durable mode), else at once. */
     int64_t end_offset;
     int64_t append_time_ms; /* -1 under CreateTime */
+    /* LOG_OK, but nothing was appended: one of the last five batches of its producer; the offsets and the time are the
+     * original's (KIP-98). */
+    bool is_duplicate;
 };
 
 /* Appends the batches of one loop turn at the log end offset and gives their records offsets: one
