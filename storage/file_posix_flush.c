@@ -197,6 +197,18 @@ static void start_threads(struct posix_system *posix, size_t wished)
     pthread_attr_destroy(&attributes);
 }
 
+/* Wakes as many as there is work for, as each wake-up costs more than some flushes, and without the lock, which
+ * they would wait for at once. */
+static void wake_threads(struct posix_system *posix, size_t wished)
+{
+    size_t count = wished < posix->thread_count ? wished : posix->thread_count;
+
+    pthread_mutex_unlock(&posix->lock);
+    for (size_t i = 0; i < count; i++)
+        pthread_cond_signal(&posix->work);
+    pthread_mutex_lock(&posix->lock);
+}
+
 static void flush_by_pool(struct posix_group *group)
 {
     struct posix_system *posix = group->posix;
@@ -208,7 +220,7 @@ static void flush_by_pool(struct posix_group *group)
     while (*link)
         link = &(*link)->next;
     *link = group;
-    pthread_cond_broadcast(&posix->work);
+    wake_threads(posix, group->count - 1);
     while (group->taken < group->count)
         do_one(group);
     while (group->done < group->count)

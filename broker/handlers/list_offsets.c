@@ -20,8 +20,8 @@ enum special_timestamp {
 
 enum { UNKNOWN = -1, REPLICA_CONSUMER = -1, ISOLATION_READ_COMMITTED = 1 };
 
-/* A search in the log, or in its history of epochs, which may wait for the disk: done by a worker. The topic is looked up there
- * again, as nothing of this turn may be kept. */
+/* A search in the log, or in its history of epochs, which may wait for the disk: done by a worker. The
+ * topic is looked up there again, as nothing of this turn may be kept. */
 struct lookup {
     uuid topic_id;
     int64_t timestamp;

@@ -22,6 +22,13 @@ static const bool own_memory_counts = false;
 static const bool own_memory_counts = true;
 #endif
 
+/* ThreadSanitizer has a thread of its own that wakes ten times a second. */
+#if defined(__SANITIZE_THREAD__)
+static const bool wakeups_count = false;
+#else
+static const bool wakeups_count = true;
+#endif
+
 static struct served served;
 
 static void set_up(void)
@@ -103,7 +110,8 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_loop_test(tests, memory_comes_back, 0, sizeof batch_sizes / sizeof *batch_sizes);
-    tcase_add_test(tests, an_idle_broker_sleeps);
+    if (wakeups_count)
+        tcase_add_test(tests, an_idle_broker_sleeps);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
