@@ -246,6 +246,7 @@ enum store_status store_close(struct store *store, bool clean)
     struct close_run run = { .store = store, .clean = clean };
     enum store_status status = STORE_OK;
 
+    atomic_store(&store->is_closing, true);
     if (clean)
         flush_everything(store);
     list_logs(&run);

@@ -103,6 +103,7 @@ struct store {
     struct storage_job release_job;
     _Atomic bool sweep_wanted; /* too much is open */
     _Atomic bool sweep_queued; /* sweep_job is under way */
+    _Atomic bool is_closing;   /* no sweep begins any more: nobody may run it, and all files close */
     _Atomic bool release_queued;
     _Atomic bool is_warm; /* some log is */
     struct log *sweep_next;

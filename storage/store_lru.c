@@ -185,7 +185,8 @@ static void run_sweep(struct storage_job *job)
 
 void store__submit_sweep(struct store *store)
 {
-    if (!atomic_load(&store->sweep_wanted) || atomic_exchange(&store->sweep_queued, true))
+    if (!atomic_load(&store->sweep_wanted) || atomic_load(&store->is_closing) ||
+        atomic_exchange(&store->sweep_queued, true))
         return;
     atomic_fetch_add(&store->holds, 1);
     store->sweep_job.run = run_sweep;
