@@ -64,8 +64,11 @@ static rd_kafka_t *create(rd_kafka_type_t kind, const char *bootstrap, const cha
     if (debug && *debug)
         check(rd_kafka_conf_set(conf, "debug", debug, error, sizeof error) == RD_KAFKA_CONF_OK);
     /* An idle fetch is waited for when a consumer ends: not for the half second that it usually takes. */
-    if (kind == RD_KAFKA_CONSUMER)
+    if (kind == RD_KAFKA_CONSUMER) {
         check(rd_kafka_conf_set(conf, "fetch.wait.max.ms", "50", error, sizeof error) == RD_KAFKA_CONF_OK);
+        /* An offset that is not there is an error to look at, never a silent jump. */
+        check(rd_kafka_conf_set(conf, "auto.offset.reset", "error", error, sizeof error) == RD_KAFKA_CONF_OK);
+    }
     for (; settings && settings[0]; settings += 2)
         if (rd_kafka_conf_set(conf, settings[0], settings[1], error, sizeof error) != RD_KAFKA_CONF_OK)
             give_up("%s", error);
@@ -90,11 +93,25 @@ rd_kafka_t *client_create_reporting(const char *bootstrap, const char *const set
     return create(RD_KAFKA_PRODUCER, bootstrap, settings, report, opaque);
 }
 
+/* Lets the client learn a topic now. Left to itself, librdkafka looks for unknown leaders once a second, and for
+ * the offsets of a partition whose leader it does not know twice. */
+static void learn_topic(rd_kafka_t *client, const char *topic)
+{
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
+    if (handle && rd_kafka_metadata(client, 0, handle, &metadata, CLIENT_DEADLINE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(metadata);
+    if (handle)
+        rd_kafka_topic_destroy(handle);
+}
+
 void client_send(rd_kafka_t *producer, const char *topic, int32_t partition, const struct message *message,
                  struct delivery *delivery)
 {
     int64_t deadline_ms = deadline_in(CLIENT_DEADLINE_MS);
     delivery->done = false;
+    if (rd_kafka_outq_len(producer) == 0)
+        learn_topic(producer, topic);
     for (;;) {
         rd_kafka_resp_err_t error = rd_kafka_producev(
             producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
@@ -171,11 +188,8 @@ int64_t client_offset_for_time(rd_kafka_t *client, const char *topic, int32_t pa
 void reader_open(struct reader *reader, rd_kafka_t *consumer, const char *topic, int32_t partition,
                  int64_t offset)
 {
-    rd_kafka_topic_conf_t *conf = rd_kafka_topic_conf_new();
-    char error[256];
-    /* An offset that is not there is an error to look at, never a silent jump. */
-    check(rd_kafka_topic_conf_set(conf, "auto.offset.reset", "error", error, sizeof error) == RD_KAFKA_CONF_OK);
-    reader->topic = rd_kafka_topic_new(consumer, topic, conf);
+    learn_topic(consumer, topic);
+    reader->topic = rd_kafka_topic_new(consumer, topic, NULL);
     reader->partition = partition;
     if (!reader->topic || rd_kafka_consume_start(reader->topic, partition, offset) != 0)
         give_up("reading %s-%d: %s", topic, partition, rd_kafka_err2str(rd_kafka_last_error()));
