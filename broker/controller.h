@@ -14,6 +14,10 @@ struct controller_host {
     struct store *store;
     const struct config *config;
     struct random *random; /* for topic ids; used under the controller's lock */
+    /* Partitions of removed topics, linked by next_deleted: marked deleted, their logs answer LOG_CLOSED. Takes the
+     * controller's hold on each; whoever watches them is to be told. NULL: nobody can. */
+    void (*partitions_deleted)(void *context, struct partition *partitions);
+    void *context;
 };
 
 /* Replays the newest snapshot and the metadata log; a new directory gets what `kafka-storage format

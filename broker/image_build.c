@@ -131,7 +131,6 @@ struct outcome {
     size_t built_count;
     const struct topic **gone; /* of the base: replaced or removed */
     size_t gone_count;
-    bool any_removed;
 };
 
 static enum change_status build_topics(struct image_change *change, struct outcome *out)
@@ -144,10 +143,8 @@ static enum change_status build_topics(struct image_change *change, struct outco
     for (struct topic_draft *draft = change->first; draft; draft = draft->next) {
         if (draft->before)
             out->gone[out->gone_count++] = draft->before;
-        if (draft->is_removed) {
-            out->any_removed |= draft->before != NULL;
+        if (draft->is_removed)
             continue;
-        }
         enum change_status status = draft_check(change, draft);
         if (status != CHANGE_OK)
             return status;
@@ -189,11 +186,14 @@ static struct image_index *next_index(const struct image_change *change, const s
                                       const struct outcome *outcome, enum image_index_kind kind)
 {
     const struct image_index *from = kind == IMAGE_INDEX_NAME ? change->base->by_name : change->base->by_id;
-    struct image_index *index = outcome->any_removed ? NULL : image__index_copy(from, outcome->built_count);
+    bool is_sparse = from->mask / 16 > image->topic_count;
+    struct image_index *index = is_sparse ? NULL : image__index_copy(from, outcome->built_count);
     if (index) {
         for (const struct topic_draft *draft = change->first; draft; draft = draft->next) {
-            if (draft->before)
+            if (draft->before && draft->built)
                 image__index_replace(index, kind, draft->before, draft->built);
+            else if (draft->before)
+                image__index_remove(index, kind, draft->before);
             else if (draft->built)
                 image__index_put(index, kind, draft->built);
         }

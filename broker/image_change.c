@@ -74,12 +74,24 @@ static struct draft_slot *slot_by_id(const struct image_change *change, uuid id)
 
 static void hang_in(struct image_change *change, struct topic_draft *draft)
 {
-    struct draft_slot *slot = slot_by_name(change, draft->name);
-    draft->next_by_name = slot->by_name;
-    slot->by_name = draft;
-    slot = slot_by_id(change, draft->id);
+    struct draft_slot *slot = slot_by_id(change, draft->id);
     draft->next_by_id = slot->by_id;
     slot->by_id = draft;
+    if (draft->is_removed)
+        return;
+    slot = slot_by_name(change, draft->name);
+    draft->next_by_name = slot->by_name;
+    slot->by_name = draft;
+}
+
+/* A removed topic is found by its id alone: a log may have the same name made and removed ten thousand times. */
+static void take_name(struct image_change *change, struct topic_draft *draft)
+{
+    struct topic_draft **link = &slot_by_name(change, draft->name)->by_name;
+    while (*link != draft)
+        link = &(*link)->next_by_name;
+    *link = draft->next_by_name;
+    draft->is_removed = true;
 }
 
 static bool grow_slots(struct image_change *change)
@@ -121,11 +133,11 @@ static struct topic_draft *draft_by_id(const struct image_change *change, uuid i
     return draft;
 }
 
-/* Of a name there may be several: removed ones, and at most one that is not. */
+/* One that is not removed. */
 static struct topic_draft *live_draft_by_name(const struct image_change *change, slice name)
 {
     struct topic_draft *draft = slot_by_name(change, name)->by_name;
-    while (draft && (draft->is_removed || !slice_equal(draft->name, name)))
+    while (draft && !slice_equal(draft->name, name))
         draft = draft->next_by_name;
     return draft;
 }
@@ -195,7 +207,7 @@ enum change_status image_change_remove_topic(struct image_change *change, uuid i
         return CHANGE_NO_MEMORY;
     if (!draft)
         return refuse(change, "a remove record names no topic", SLICE_NULL, id);
-    draft->is_removed = true;
+    take_name(change, draft);
     change->partition_count -= (size_t)draft->partition_count;
     return CHANGE_OK;
 }
@@ -358,11 +370,22 @@ bool image_change_has_topic_id(struct image_change *change, uuid id)
     return draft ? !draft->is_removed : image_topic_by_id(change->base, id) != NULL;
 }
 
+bool image_change_find_topic(struct image_change *change, slice name, uuid *id, int32_t *partition_count)
+{
+    const struct topic_draft *draft = live_draft_by_name(change, name);
+    const struct topic *topic = draft ? NULL : image_topic_by_name(change->base, name);
+    if (!draft && (!topic || draft_by_id(change, topic->id)))
+        return false;
+    *id = draft ? draft->id : topic->id;
+    *partition_count = draft ? draft->partition_count : topic->partition_count;
+    return true;
+}
+
 slice image_change_colliding(struct image_change *change, slice name)
 {
     for (const struct topic_draft *draft = slot_by_name(change, name)->by_name; draft;
          draft = draft->next_by_name)
-        if (!draft->is_removed && image__names_collide(draft->name, name))
+        if (image__names_collide(draft->name, name))
             return draft->name;
     const struct topic *topic = image_topic_colliding(change->base, name);
     return topic && !draft_by_id(change, topic->id) ? topic->name_slice : SLICE_NULL;
@@ -381,4 +404,12 @@ void image_change_visit(struct image_change *change,
     for (struct topic_draft *draft = change->first; draft; draft = draft->next)
         if (draft->before || draft->built)
             visit(context, draft->before, draft->built);
+}
+
+void image_change_visit_removed(const struct image_change *change,
+                                void (*visit)(void *context, uuid id, slice name), void *context)
+{
+    for (const struct topic_draft *draft = change->first; draft; draft = draft->next)
+        if (draft->is_removed)
+            visit(context, draft->id, draft->name);
 }

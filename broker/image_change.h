@@ -41,6 +41,7 @@ const char *image_change_error(const struct image_change *change);
 /* The state as it would be now. */
 bool image_change_has_topic(struct image_change *change, slice name);
 bool image_change_has_topic_id(struct image_change *change, uuid id);
+bool image_change_find_topic(struct image_change *change, slice name, uuid *id, int32_t *partition_count);
 /* The name of the topic that collides with this one, or null. */
 slice image_change_colliding(struct image_change *change, slice name);
 size_t image_change_partition_count(const struct image_change *change);
@@ -55,6 +56,9 @@ enum change_status image_change_build(struct image_change *change, int64_t end_o
 void image_change_visit(struct image_change *change,
                         void (*visit)(void *context, const struct topic *before, struct topic *after),
                         void *context);
+/* Every topic that was removed by the change, also one that it had made itself. */
+void image_change_visit_removed(const struct image_change *change,
+                                void (*visit)(void *context, uuid id, slice name), void *context);
 /* Ends a change whose image is in use: the base, and topics of it that are no more, are the
  * caller's to retire. */
 void image_change_end(struct image_change *change);

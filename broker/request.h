@@ -80,7 +80,9 @@ typedef bool (*authorizer)(void *context, const struct conn *conn, enum acl_oper
 /* Waiting. A handler sets rq->resume, calls what it waits for, and returns WAIT or BUSY. A request
  * whose connection is gone is never resumed.
  * rq_watch        WAKE_PROGRESS whenever the partition's high watermark, or state, changed since;
- *                 watch first, then look, so that nothing is missed. Holds until the request ends.
+ *                 watch first, then look, so that nothing is missed. Holds until the request ends, or the
+ *                 partition is deleted: that wakes too, as does watching one that is deleted already. The
+ *                 watch does not keep the partition: look it up again when woken, or arena_pin() it.
  * rq_deadline     WAKE_DEADLINE at this monotonic ms; a second call moves it.
  * rq_work         runs fn(rq) on a worker, then WAKE_WORKED. fn may block; it touches the request's
  *                 arena, state, in and out only, never rq->conn or rq->image. Return BUSY. It starts

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "broker/farewell.h"
 #include "broker/flusher.h"
 #include "broker/listener.h"
 #include "broker/loop_internal.h"
@@ -193,6 +194,14 @@ static void create_parts(struct server *server, const struct server_options *opt
     server->authorize = allow_all;
 }
 
+/* What the controller asks of us. */
+static void partitions_deleted(void *context, struct partition *partitions)
+{
+    const struct server *server = context;
+    bool is_closing = atomic_load(&server->own->is_closing);
+    farewell_send(server->loops, is_closing ? 0 : server->loop_count, partitions);
+}
+
 static enum exit_code open_storage(struct server *server, const char **error)
 {
     const struct config *config = server->config;
@@ -203,9 +212,12 @@ static enum exit_code open_storage(struct server *server, const char **error)
     enum store_status status = store_open(&server->env, &options, &server->store, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
-    const struct controller_host host = {
-        .env = &server->env, .store = server->store, .config = config, .random = &server->own->chance
-    };
+    const struct controller_host host = { .env = &server->env,
+                                          .store = server->store,
+                                          .config = config,
+                                          .random = &server->own->chance,
+                                          .partitions_deleted = partitions_deleted,
+                                          .context = server };
     status = controller_open(&host, &server->controller, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);

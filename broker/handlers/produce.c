@@ -424,6 +424,11 @@ static enum handled append_all(struct request *rq)
         part->append.rq = rq;
         part->append.partition = part->metadata->partition;
         part->append.leader_epoch = part->metadata->leader_epoch;
+        /* A deletion must not take it, and its log, from under us: they are looked at again later. */
+        if (!arena_pin(&rq->arena, &part->append.partition->pin)) {
+            refuse(part, ERR_KAFKA_STORAGE_ERROR, NULL);
+            continue;
+        }
         part->is_appended = true;
         appender_add(loop_appender(rq->loop), &part->append);
         any = true;
