@@ -5,6 +5,9 @@
 #include "broker/request.h"
 
 #include "codec/api_versions.h"
+#include "codec/create_partitions.h"
+#include "codec/create_topics.h"
+#include "codec/delete_topics.h"
 #include "codec/fetch.h"
 #include "codec/find_coordinator.h"
 #include "codec/list_offsets.h"

@@ -5,6 +5,9 @@
 
 #include "broker/dispatch.h"
 #include "codec/api_versions.h"
+#include "codec/create_partitions.h"
+#include "codec/create_topics.h"
+#include "codec/delete_topics.h"
 #include "codec/fetch.h"
 #include "codec/find_coordinator.h"
 #include "codec/list_offsets.h"
@@ -141,6 +144,86 @@ static int16_t ask_api_versions(int16_t version)
     return response.error_code;
 }
 
+static int16_t ask_create_topics(int16_t version)
+{
+    struct create_topics_request request;
+    struct create_topics_request_topic topics[2];
+    struct create_topics_response response;
+    create_topics_request_init(&request);
+    for (int i = 0; i < 2; i++) {
+        create_topics_request_topic_init(&topics[i]);
+        topics[i].num_partitions = 1;
+        topics[i].replication_factor = 1;
+    }
+    topics[0].name = SLICE_LITERAL("secret");
+    topics[1].name = SLICE_LITERAL("not-there");
+    request.topics = topics;
+    request.topics_count = 2;
+    request.validate_only = true;
+    ck_assert(sim_call(&client, 19, version, &request, &response));
+    ck_assert_int_eq(response.topics_count, 2);
+    if (response.topics[1].error_code != ERR_NONE) /* the answers tell them apart in nothing */
+        ck_assert_int_eq(response.topics[1].error_code, response.topics[0].error_code);
+    return response.topics[0].error_code;
+}
+
+static uuid id_of_secret(void)
+{
+    return image_topic_by_name(controller_image(sim.server->controller), SLICE_LITERAL("secret"))->id;
+}
+
+/* A name that is there and one that is not look alike; an id tells no name. */
+static int16_t ask_delete_topics(int16_t version)
+{
+    struct delete_topics_request request;
+    slice names[] = { SLICE_LITERAL("secret"), SLICE_LITERAL("not-there") };
+    struct delete_topics_request_topic topics[3];
+    struct delete_topics_response response;
+    delete_topics_request_init(&request);
+    for (int i = 0; i < 3; i++)
+        delete_topics_request_topic_init(&topics[i]);
+    topics[0].name = names[0];
+    topics[1].name = names[1];
+    topics[2].topic_id = id_of_secret();
+    bool is_allowed = sim.server->authorize != deny_all;
+    if (version >= 6) {
+        request.topics = topics;
+        request.topics_count = 3;
+    } else {
+        request.topic_names = is_allowed ? names + 1 : names;
+        request.topic_names_count = is_allowed ? 1 : 2;
+    }
+    ck_assert(sim_call(&client, 20, version, &request, &response));
+    for (int32_t i = 1; !is_allowed && i < response.topics_count; i++)
+        ck_assert_int_eq(response.topics[i].error_code, response.topics[0].error_code);
+    if (version >= 6) {
+        ck_assert(slice_is_null(response.topics[2].name));
+        ck_assert(uuid_is_zero(response.topics[0].topic_id));
+    }
+    return response.topics[0].error_code;
+}
+
+static int16_t ask_create_partitions(int16_t version)
+{
+    struct create_partitions_request request;
+    struct create_partitions_request_topic topics[2];
+    struct create_partitions_response response;
+    create_partitions_request_init(&request);
+    for (int i = 0; i < 2; i++) {
+        create_partitions_request_topic_init(&topics[i]);
+        topics[i].count = 1;
+        topics[i].assignments_count = -1;
+    }
+    topics[0].name = SLICE_LITERAL("secret");
+    topics[1].name = SLICE_LITERAL("not-there");
+    request.topics = topics;
+    request.topics_count = 2;
+    ck_assert(sim_call(&client, 37, version, &request, &response));
+    if (sim.server->authorize == deny_all)
+        ck_assert_int_eq(response.results[1].error_code, response.results[0].error_code);
+    return response.results[0].error_code;
+}
+
 static const struct {
     int16_t key;
     int16_t (*ask)(int16_t version);
@@ -155,6 +238,9 @@ static const struct {
     { 3, ask_metadata, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 10, ask_find_coordinator, ERR_GROUP_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 18, ask_api_versions, ERR_NONE, ERR_NONE, INT16_MAX, 0 },
+    { 19, ask_create_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_TOPIC_ALREADY_EXISTS, INT16_MAX, 0 },
+    { 20, ask_delete_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_UNKNOWN_TOPIC_OR_PARTITION, INT16_MAX, 0 },
+    { 37, ask_create_partitions, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_INVALID_PARTITIONS, INT16_MAX, 0 },
 };
 
 static void make_topic(void)
@@ -202,7 +288,7 @@ START_TEST(the_same_is_allowed_without_the_rule)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].key == 1 || rows[i].key == 3)
             continue; /* Fetch would wait for records; make_topic() was Metadata's control */
-        int16_t got = rows[i].ask(4);
+        int16_t got = rows[i].ask(rows[i].key == 37 ? 3 : 4);
         ck_assert_msg(got == rows[i].allowed, "key %d: %s", rows[i].key, error_name(got));
     }
     sim_disconnect(&client);
