@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "broker/farewell.h"
+#include "broker/fetch_session.h"
 #include "broker/flusher.h"
 #include "broker/listener.h"
 #include "broker/loop_internal.h"
@@ -188,6 +189,8 @@ static void create_parts(struct server *server, const struct server_options *opt
     budget_init(&server->budget, config->queued_max_request_bytes > 0
                                      ? (size_t)config->queued_max_request_bytes
                                      : BUDGET_DEFAULT);
+    server->fetch_sessions = fetch_sessions_create((size_t)config->max_incremental_fetch_session_cache_slots,
+                                                   &server->budget, options->seed);
     server->workers = workers_create(options->threaded ? WORKERS : 0, server->retire, &own->schedule);
     server->append_workers =
         workers_create(options->threaded ? APPEND_WORKERS : 0, server->retire, &own->schedule);
@@ -323,6 +326,7 @@ static void close_loops(struct server *server)
     free(server->loops);
     server->loop_count = 0;
     peers_destroy(server->peers);
+    fetch_sessions_destroy(server->fetch_sessions);
 }
 
 void server_close(struct server *server)

@@ -29,6 +29,7 @@ struct server {
     struct workers *workers;
     struct workers *append_workers; /* appends that block: a slow device holds up nothing else */
     struct peers *peers;
+    struct fetch_sessions *fetch_sessions;
     struct budget budget;
     struct loop **loops;
     unsigned loop_count;
