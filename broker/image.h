@@ -52,6 +52,7 @@ struct image {
     int32_t controller_id;
     const struct feature_level *features;
     size_t feature_count;
+    int64_t next_producer_id; /* the first id that no block has; -1: no block was claimed yet */
     size_t topic_count;
     size_t partition_count;
     struct topic *const *topics; /* ascending by name */

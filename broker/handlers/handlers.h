@@ -7,6 +7,7 @@
 #include "codec/api_versions.h"
 #include "codec/fetch.h"
 #include "codec/find_coordinator.h"
+#include "codec/init_producer_id.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"
 #include "codec/produce.h"

@@ -7,6 +7,7 @@
 #include "codec/api_versions.h"
 #include "codec/fetch.h"
 #include "codec/find_coordinator.h"
+#include "codec/init_producer_id.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"
 #include "codec/produce.h"
@@ -141,6 +142,19 @@ static int16_t ask_api_versions(int16_t version)
     return response.error_code;
 }
 
+static int16_t ask_init_producer_id(int16_t version)
+{
+    struct init_producer_id_request request;
+    struct init_producer_id_response response;
+    init_producer_id_request_init(&request);
+    request.transactional_id = SLICE_LITERAL("secret");
+    ck_assert(sim_call(&client, 22, version, &request, &response));
+    ck_assert_int_eq(response.error_code, ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    request.transactional_id = SLICE_NULL;
+    ck_assert(sim_call(&client, 22, version, &request, &response));
+    return response.error_code;
+}
+
 static const struct {
     int16_t key;
     int16_t (*ask)(int16_t version);
@@ -155,6 +169,7 @@ static const struct {
     { 3, ask_metadata, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 10, ask_find_coordinator, ERR_GROUP_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 18, ask_api_versions, ERR_NONE, ERR_NONE, INT16_MAX, 0 },
+    { 22, ask_init_producer_id, ERR_CLUSTER_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
 };
 
 static void make_topic(void)
