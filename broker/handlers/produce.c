@@ -41,7 +41,7 @@ static bool keep_records(struct request *rq)
 static bool has_error(const struct produce_state *state)
 {
     for (size_t i = 0; i < state->part_count; i++)
-        if (state->parts[i].error_code != ERR_NONE)
+        if (state->parts[i].error_code != ERR_NONE || state->parts[i].mention_error != ERR_NONE)
             return true;
     return false;
 }
@@ -60,25 +60,45 @@ static void fill_record_errors(struct request *rq, const struct part *part,
     }
 }
 
+/* Kafka's log knows its start when it refuses a batch, but not in all of its checks. */
+static bool tells_log_start(int16_t error_code)
+{
+    return error_code == ERR_INVALID_RECORD || error_code == ERR_INVALID_TIMESTAMP ||
+           error_code == ERR_OUT_OF_ORDER_SEQUENCE_NUMBER || error_code == ERR_INVALID_PRODUCER_EPOCH;
+}
+
+static void fill_appended(const struct part *part, struct produce_response_partition *out)
+{
+    const struct log_append_result *result = &part->append.result;
+    out->base_offset = result->base_offset;
+    if (result->is_duplicate)
+        out->log_append_time_ms = result->append_time_ms;
+    else
+        out->log_append_time_ms = part->rules.log_append_time ? part->rules.now_ms : -1;
+    out->log_start_offset = log_offsets(part->append.partition->log).start;
+}
+
 static void fill_partition(struct request *rq, const struct part *part,
                            struct produce_response_partition *out)
 {
     produce_response_partition_init(out);
     out->partition = part->index;
+    out->base_offset = -1;
+    if (part->mention_error != ERR_NONE) {
+        out->error_code = part->mention_error;
+        out->error_message = slice_of_string(part->mention_message);
+        return;
+    }
     out->error_code = part->error_code;
     out->error_message = slice_of_string(part->message);
     if (part->is_appended) {
-        out->base_offset = part->append.result.base_offset;
-        out->log_append_time_ms = part->rules.log_append_time ? part->rules.now_ms : -1;
-        out->log_start_offset = log_offsets(part->append.partition->log).start;
-    } else {
-        out->base_offset = -1;
-        if (part->verdict.record_error_count > 0)
-            fill_record_errors(rq, part, out);
-        /* Kafka's validator knows the log, its size and CRC checks do not. */
-        if (part->error_code == ERR_INVALID_RECORD || part->error_code == ERR_INVALID_TIMESTAMP)
-            out->log_start_offset = part->log_start_offset;
+        fill_appended(part, out);
+        return;
     }
+    if (part->verdict.record_error_count > 0)
+        fill_record_errors(rq, part, out);
+    if (tells_log_start(part->error_code))
+        out->log_start_offset = part->log_start_offset;
 }
 
 static enum handled answer(struct request *rq)

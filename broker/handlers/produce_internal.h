@@ -14,7 +14,7 @@ struct part {
     const struct partition_metadata *metadata; /* this turn's */
     const struct topic *topic;                 /* this turn's */
     uuid topic_id;                             /* to find both again after a worker */
-    slice records;
+    const struct produce_request_topic *named; /* this turn's, by the mention that was first */
     struct batch_rules rules;
     struct batch_verdict verdict;
     enum codec recompress; /* CODEC_COUNT: keep as sent */
@@ -24,9 +24,12 @@ struct part {
     int64_t log_start_offset; /* -1: the partition was not found */
     int32_t index;
     int16_t error_code;
+    bool has_batch; /* append.batch is that of the last mention that has one */
     bool needs_validation;
     bool is_appended;
     const char *message;
+    int16_t mention_error; /* of a mention without a batch, */
+    const char *mention_message;
 };
 
 struct produce_state {
