@@ -149,6 +149,11 @@ const struct topic *image_topic_colliding(const struct image *image, slice name)
     return NULL;
 }
 
+uint64_t image_hash(const struct image *image, slice bytes)
+{
+    return image__hash_name(image->by_name->key, bytes);
+}
+
 int16_t image_feature(const struct image *image, const char *name)
 {
     for (size_t i = 0; i < image->feature_count; i++)

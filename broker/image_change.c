@@ -17,6 +17,7 @@ struct image_change *image_change_begin(const struct image *base, const struct c
     change->base = base;
     change->config = config;
     change->partition_count = base->partition_count;
+    change->next_producer_id = base->next_producer_id;
     arena_init(&change->arena, NULL);
     change->last = &change->first;
     change->slots = calloc(DRAFT_SLOTS_MIN, sizeof *change->slots);
@@ -354,6 +355,24 @@ int16_t image_change_feature(const struct image_change *change, const char *name
         if (strcmp(change->features[i].name, name) == 0)
             return change->features[i].level;
     return 0;
+}
+
+/* Two blocks with the same ids would let two producers take each other for a duplicate. */
+enum change_status image_change_set_next_producer_id(struct image_change *change, int64_t next_producer_id)
+{
+    if (next_producer_id <= change->next_producer_id) {
+        snprintf(change->error, sizeof change->error,
+                 "a producer ids record goes back from next id %lld to %lld",
+                 (long long)change->next_producer_id, (long long)next_producer_id);
+        return CHANGE_REFUSED;
+    }
+    change->next_producer_id = next_producer_id;
+    return CHANGE_OK;
+}
+
+int64_t image_change_next_producer_id(const struct image_change *change)
+{
+    return change->next_producer_id;
 }
 
 bool image_change_has_topic(struct image_change *change, slice name)

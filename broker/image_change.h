@@ -36,6 +36,8 @@ const struct partition_metadata *image_change_partition(struct image_change *cha
 enum change_status image_change_set_config(struct image_change *change, slice topic, slice name, slice value);
 /* level 0 removes. */
 enum change_status image_change_set_feature(struct image_change *change, slice name, int16_t level);
+/* The first id of the block to come; it only rises. */
+enum change_status image_change_set_next_producer_id(struct image_change *change, int64_t next_producer_id);
 const char *image_change_error(const struct image_change *change);
 
 /* The state as it would be now. */
@@ -47,6 +49,8 @@ slice image_change_colliding(struct image_change *change, slice name);
 size_t image_change_partition_count(const struct image_change *change);
 /* 0: not finalized. */
 int16_t image_change_feature(const struct image_change *change, const char *name);
+/* -1: no block was claimed yet. */
+int64_t image_change_next_producer_id(const struct image_change *change);
 
 /* Builds the image; the change lives on, but takes no more records. CHANGE_REFUSED for a topic
  * whose partitions are not 0 to n - 1. */

@@ -224,6 +224,7 @@ static enum exit_code open_storage(struct server *server, const char **error)
     status = controller_open(&host, &server->controller, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
+    server->producer_ids = producer_ids_create(server->controller);
     unsigned threads = server->threaded ? (unsigned)config->num_recovery_threads_per_data_dir : 1;
     status = store_recover(server->store, threads, error);
     if (status == STORE_OK && !controller_raise_epochs(server->controller)) {
@@ -336,6 +337,8 @@ void server_close(struct server *server)
     if (own->listeners)
         listeners_destroy(own->listeners);
     close_loops(server);
+    if (server->producer_ids)
+        producer_ids_destroy(server->producer_ids);
     if (server->controller)
         controller_close(server->controller);
     if (server->store) {

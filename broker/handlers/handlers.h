@@ -10,6 +10,7 @@
 #include "codec/delete_topics.h"
 #include "codec/fetch.h"
 #include "codec/find_coordinator.h"
+#include "codec/init_producer_id.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"
 #include "codec/produce.h"

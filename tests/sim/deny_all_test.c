@@ -10,6 +10,7 @@
 #include "codec/delete_topics.h"
 #include "codec/fetch.h"
 #include "codec/find_coordinator.h"
+#include "codec/init_producer_id.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"
 #include "codec/produce.h"
@@ -224,6 +225,19 @@ static int16_t ask_create_partitions(int16_t version)
     return response.results[0].error_code;
 }
 
+static int16_t ask_init_producer_id(int16_t version)
+{
+    struct init_producer_id_request request;
+    struct init_producer_id_response response;
+    init_producer_id_request_init(&request);
+    request.transactional_id = SLICE_LITERAL("secret");
+    ck_assert(sim_call(&client, 22, version, &request, &response));
+    ck_assert_int_eq(response.error_code, ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    request.transactional_id = SLICE_NULL;
+    ck_assert(sim_call(&client, 22, version, &request, &response));
+    return response.error_code;
+}
+
 static const struct {
     int16_t key;
     int16_t (*ask)(int16_t version);
@@ -241,6 +255,7 @@ static const struct {
     { 19, ask_create_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_TOPIC_ALREADY_EXISTS, INT16_MAX, 0 },
     { 20, ask_delete_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_UNKNOWN_TOPIC_OR_PARTITION, INT16_MAX, 0 },
     { 37, ask_create_partitions, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_INVALID_PARTITIONS, INT16_MAX, 0 },
+    { 22, ask_init_producer_id, ERR_CLUSTER_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
 };
 
 static void make_topic(void)
