@@ -2,12 +2,12 @@
  * v7 sessions are declined (session id 0, as Kafka with a full cache); v12 diverging epochs (KIP-595);
  * v13 topic ids (KIP-516). */
 #include "broker/handlers/handlers.h"
+#include "broker/epoch_end.h"
 #include "broker/log_errors.h"
 #include "broker/server.h"
 #include "protocol/base/check.h"
 
 enum { READ_COMMITTED = 1, SESSION_EPOCH_FINAL = -1, SESSION_EPOCH_INITIAL = 0, COLD_ROUNDS_MAX = 3 };
-enum { UNKNOWN_EPOCH = -1 };
 
 /* One partition of the request, in its order. */
 struct part {
@@ -53,22 +53,6 @@ static void refuse(struct part *part, int16_t error_code)
     part->out->log_start_offset = -1;
 }
 
-/* Kafka's history has an epoch from its election on, the log's only from the first record on: until
- * then a leader's epoch begins at the log's end. */
-static enum log_status find_epoch_end(struct log *log, int32_t leader_epoch, int32_t requested,
-                                      int32_t *epoch, int64_t *end_offset)
-{
-    enum log_status status = log_epoch_end(log, requested, epoch, end_offset);
-    if (status != LOG_OK || *epoch >= 0 || requested > leader_epoch)
-        return status;
-    int64_t end = log_offsets(log).end;
-    int32_t newest = UNKNOWN_EPOCH;
-    status = log_epoch_at(log, end, &newest);
-    *end_offset = end;
-    *epoch = requested == leader_epoch || newest < 0 ? requested : newest;
-    return status;
-}
-
 /* KIP-595: the client's last epoch ended before its position, so its log and ours went apart. */
 static bool check_divergence(struct part *part, struct log *log, int32_t leader_epoch)
 {
@@ -76,7 +60,7 @@ static bool check_divergence(struct part *part, struct log *log, int32_t leader_
         return true;
     int32_t epoch;
     int64_t end_offset;
-    if (find_epoch_end(log, leader_epoch, part->in->last_fetched_epoch, &epoch, &end_offset) != LOG_OK) {
+    if (epoch_end_find(log, leader_epoch, part->in->last_fetched_epoch, &epoch, &end_offset) != LOG_OK) {
         part->is_cold = true;
         return false;
     }
