@@ -106,20 +106,45 @@ static bool set_chain(const struct config_wish *wish, entry *item, const synonym
 
 /* -- the broker --------------------------------------------------------------------------------- */
 
+/* Kafka has one number under two names: whichever was given is the other's value, too. */
+static size_t place_of_value(const struct config *config, size_t index)
+{
+    bool is_id = index == SETTING_node_id || index == SETTING_broker_id;
+    size_t other = index == SETTING_node_id ? SETTING_broker_id : SETTING_node_id;
+    return is_id && !config__is_set(config, index) && config__is_set(config, other) ? other : index;
+}
+
+/* As chain_of(), with what a twin was given in front. */
+static size_t broker_chain(const struct config *config, size_t index, synonym out[1 + CONFIG_SYNONYMS_MAX])
+{
+    struct config_setting setting;
+    size_t place = place_of_value(config, index);
+    size_t twin_count = place != index;
+    if (twin_count > 0) {
+        config_setting_at(config, place, &setting);
+        describe_configs_response_synonym_init(&out[0]);
+        out[0].name = slice_of_string(config_row_at(index)->name);
+        out[0].value = slice_of_string(setting.value);
+        out[0].source = source_of(setting.source);
+    }
+    return twin_count + chain_of(config, index, out + twin_count);
+}
+
 bool config_entries_of_broker(const struct config_wish *wish, struct config_entries *out)
 {
     if (!make_room(wish->arena, config_setting_count(), out))
         return false;
     for (size_t i = 0; i < config_setting_count(); i++) {
         struct config_setting setting;
-        synonym chain[CONFIG_SYNONYMS_MAX];
+        synonym chain[1 + CONFIG_SYNONYMS_MAX];
         config_setting_at(wish->config, i, &setting);
         if (!setting.is_shown)
             continue;
         entry *item = add(out, wish, setting.row);
-        item->value = slice_of_string(setting.value);
         item->read_only = setting.is_read_only;
-        if (!set_chain(wish, item, chain, chain_of(wish->config, i, chain)))
+        config_setting_at(wish->config, place_of_value(wish->config, i), &setting);
+        item->value = slice_of_string(setting.value);
+        if (!set_chain(wish, item, chain, broker_chain(wish->config, i, chain)))
             return false;
     }
     sum_up(out);

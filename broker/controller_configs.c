@@ -136,9 +136,12 @@ static slice merge(struct arena *arena, slice before, slice change, enum config_
     if (!items)
         return SLICE_NULL;
     size_t old_count = 0;
-    for (size_t i = 0, all = split(before, items, 0); i < all; i++)
-        if (items[i].text.size > 0)
-            items[old_count++] = (struct item){ items[i].text, old_count, false };
+    for (size_t i = 0, all = split(before, items, 0); i < all; i++) {
+        if (items[i].text.size == 0)
+            continue;
+        items[old_count] = (struct item){ items[i].text, old_count, false };
+        old_count++;
+    }
     size_t count = split(change, items, old_count);
     qsort(items, count, sizeof *items, compare_items);
     for (size_t first = 0, last; first < count; first = last) {

@@ -162,6 +162,17 @@ static void check_broker(struct request *rq, const request_resource *in, respons
 }
 
 /* There are no loggers: Kafka's answer for one that does not exist is the true one. */
+static bool refuse_logger(struct request *rq, const request_config *config, response_resource *out)
+{
+    char text[CONFIG_RESOURCE_TEXT_SIZE];
+    if (config->config_operation == CONFIG_APPEND || config->config_operation == CONFIG_SUBTRACT)
+        return refuse(rq, out, ERR_INVALID_REQUEST,
+                      "%s operation is not allowed for the BROKER_LOGGER resource",
+                      config->config_operation == CONFIG_APPEND ? "APPEND" : "SUBTRACT");
+    return refuse(rq, out, ERR_INVALID_CONFIG, "Logger %s does not exist!",
+                  config_resource_text(config->name, text));
+}
+
 static void check_logger(struct request *rq, const request_resource *in, response_resource *out)
 {
     char text[CONFIG_RESOURCE_TEXT_SIZE];
@@ -176,8 +187,7 @@ static void check_logger(struct request *rq, const request_resource *in, respons
         refuse(rq, out, ERR_INVALID_REQUEST, "Unexpected node id. Expected %d, but received %s", node_id,
                text);
     else if (check_operations(rq, in, out) && in->configs_count > 0)
-        refuse(rq, out, ERR_INVALID_CONFIG, "Logger %s does not exist!",
-               config_resource_text(in->configs[0].name, text));
+        refuse_logger(rq, &in->configs[0], out);
 }
 
 static void check_client_metrics(struct request *rq, const request_resource *in, response_resource *out)

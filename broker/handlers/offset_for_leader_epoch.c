@@ -7,6 +7,8 @@
 #include "broker/server.h"
 #include "protocol/base/check.h"
 
+enum { UNKNOWN_EPOCH = -1 };
+
 /* A partition whose log a worker has to open first; held meanwhile. */
 struct epoch_lookup {
     struct partition *partition;
@@ -61,7 +63,9 @@ static void find_end(struct request *rq, struct epoch_state *state, const struct
     const struct partition_metadata *metadata;
     out->error_code = rq_partition(rq, topic, asked->partition, &metadata);
     if (out->error_code == ERR_NONE)
-        out->error_code = rq_leader_epoch(metadata, asked->current_leader_epoch);
+        out->error_code = asked->current_leader_epoch < UNKNOWN_EPOCH
+                              ? (int16_t)ERR_FENCED_LEADER_EPOCH
+                              : rq_leader_epoch(metadata, asked->current_leader_epoch);
     if (out->error_code != ERR_NONE)
         return;
     struct epoch_lookup lookup = { metadata->partition, metadata->leader_epoch, asked->leader_epoch, out };
