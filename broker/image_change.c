@@ -410,6 +410,20 @@ slice image_change_colliding(struct image_change *change, slice name)
     return topic && !draft_by_id(change, topic->id) ? topic->name_slice : SLICE_NULL;
 }
 
+const struct topic_config_override *image_change_configs(struct image_change *change, slice topic,
+                                                         size_t *count)
+{
+    static const struct topic_config_override none;
+    const struct topic_draft *draft = live_draft_by_name(change, topic);
+    const struct topic *before = draft ? NULL : image_topic_by_name(change->base, topic);
+    bool is_there = draft || (before && !draft_by_id(change, before->id));
+    const struct topic_config_override *overrides = draft      ? draft->overrides
+                                                    : is_there ? before->overrides
+                                                               : NULL;
+    *count = draft ? draft->override_count : is_there ? before->override_count : 0;
+    return is_there && *count == 0 ? &none : overrides;
+}
+
 size_t image_change_partition_count(const struct image_change *change)
 {
     return change->partition_count;

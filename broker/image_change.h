@@ -46,6 +46,9 @@ bool image_change_has_topic_id(struct image_change *change, uuid id);
 bool image_change_find_topic(struct image_change *change, slice name, uuid *id, int32_t *partition_count);
 /* The name of the topic that collides with this one, or null. */
 slice image_change_colliding(struct image_change *change, slice name);
+/* The topic's own settings; NULL: no such topic. Borrowed until the next record. */
+const struct topic_config_override *image_change_configs(struct image_change *change, slice topic,
+                                                         size_t *count);
 size_t image_change_partition_count(const struct image_change *change);
 /* 0: not finalized. */
 int16_t image_change_feature(const struct image_change *change, const char *name);
