@@ -21,7 +21,9 @@
 #include "codec/metadata.h"
 #include "codec/offset_for_leader_epoch.h"
 #include "codec/produce.h"
+#include "codec/find_coordinator.h"
 #include "protocol/errors.h"
+#include "tests/support/one_partition.h"
 #include "tests/support/sim.h"
 
 static struct sim sim;
@@ -41,84 +43,43 @@ static bool deny_all(void *context, const struct conn *conn, enum acl_operation 
 
 static int16_t ask_produce(int16_t version)
 {
-    struct produce_request request;
-    struct produce_request_topic topic;
-    struct produce_request_partition partition;
+    struct one_produce one;
     struct produce_response response;
-    produce_request_init(&request);
-    produce_request_topic_init(&topic);
-    produce_request_partition_init(&partition);
-    partition.records.bytes = SLICE_LITERAL("not looked at");
-    topic.name = SLICE_LITERAL("secret");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.acks = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(sim_call(&client, 0, version, &request, &response));
+    one_produce(&one, "secret", 0, SLICE_LITERAL("not looked at"));
+    ck_assert(sim_call(&client, 0, version, &one.request, &response));
     return response.topics[0].partitions[0].error_code;
 }
 
 static int16_t ask_fetch(int16_t version)
 {
-    struct fetch_request request;
-    struct fetch_request_topic topic;
-    struct fetch_request_partition partition;
+    struct one_fetch one;
     struct fetch_response response;
-    fetch_request_init(&request);
-    fetch_request_topic_init(&topic);
-    fetch_request_partition_init(&partition);
-    partition.partition_max_bytes = 1000;
-    topic.name = SLICE_LITERAL("secret");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.session_epoch = -1;
-    request.max_wait_ms = 100000;
-    request.min_bytes = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(sim_call(&client, 1, version, &request, &response));
+    one_fetch(&one, "secret", 0, 0);
+    one.request.max_wait_ms = 100000;
+    ck_assert(sim_call(&client, 1, version, &one.request, &response));
     return response.topics[0].partitions[0].error_code;
 }
 
 static int16_t ask_list_offsets(int16_t version)
 {
-    struct list_offsets_request request;
-    struct list_offsets_request_topic topic;
-    struct list_offsets_request_partition partition;
+    struct one_list_offsets one;
     struct list_offsets_response response;
-    list_offsets_request_init(&request);
-    list_offsets_request_topic_init(&topic);
-    list_offsets_request_partition_init(&partition);
-    request.replica_id = -1;
-    partition.timestamp = -1;
-    topic.name = SLICE_LITERAL("secret");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(sim_call(&client, 2, version, &request, &response));
+    one_list_offsets(&one, "secret", 0, -1);
+    ck_assert(sim_call(&client, 2, version, &one.request, &response));
     return response.topics[0].partitions[0].error_code;
 }
 
 static int16_t ask_metadata(int16_t version)
 {
-    struct metadata_request request;
-    struct metadata_request_topic topic;
+    struct one_metadata one;
     struct metadata_response response;
-    metadata_request_init(&request);
-    metadata_request_topic_init(&topic);
-    topic.name = SLICE_LITERAL("secret");
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(sim_call(&client, 3, version, &request, &response));
+    one_metadata(&one, SLICE_LITERAL("secret"));
+    ck_assert(sim_call(&client, 3, version, &one.request, &response));
     ck_assert_int_eq(response.topics[0].partitions_count, 0);
     int16_t named = response.topics[0].error_code;
     /* and in the list of all it is not there */
-    metadata_request_init(&request);
-    if (version > 0)
-        request.topics_count = -1;
-    ck_assert(sim_call(&client, 3, version, &request, &response));
+    one.request.topics_count = version > 0 ? -1 : 0;
+    ck_assert(sim_call(&client, 3, version, &one.request, &response));
     ck_assert_int_eq(response.topics_count, 0);
     return named;
 }
@@ -385,15 +346,10 @@ static const struct {
 
 static void make_topic(void)
 {
-    struct metadata_request request;
-    struct metadata_request_topic topic;
+    struct one_metadata one;
     struct metadata_response response;
-    metadata_request_init(&request);
-    metadata_request_topic_init(&topic);
-    topic.name = SLICE_LITERAL("secret");
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(sim_call(&client, 3, 9, &request, &response));
+    one_metadata(&one, SLICE_LITERAL("secret"));
+    ck_assert(sim_call(&client, 3, 9, &one.request, &response));
     ck_assert_int_eq(response.topics[0].error_code, ERR_NONE);
 }
 

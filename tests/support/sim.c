@@ -50,6 +50,12 @@ void sim_close(struct sim *sim)
     file_double_destroy(sim->disk);
 }
 
+void sim_restart(struct sim *sim)
+{
+    server_close(sim->server);
+    start(sim);
+}
+
 void sim_power_cycle(struct sim *sim, enum file_double_cut cut)
 {
     struct random random;
