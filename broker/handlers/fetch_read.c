@@ -1,9 +1,10 @@
 /* Fetch: one pass over the partitions, each resolved, checked and read. */
+#include "broker/epoch_end.h"
 #include "broker/handlers/fetch_internal.h"
 #include "broker/log_errors.h"
 #include "protocol/base/check.h"
 
-enum { UNKNOWN_EPOCH = -1, LIST_MIN = 8 };
+enum { LIST_MIN = 8 };
 
 static const uint8_t no_bytes[1];
 
@@ -130,22 +131,6 @@ static int16_t resolve(struct request *rq, struct fetch_state *state, struct fet
 
 /* -- divergence ----------------------------------------------------------------------------------- */
 
-/* Kafka's history has an epoch from its election on, the log's only from the first record on: until
- * then a leader's epoch begins at the log's end. */
-static enum log_status find_epoch_end(struct log *log, int32_t leader_epoch, int32_t requested,
-                                      int32_t *epoch, int64_t *end_offset)
-{
-    enum log_status status = log_epoch_end(log, requested, epoch, end_offset);
-    if (status != LOG_OK || *epoch >= 0 || requested > leader_epoch)
-        return status;
-    int64_t end = log_offsets(log).end;
-    int32_t newest = UNKNOWN_EPOCH;
-    status = log_epoch_at(log, end, &newest);
-    *end_offset = end;
-    *epoch = requested == leader_epoch || newest < 0 ? requested : newest;
-    return status;
-}
-
 static void fail(struct part *part, int16_t error_code)
 {
     part->out->error_code = error_code;
@@ -161,7 +146,8 @@ static bool check_divergence(struct part *part)
         return true;
     int32_t epoch;
     int64_t end_offset;
-    if (find_epoch_end(part->log, part->leader_epoch, part->in->last_fetched_epoch, &epoch, &end_offset) != LOG_OK) {
+    if (epoch_end_find(part->log, part->leader_epoch, part->in->last_fetched_epoch, &epoch, &end_offset) !=
+        LOG_OK) {
         part->is_cold = true;
         return false;
     }
