@@ -42,10 +42,13 @@ enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment
                             segment->base_offset, false))
         return LOG_LIMIT;
     enum log_status status = LOG_OK;
+    const struct quarantine *quarantine = atomic_load(&segment->quarantine);
     while (status == LOG_OK) {
         enum scan_result result = segment_scan_next(&scan);
         if (result == SCAN_BATCH && scan.head.base_offset >= walk->until)
             break;
+        if (result == SCAN_BATCH && quarantine_find(quarantine, scan.head.base_offset))
+            continue; /* its header is not to be believed either */
         if (result == SCAN_BATCH && scan.head.last_offset >= walk->from)
             status = walk->visit(walk, &scan);
         else if (result == SCAN_IO && walk->io_fails)

@@ -16,7 +16,7 @@ enum { EXPIRED_PER_APPEND = 2 };
 /* While a log is read, who was forgotten may still be in the table: its bound is looked at this late. */
 enum { LOAD_SLACK = 4096 };
 /* Bytes of .log files that are read again for batches which a snapshot of Kafka's does not tell of. */
-enum { SCAN_BACK_SIZE_MAX = 256 << 20 };
+enum { SCAN_BACK_SIZE_MAX = 64 << 20 };
 
 /* -- appending ------------------------------------------------------------------------------------- */
 

@@ -107,8 +107,8 @@ static bool find_duplicate(const struct history *history, const struct batch_vie
     struct producer_batch wanted = producer__batch_of(batch, 0);
     if (batch->producer_epoch != history->epoch || wanted.last_sequence < 0)
         return false;
-    for (size_t i = history->count; i > 0; i--) {
-        const struct producer_batch *known = &history->batches[i - 1];
+    for (size_t i = 0; i < history->count; i++) {
+        const struct producer_batch *known = &history->batches[i];
         if (known->last_sequence == wanted.last_sequence && known->offset_delta == wanted.offset_delta) {
             *original = *known;
             return true;
