@@ -12,6 +12,7 @@ struct sim {
     struct config *config;
     struct server *server; /* NULL while the power is off */
     uint64_t seed;
+    bool flushes_are_held; /* the device is slow: all else goes on */
 };
 
 /* A connection's other end. */
@@ -37,6 +38,8 @@ void sim_power_cycle(struct sim *sim, enum file_double_cut cut);
  * sim_start_on() with a disk, taken: one made by file_double_after_cut(), say. */
 struct file_double *sim_stop(struct sim *sim);
 void sim_start_on(struct sim *sim, struct file_double *disk);
+/* One step of the broker. False: it has nothing to do, or waits for a flush that is held. */
+bool sim_step(struct sim *sim);
 /* Steps until nothing is left to do. */
 void sim_settle(struct sim *sim);
 /* Moves the clock, then settles. */
