@@ -3,7 +3,7 @@
 #include "broker/log_errors.h"
 #include "protocol/base/check.h"
 
-enum { UNKNOWN_EPOCH = -1, LIST_MIN = 8 };
+enum { UNKNOWN_EPOCH = -1, DIVERGENCE_FROM = 12, LIST_MIN = 8 };
 
 static const uint8_t no_bytes[1];
 
@@ -154,10 +154,11 @@ static void fail(struct part *part, int16_t error_code)
     part->out->log_start_offset = -1;
 }
 
-/* KIP-595: the client's last epoch ended before its position, so its log and ours went apart. */
-static bool check_divergence(struct part *part)
+/* KIP-595: the client's last epoch ended before its position, so its log and ours went apart. A session may know an
+ * epoch from a request of another version than this one, which could not be told. */
+static bool check_divergence(struct part *part, int16_t version)
 {
-    if (part->in->last_fetched_epoch < 0)
+    if (part->in->last_fetched_epoch < 0 || version < DIVERGENCE_FROM)
         return true;
     int32_t epoch;
     int64_t end_offset;
@@ -196,7 +197,7 @@ static void read_log(struct request *rq, struct fetch_state *state, struct part 
                      size_t size_left, bool at_least_one)
 {
     struct log_range range = { .bytes = SLICE_NULL };
-    if (status == LOG_OK && !check_divergence(part))
+    if (status == LOG_OK && !check_divergence(part, rq->api_version))
         return;
     size_t size_max = size_max_of(part->in);
     if (size_max > size_left)
