@@ -100,6 +100,25 @@ void image__index_replace(struct image_index *index, enum image_index_kind kind,
     index->slots[slot] = topic;
 }
 
+/* Whoever stands behind the gap and was pushed there, moves up: a search ends at the first free slot. */
+void image__index_remove(struct image_index *index, enum image_index_kind kind, const struct topic *topic)
+{
+    size_t gap = hash_of(index, kind, topic) & index->mask;
+    while (index->slots[gap] != topic) {
+        check(index->slots[gap] != NULL);
+        gap = (gap + 1) & index->mask;
+    }
+    for (size_t at = (gap + 1) & index->mask; index->slots[at]; at = (at + 1) & index->mask) {
+        size_t home = hash_of(index, kind, index->slots[at]) & index->mask;
+        if (((at - home) & index->mask) < ((at - gap) & index->mask))
+            continue; /* its home lies behind the gap */
+        index->slots[gap] = index->slots[at];
+        gap = at;
+    }
+    index->slots[gap] = NULL;
+    index->count--;
+}
+
 const struct topic *image_topic_by_name(const struct image *image, slice name)
 {
     const struct image_index *index = image->by_name;
@@ -128,6 +147,11 @@ const struct topic *image_topic_colliding(const struct image *image, slice name)
         if (image__names_collide(index->slots[slot]->name_slice, name))
             return index->slots[slot];
     return NULL;
+}
+
+uint64_t image_hash(const struct image *image, slice bytes)
+{
+    return image__hash_name(image->by_name->key, bytes);
 }
 
 int16_t image_feature(const struct image *image, const char *name)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "broker/farewell.h"
 #include "broker/fetch_session.h"
 #include "broker/flusher.h"
 #include "broker/listener.h"
@@ -196,6 +197,14 @@ static void create_parts(struct server *server, const struct server_options *opt
     server->authorize = allow_all;
 }
 
+/* What the controller asks of us. */
+static void partitions_deleted(void *context, struct partition *partitions)
+{
+    const struct server *server = context;
+    bool is_closing = atomic_load(&server->own->is_closing);
+    farewell_send(server->loops, is_closing ? 0 : server->loop_count, partitions);
+}
+
 static enum exit_code open_storage(struct server *server, const char **error)
 {
     const struct config *config = server->config;
@@ -206,12 +215,16 @@ static enum exit_code open_storage(struct server *server, const char **error)
     enum store_status status = store_open(&server->env, &options, &server->store, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
-    const struct controller_host host = {
-        .env = &server->env, .store = server->store, .config = config, .random = &server->own->chance
-    };
+    const struct controller_host host = { .env = &server->env,
+                                          .store = server->store,
+                                          .config = config,
+                                          .random = &server->own->chance,
+                                          .partitions_deleted = partitions_deleted,
+                                          .context = server };
     status = controller_open(&host, &server->controller, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
+    server->producer_ids = producer_ids_create(server->controller);
     unsigned threads = server->threaded ? (unsigned)config->num_recovery_threads_per_data_dir : 1;
     status = store_recover(server->store, threads, error);
     if (status == STORE_OK && !controller_raise_epochs(server->controller)) {
@@ -324,6 +337,8 @@ void server_close(struct server *server)
     if (own->listeners)
         listeners_destroy(own->listeners);
     close_loops(server);
+    if (server->producer_ids)
+        producer_ids_destroy(server->producer_ids);
     if (server->controller)
         controller_close(server->controller);
     if (server->store) {

@@ -50,6 +50,12 @@ void sim_close(struct sim *sim)
     file_double_destroy(sim->disk);
 }
 
+void sim_restart(struct sim *sim)
+{
+    server_close(sim->server);
+    start(sim);
+}
+
 void sim_power_cycle(struct sim *sim, enum file_double_cut cut)
 {
     struct random random;
@@ -59,6 +65,22 @@ void sim_power_cycle(struct sim *sim, enum file_double_cut cut)
     server_close(sim->server); /* what it still writes goes to the old disk */
     file_double_destroy(sim->disk);
     sim->disk = after;
+    start(sim);
+}
+
+struct file_double *sim_stop(struct sim *sim)
+{
+    struct file_double *disk = sim->disk;
+    server_close(sim->server);
+    sim->server = NULL;
+    sim->disk = NULL;
+    return disk;
+}
+
+void sim_start_on(struct sim *sim, struct file_double *disk)
+{
+    check(sim->disk == NULL);
+    sim->disk = disk;
     start(sim);
 }
 
