@@ -1,12 +1,15 @@
-/* Fetch sessions of the whole broker against a plain model of Kafka's rules, with random sequences: requests that add,
- * update and forget, produce, topics that come and may not be read, evictions, wrong ids and epochs, long polls.
+/* Fetch sessions of the whole broker against a plain model of Kafka's rules, with random sequences: requests
+ * that add, update and forget, produce, topics that come and may not be read, evictions, wrong ids and
+ * epochs, long polls.
  *
- * RUNNEL_STEPS: how many (default 120000). RUNNEL_SEED: of the run; a failure prints the one that repeats it. */
+ * RUNNEL_STEPS: how many (default 120000). RUNNEL_SEED: of the run; a failure prints the one that repeats it.
+ */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "broker/fetch_session.h"
+#include "codec/delete_topics.h"
 #include "codec/fetch.h"
 #include "codec/metadata.h"
 #include "codec/produce.h"
@@ -18,6 +21,7 @@ enum {
     KEY_PRODUCE = 0,
     KEY_FETCH = 1,
     KEY_METADATA = 3,
+    KEY_DELETE_TOPICS = 20,
     TOPICS = 6,
     TOPICS_AT_START = 3,
     PARTITIONS = 3,
@@ -60,7 +64,7 @@ static uuid strange_ids[STRANGE_IDS];
 
 /* What a fetch asks of one partition, and what its session remembers. */
 struct entry {
-    int topic;   /* by name: whose; by id: whose name is known to be meant, or NOBODY */
+    int topic; /* by name: whose; by id: whose name is known to be meant, or NOBODY */
     bool by_id;
     uuid id;
     int32_t partition;
@@ -94,7 +98,8 @@ static struct model_session sessions[SESSIONS_MAX];
 static int64_t now_ms;
 
 static struct {
-    uint64_t full, incremental, refused_ids, refused_epochs, refused_kinds, evicted, waited, taken_over, told, untold;
+    uint64_t full, incremental, refused_ids, refused_epochs, refused_kinds, evicted, waited, taken_over, told,
+        untold, deleted, inconsistent;
 } seen;
 
 static uint64_t below(uint64_t bound)
@@ -107,17 +112,18 @@ static bool one_in(uint64_t n)
     return below(n) == 0;
 }
 
-#define EXPECT(condition, ...)                                                                              \
-    do {                                                                                                    \
-        if (!(condition)) {                                                                                 \
-            fprintf(stderr, "seed %llu step %llu: ", (unsigned long long)seed, (unsigned long long)step);   \
-            fprintf(stderr, __VA_ARGS__);                                                                   \
-            fprintf(stderr, "\n");                                                                          \
-            ck_abort_msg("%s", #condition);                                                                 \
-        }                                                                                                   \
+#define EXPECT(condition, ...)                                                                               \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "seed %llu step %llu: ", (unsigned long long)seed, (unsigned long long)step);    \
+            fprintf(stderr, __VA_ARGS__);                                                                    \
+            fprintf(stderr, "\n");                                                                           \
+            ck_abort_msg("%s", #condition);                                                                  \
+        }                                                                                                    \
     } while (0)
 
-static bool deny_some(void *context, const struct conn *conn, enum acl_operation op, int resource_type, slice name)
+static bool deny_some(void *context, const struct conn *conn, enum acl_operation op, int resource_type,
+                      slice name)
 {
     (void)context;
     (void)conn;
@@ -327,8 +333,9 @@ static struct model_session *victim_for(int count)
             continue;
         if (!oldest || session->used_step < oldest->used_step)
             oldest = session;
-        if (session->may_be_evicted && (!smallest || session->set.count < smallest->set.count ||
-                                        (session->set.count == smallest->set.count && session->id < smallest->id)))
+        if (session->may_be_evicted &&
+            (!smallest || session->set.count < smallest->set.count ||
+             (session->set.count == smallest->set.count && session->id < smallest->id)))
             smallest = session;
     }
     if (oldest && now_ms - oldest->used_ms > EVICTION_MS)
@@ -372,8 +379,9 @@ static void create_session(int32_t id, bool by_id, const struct entries *asked, 
     while (session->is_there)
         session++;
     EXPECT(!find_session(id), "session id %d is not unique", id);
-    *session =
-        (struct model_session){ .is_there = true, .by_id = by_id, .id = id, .epoch = 1, .created_ms = now_ms };
+    *session = (struct model_session){
+        .is_there = true, .by_id = by_id, .id = id, .epoch = 1, .created_ms = now_ms
+    };
     for (int i = 0; i < outcome->count; i++) {
         session->set.items[session->set.count] = asked->items[outcome->items[i].at];
         keep_told(&session->set.items[session->set.count++], &outcome->items[i]);
@@ -393,6 +401,7 @@ static void narrow(struct entries *set, struct outcome *outcome)
                     telling->start != entry->told_start || telling->error_code != ERR_NONE ||
                     telling->diverging_end >= 0;
         seen.told += must;
+        seen.inconsistent += telling->error_code == ERR_INCONSISTENT_TOPIC_ID;
         seen.untold += !must;
         if (!must)
             continue;
@@ -433,7 +442,8 @@ static struct entry random_entry(bool by_id)
         entry.offset = 0;
     if (by_id) {
         entry.topic = NOBODY;
-        entry.id = one_in(10) || uuid_is_zero(topics[topic].id) ? strange_ids[below(STRANGE_IDS)] : topics[topic].id;
+        entry.id =
+            one_in(10) || uuid_is_zero(topics[topic].id) ? strange_ids[below(STRANGE_IDS)] : topics[topic].id;
     }
     return entry;
 }
@@ -475,7 +485,8 @@ static void list_forgotten(const struct asked *asked, struct fetch_request *requ
     request->forgotten_topics = forgotten_topics;
     for (int i = 0; i < asked->forgotten_count; i++) {
         const struct entry *entry = &asked->forgotten[i];
-        struct fetch_request_forgotten_topic *topic = &request->forgotten_topics[request->forgotten_topics_count++];
+        struct fetch_request_forgotten_topic *topic =
+            &request->forgotten_topics[request->forgotten_topics_count++];
         fetch_request_forgotten_topic_init(topic);
         topic->topic_id = entry->id;
         topic->name = entry->by_id ? SLICE_LITERAL("") : slice_of_string(topics[entry->topic].name);
@@ -578,7 +589,8 @@ static void produce(int t, int32_t p)
     struct produce_response response;
     arena_init(&arena, NULL);
     struct batch_builder *builder = batch_builder_open(&arena, &options);
-    ck_assert(batch_builder_add(builder, 1700000000000, SLICE_NULL, slice_of(value, below(sizeof value)), NULL, 0));
+    ck_assert(
+        batch_builder_add(builder, 1700000000000, SLICE_NULL, slice_of(value, below(sizeof value)), NULL, 0));
     ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
     produce_request_init(&request);
     produce_request_topic_init(&topic);
@@ -610,6 +622,7 @@ static void create_topic(int t)
     struct metadata_response response;
     metadata_request_init(&request);
     metadata_request_topic_init(&topic);
+    topics[t].read_denied = false;
     topic.name = slice_of_string(topics[t].name);
     request.topics = &topic;
     request.topics_count = 1;
@@ -617,6 +630,37 @@ static void create_topic(int t)
     ck_assert_int_eq(response.topics[0].error_code, ERR_NONE);
     topics[t].exists = true;
     topics[t].id = response.topics[0].topic_id;
+}
+
+/* Its name may be denied still: there may be no topic behind it. */
+static void delete_topic(int t)
+{
+    struct delete_topics_request request;
+    struct delete_topics_request_topic topic;
+    struct delete_topics_response response;
+    topics[t].read_denied = topics[t].describe_denied = false;
+    delete_topics_request_init(&request);
+    delete_topics_request_topic_init(&topic);
+    topic.name = slice_of_string(topics[t].name);
+    request.topics = &topic;
+    request.topics_count = 1;
+    ck_assert(sim_call(&clients[1], KEY_DELETE_TOPICS, 6, &request, &response));
+    ck_assert_int_eq(response.topics[0].error_code, ERR_NONE);
+    sim_settle(&sim);
+    topics[t].exists = false;
+    topics[t].read_denied = one_in(4);
+    for (int p = 0; p < PARTITIONS; p++)
+        topics[t].logs[p].count = 0;
+    seen.deleted++;
+}
+
+static void create_or_delete(void)
+{
+    int t = (int)below(TOPICS);
+    if (topics[t].exists)
+        delete_topic(t);
+    else
+        create_topic(t);
 }
 
 static void allow_or_deny(void)
@@ -635,7 +679,10 @@ static void wait_some(int64_t ms)
 /* While the client waits: something happens, perhaps what it waits for. True: it may wake the client. */
 static bool disturb(void)
 {
-    switch (below(4)) {
+    switch (below(5)) {
+    case 4:
+        create_or_delete();
+        return true;
     case 0:
         allow_or_deny();
         return false;
@@ -704,7 +751,8 @@ static struct asked request_for(const struct model_session *session)
     asked.session_epoch = session->epoch;
     while (session->set.count > 0 && asked.forgotten_count < LISTED_MAX && one_in(3))
         asked.forgotten[asked.forgotten_count++] =
-            one_in(8) ? random_entry(session->by_id) : session->set.items[below((uint64_t)session->set.count)];
+            one_in(8) ? random_entry(session->by_id)
+                      : session->set.items[below((uint64_t)session->set.count)];
     /* Often all that is left: the session closes. */
     for (int i = 0; one_in(12) && session->set.count < LISTED_MAX && i < session->set.count; i++) {
         asked.forgotten[i] = session->set.items[i];
@@ -783,8 +831,8 @@ static void expect_closed(struct sim_client *client, const struct asked *asked)
     EXPECT(id == 0, "the id of a closed session");
 }
 
-static void expect_incremental(struct sim_client *client, const struct asked *asked, struct model_session *session,
-                               struct outcome *outcome)
+static void expect_incremental(struct sim_client *client, const struct asked *asked,
+                               struct model_session *session, struct outcome *outcome)
 {
     struct entries before = session->set;
     int32_t id;
@@ -808,8 +856,8 @@ static void do_take_over(struct model_session *session, const struct asked *wait
         expect_incremental(&clients[1], &asked, session, &outcome);
     }
     wait_some(WAIT_MS);
-    expect_answer(&clients[0], waiting, session->is_there ? ERR_INVALID_FETCH_SESSION_EPOCH : ERR_NONE, NULL, NULL,
-                  &id);
+    expect_answer(&clients[0], waiting, session->is_there ? ERR_INVALID_FETCH_SESSION_EPOCH : ERR_NONE, NULL,
+                  NULL, &id);
     EXPECT(id == waiting->session_id, "another session id");
     seen.taken_over++;
 }
@@ -876,13 +924,8 @@ static void do_step(void)
         do_wrap();
     else if (what < 58)
         wait_some(one_in(10) ? EVICTION_MS / 2 + (int64_t)below(EVICTION_MS) : (int64_t)below(20000));
-    else if (what == 58 && one_in(100) && step > 1000)
-        for (int t = TOPICS_AT_START; t < TOPICS; t++) {
-            if (topics[t].exists)
-                continue;
-            create_topic(t);
-            break;
-        }
+    else if (what == 58)
+        create_or_delete();
     else
         do_incremental();
 }
@@ -919,15 +962,19 @@ START_TEST(random_sequences)
     for (int i = 0; i < SESSIONS_MAX; i++)
         partition_count += sessions[i].is_there ? (size_t)sessions[i].set.count : 0;
     ck_assert_uint_eq(stats.partition_count, partition_count);
-    printf("  full %llu, incremental %llu, unknown %llu, epoch %llu, kind %llu, evicted %llu, waited %llu, taken over "
-           "%llu, told %llu, not told %llu\n",
-           (unsigned long long)seen.full, (unsigned long long)seen.incremental, (unsigned long long)seen.refused_ids,
-           (unsigned long long)seen.refused_epochs, (unsigned long long)seen.refused_kinds,
-           (unsigned long long)seen.evicted, (unsigned long long)seen.waited, (unsigned long long)seen.taken_over,
-           (unsigned long long)seen.told, (unsigned long long)seen.untold);
+    printf("  full %llu, incremental %llu, unknown %llu, epoch %llu, kind %llu, evicted %llu, waited %llu, "
+           "taken over "
+           "%llu, told %llu, not told %llu, deleted %llu, inconsistent %llu\n",
+           (unsigned long long)seen.full, (unsigned long long)seen.incremental,
+           (unsigned long long)seen.refused_ids, (unsigned long long)seen.refused_epochs,
+           (unsigned long long)seen.refused_kinds, (unsigned long long)seen.evicted,
+           (unsigned long long)seen.waited, (unsigned long long)seen.taken_over,
+           (unsigned long long)seen.told, (unsigned long long)seen.untold, (unsigned long long)seen.deleted,
+           (unsigned long long)seen.inconsistent);
     if (last >= 100000)
-        ck_assert(seen.evicted > 100 && seen.taken_over > 100 && seen.waited > 1000 && seen.refused_epochs > 100 &&
-                  seen.refused_kinds > 100 && seen.refused_ids > 100 && seen.untold > seen.told / 4);
+        ck_assert(seen.evicted > 100 && seen.taken_over > 100 && seen.waited > 1000 &&
+                  seen.refused_epochs > 100 && seen.refused_kinds > 100 && seen.refused_ids > 100 &&
+                  seen.untold > seen.told / 8 && seen.deleted > 100 && seen.inconsistent > 100);
     sim_disconnect(&clients[0]);
     sim_disconnect(&clients[1]);
     sim_close(&sim);
