@@ -54,8 +54,7 @@ static enum handled try_fetch(struct request *rq, bool is_late, bool watch)
     if (!state->session)
         return try_set(rq, state, is_late, watch);
     pthread_mutex_lock(&state->session->lock);
-    enum handled handled =
-        lost_session(state, rq->out) ? HANDLED_DONE : try_set(rq, state, is_late, watch);
+    enum handled handled = lost_session(state, rq->out) ? HANDLED_DONE : try_set(rq, state, is_late, watch);
     pthread_mutex_unlock(&state->session->lock);
     return handled;
 }
@@ -72,7 +71,8 @@ static enum handled resume_fetch(struct request *rq, enum wake why)
 
 /* -- what is asked -------------------------------------------------------------------------------- */
 
-/* A partition that is named twice is one, at its first place and with what was said last (Kafka's LinkedHashMap). */
+/* A partition that is named twice is one, at its first place and with what was said last (Kafka's
+ * LinkedHashMap). */
 static bool take_partitions(struct request *rq, const struct fetch_request *in, struct fetch_state *state)
 {
     const uint64_t *key = fetch_sessions_key(rq->server->fetch_sessions);
@@ -87,8 +87,8 @@ static bool take_partitions(struct request *rq, const struct fetch_request *in, 
         const struct fetch_request_topic *topic = &in->topics[t];
         uint32_t topic_at = FETCH_NONE;
         for (int32_t p = 0; p < topic->partitions_count; p++) {
-            uint32_t at =
-                fetch_set_put(state->set, &topic_at, topic->name, topic->topic_id, topic->partitions[p].partition);
+            uint32_t at = fetch_set_put(state->set, &topic_at, topic->name, topic->topic_id,
+                                        topic->partitions[p].partition);
             fetch_partition_update(&state->set->partitions[at], &topic->partitions[p]);
         }
     }
@@ -96,11 +96,12 @@ static bool take_partitions(struct request *rq, const struct fetch_request *in, 
 }
 
 /* Kafka's newContext. HANDLED_WAIT: go on; the other answers are final. */
-static enum handled open_session(struct request *rq, const struct fetch_request *in, struct fetch_response *out,
-                                 struct fetch_state *state)
+static enum handled open_session(struct request *rq, const struct fetch_request *in,
+                                 struct fetch_response *out, struct fetch_state *state)
 {
     struct fetch_sessions *sessions = rq->server->fetch_sessions;
-    bool is_full = in->session_epoch == FETCH_SESSION_EPOCH_INITIAL || in->session_epoch == FETCH_SESSION_EPOCH_FINAL;
+    bool is_full =
+        in->session_epoch == FETCH_SESSION_EPOCH_INITIAL || in->session_epoch == FETCH_SESSION_EPOCH_FINAL;
     if (is_full) {
         if (in->session_id != FETCH_SESSION_NONE)
             fetch_sessions_close(sessions, in->session_id);
