@@ -242,16 +242,86 @@ static const struct {
     int32_t made_count;
 } assignment_rows[] = {
     { "two partitions", -1, -1, { { 0, this_node, 1 }, { 1, this_node, 1 } }, 2, ERR_NONE, NULL, 2 },
-    { "in any order", -1, -1, { { 2, this_node, 1 }, { 0, this_node, 1 }, { 1, this_node, 1 } }, 3, ERR_NONE, NULL, 3 },
-    { "a count as well", 2, -1, { { 0, this_node, 1 }, { 1, this_node, 1 } }, 2, ERR_INVALID_REQUEST, "A manual partition assignment was specified, but numPartitions was not set to -1.", 0 },
-    { "a factor as well", -1, 1, { { 0, this_node, 1 } }, 1, ERR_INVALID_REQUEST, "A manual partition assignment was specified, but replication factor was not set to -1.", 0 },
-    { "a partition twice", -1, -1, { { 0, this_node, 1 }, { 0, this_node, 1 } }, 2, ERR_INVALID_REPLICA_ASSIGNMENT, "Found multiple manual partition assignments for partition 0", 0 },
-    { "a gap", -1, -1, { { 0, this_node, 1 }, { 2, this_node, 1 } }, 2, ERR_INVALID_REPLICA_ASSIGNMENT, "partitions should be a consecutive 0-based integer sequence", 0 },
-    { "a negative partition", -1, -1, { { -1, this_node, 1 } }, 1, ERR_INVALID_REPLICA_ASSIGNMENT, "partitions should be a consecutive 0-based integer sequence", 0 },
-    { "the largest partition", -1, -1, { { INT32_MAX, this_node, 1 } }, 1, ERR_INVALID_REPLICA_ASSIGNMENT, "partitions should be a consecutive 0-based integer sequence", 0 },
-    { "nobody", -1, -1, { { 0, NULL, 0 } }, 1, ERR_INVALID_REPLICA_ASSIGNMENT, "The manual partition assignment includes an empty replica list.", 0 },
-    { "an unknown broker", -1, -1, { { 0, nobody, 1 } }, 1, ERR_INVALID_REPLICA_ASSIGNMENT, "The manual partition assignment includes broker 7, but no such broker is registered.", 0 },
-    { "a broker twice", -1, -1, { { 0, twice, 2 } }, 1, ERR_INVALID_REPLICA_ASSIGNMENT, "The manual partition assignment includes the broker 1 more than once.", 0 },
+    { "in any order",
+      -1,
+      -1,
+      { { 2, this_node, 1 }, { 0, this_node, 1 }, { 1, this_node, 1 } },
+      3,
+      ERR_NONE,
+      NULL,
+      3 },
+    { "a count as well",
+      2,
+      -1,
+      { { 0, this_node, 1 }, { 1, this_node, 1 } },
+      2,
+      ERR_INVALID_REQUEST,
+      "A manual partition assignment was specified, but numPartitions was not set to -1.",
+      0 },
+    { "a factor as well",
+      -1,
+      1,
+      { { 0, this_node, 1 } },
+      1,
+      ERR_INVALID_REQUEST,
+      "A manual partition assignment was specified, but replication factor was not set to -1.",
+      0 },
+    { "a partition twice",
+      -1,
+      -1,
+      { { 0, this_node, 1 }, { 0, this_node, 1 } },
+      2,
+      ERR_INVALID_REPLICA_ASSIGNMENT,
+      "Found multiple manual partition assignments for partition 0",
+      0 },
+    { "a gap",
+      -1,
+      -1,
+      { { 0, this_node, 1 }, { 2, this_node, 1 } },
+      2,
+      ERR_INVALID_REPLICA_ASSIGNMENT,
+      "partitions should be a consecutive 0-based integer sequence",
+      0 },
+    { "a negative partition",
+      -1,
+      -1,
+      { { -1, this_node, 1 } },
+      1,
+      ERR_INVALID_REPLICA_ASSIGNMENT,
+      "partitions should be a consecutive 0-based integer sequence",
+      0 },
+    { "the largest partition",
+      -1,
+      -1,
+      { { INT32_MAX, this_node, 1 } },
+      1,
+      ERR_INVALID_REPLICA_ASSIGNMENT,
+      "partitions should be a consecutive 0-based integer sequence",
+      0 },
+    { "nobody",
+      -1,
+      -1,
+      { { 0, NULL, 0 } },
+      1,
+      ERR_INVALID_REPLICA_ASSIGNMENT,
+      "The manual partition assignment includes an empty replica list.",
+      0 },
+    { "an unknown broker",
+      -1,
+      -1,
+      { { 0, nobody, 1 } },
+      1,
+      ERR_INVALID_REPLICA_ASSIGNMENT,
+      "The manual partition assignment includes broker 7, but no such broker is registered.",
+      0 },
+    { "a broker twice",
+      -1,
+      -1,
+      { { 0, twice, 2 } },
+      1,
+      ERR_INVALID_REPLICA_ASSIGNMENT,
+      "The manual partition assignment includes the broker 1 more than once.",
+      0 },
 };
 
 START_TEST(manual_assignments)
@@ -264,7 +334,8 @@ START_TEST(manual_assignments)
         topic->assignments_count = assignment_rows[_i].assignment_count;
         create_request.validate_only = validate_only;
         create(7);
-        ck_assert_msg(created.topics[0].error_code == assignment_rows[_i].error_code, "%s", assignment_rows[_i].what);
+        ck_assert_msg(created.topics[0].error_code == assignment_rows[_i].error_code, "%s",
+                      assignment_rows[_i].what);
         expect_made(0, assignment_rows[_i].error_code, assignment_rows[_i].message);
         if (assignment_rows[_i].error_code == ERR_NONE)
             ck_assert_int_eq(created.topics[0].num_partitions, assignment_rows[_i].made_count);
@@ -376,7 +447,7 @@ static void unwant_name(const char *name)
     delete_names[delete_request.topic_names_count++] = text(name);
 }
 
-static void delete(int16_t version)
+static void delete (int16_t version)
 {
     ck_assert(sim_call(&client, KEY_DELETE, version, &delete_request, &deleted));
 }
@@ -402,7 +473,7 @@ START_TEST(every_version_deletes)
         unwant_name("missing");
         unwant_name("double");
         unwant_name("double");
-        delete(version);
+        delete (version);
         ck_assert_int_eq(deleted.topics_count, 3);
         ck_assert_int_eq(deleted.topics[0].error_code, ERR_NONE);
         ck_assert_int_eq(deleted.topics[1].error_code, ERR_UNKNOWN_TOPIC_OR_PARTITION);
@@ -438,7 +509,7 @@ START_TEST(by_name_and_by_id)
     unwant("__consumer_offsets", UUID_ZERO);
     unwant("e", UUID_ZERO);
     unwant("e", UUID_ZERO);
-    delete(6);
+    delete (6);
     ck_assert_int_eq(deleted.topics_count, 11);
     expect_deleted(0, "a", a, ERR_NONE, NULL);
     expect_deleted(1, "b", b, ERR_NONE, NULL);
@@ -482,7 +553,7 @@ START_TEST(deletion_is_authorised)
     unwant("hidden-and-missing", UUID_ZERO);
     unwant("seen-and-missing", UUID_ZERO);
     unwant("free", UUID_ZERO);
-    delete(6);
+    delete (6);
     expect_deleted(0, "seen", UUID_ZERO, ERR_TOPIC_AUTHORIZATION_FAILED, denied);
     expect_deleted(1, "hidden", UUID_ZERO, ERR_TOPIC_AUTHORIZATION_FAILED, denied);
     expect_deleted(2, "hidden-and-missing", UUID_ZERO, ERR_TOPIC_AUTHORIZATION_FAILED, denied);
@@ -492,7 +563,7 @@ START_TEST(deletion_is_authorised)
     begin_delete();
     unwant(NULL, seen);
     unwant(NULL, hidden);
-    delete(6);
+    delete (6);
     expect_deleted(0, "seen", seen, ERR_TOPIC_AUTHORIZATION_FAILED, denied);
     expect_deleted(1, NULL, hidden, ERR_TOPIC_AUTHORIZATION_FAILED, denied);
 }
@@ -512,7 +583,7 @@ START_TEST(deletion_may_be_switched_off)
             unwant("t", UUID_ZERO);
             unwant("missing", UUID_ZERO);
         }
-        delete(version);
+        delete (version);
         for (int i = 0; i < 2; i++)
             ck_assert_int_eq(deleted.topics[i].error_code,
                              version < 3 ? ERR_INVALID_REQUEST : ERR_TOPIC_DELETION_DISABLED);
@@ -532,7 +603,7 @@ START_TEST(settings_go_with_the_topic)
     uuid before = topic_of("t")->id;
     begin_delete();
     unwant("t", UUID_ZERO);
-    delete(6);
+    delete (6);
     make("t", 3);
     for (int round = 0; round < 2; round++) {
         ck_assert_uint_eq(topic_of("t")->override_count, 0);
