@@ -26,8 +26,11 @@ static struct config *load_config(const char *settings)
 static void start(struct sim *sim)
 {
     const char *error = NULL;
-    struct server_options options = { .config = sim->config, .files = file_double_system(sim->disk),
-                                      .clock = &sim->clock.clock, .seed = sim->seed, .threaded = false };
+    struct server_options options = { .config = sim->config,
+                                      .files = file_double_system(sim->disk),
+                                      .clock = &sim->clock.clock,
+                                      .seed = sim->seed,
+                                      .threaded = false };
     enum exit_code code = server_open(&options, &sim->server, &error);
     if (code != EXIT_OK)
         fprintf(stderr, "sim: the broker did not start: %s (seed %llu)\n", error ? error : "?",
@@ -37,8 +40,13 @@ static void start(struct sim *sim)
 
 void sim_open(struct sim *sim, uint64_t seed, const char *settings)
 {
+    sim_open_on(sim, file_double_create(), seed, settings);
+}
+
+void sim_open_on(struct sim *sim, struct file_double *disk, uint64_t seed, const char *settings)
+{
     sim->seed = seed;
-    sim->disk = file_double_create();
+    sim->disk = disk;
     sim->config = load_config(settings);
     clock_virtual_init(&sim->clock, INT64_C(1000) * START_MS_AFTER_EPOCH_S);
     start(sim);
@@ -149,7 +157,8 @@ bool sim_send(struct sim_client *client, int16_t api_key, int16_t version, const
 {
     struct arena arena;
     arena_init(&arena, NULL);
-    slice frame = wire_encode(&arena, api_key, version, ++client->correlation_id, SLICE_LITERAL("sim"), request);
+    slice frame =
+        wire_encode(&arena, api_key, version, ++client->correlation_id, SLICE_LITERAL("sim"), request);
     bool sent = !slice_is_null(frame) && sim_send_bytes(client, frame.data, frame.size);
     arena_destroy(&arena);
     return sent;
@@ -188,7 +197,8 @@ bool sim_receive(struct sim_client *client, int16_t api_key, int16_t version, vo
            schema->response.decode(&reader, version, response);
 }
 
-bool sim_call(struct sim_client *client, int16_t api_key, int16_t version, const void *request, void *response)
+bool sim_call(struct sim_client *client, int16_t api_key, int16_t version, const void *request,
+              void *response)
 {
     return sim_send(client, api_key, version, request) && sim_receive(client, api_key, version, response);
 }

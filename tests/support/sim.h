@@ -28,6 +28,8 @@ struct sim_client {
 /* Starts a broker on an empty disk. settings: lines of server.properties, "" for none. The seed goes
  * to everything that is drawn. Aborts when the broker does not start. */
 void sim_open(struct sim *sim, uint64_t seed, const char *settings);
+/* The same on a disk that is not empty; takes it. */
+void sim_open_on(struct sim *sim, struct file_double *disk, uint64_t seed, const char *settings);
 /* A clean stop, and all is freed. */
 void sim_close(struct sim *sim);
 /* A clean stop, and a start on the same disk. Clients are disconnected before. */
@@ -51,7 +53,8 @@ void sim_disconnect(struct sim_client *client);
 bool sim_send(struct sim_client *client, int16_t api_key, int16_t version, const void *request);
 /* Steps until the response is there. False: closed, or idle without one. */
 bool sim_receive(struct sim_client *client, int16_t api_key, int16_t version, void *response);
-bool sim_call(struct sim_client *client, int16_t api_key, int16_t version, const void *request, void *response);
+bool sim_call(struct sim_client *client, int16_t api_key, int16_t version, const void *request,
+              void *response);
 bool sim_send_bytes(struct sim_client *client, const void *bytes, size_t size);
 
 #endif
