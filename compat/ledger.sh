@@ -15,7 +15,7 @@ ledger_partitions=3 # what num.partitions in the broker_arguments of the folders
 
 # ledger NAME ROUNDS: one reader is there all the time, one reads afterwards; `kill -9` and clean restarts meanwhile.
 ledger() {
-    local name=$1 rounds=$2 dir=$WORK/$1 round kills=0 stops=0
+    local name=$1 rounds=$2 dir=$WORK/$1 round kills=0 stops=0 phase=$RANDOM
     check ledger-control ledger_control
     mkdir -p "$dir"
     ledger_fixed_port || { fail "$name" "no restart on a port of its own" && return; }
@@ -29,7 +29,7 @@ ledger() {
     exec 8>"$dir/reader.in"
     for ((round = 1; round <= rounds; round++)); do
         ledger_grows "$dir/journal" || break
-        if [ $((RANDOM % 4)) -ne 0 ]; then
+        if [ $(((phase + round) % 3)) -ne 0 ]; then
             broker_kill
             kills=$((kills + 1))
         else
