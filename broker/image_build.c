@@ -250,6 +250,7 @@ enum change_status image_change_build(struct image_change *change, int64_t end_o
     change->image = image;
     image->end_offset = end_offset;
     image->epoch = epoch;
+    image->next_producer_id = change->next_producer_id;
     image->partition_count = change->partition_count;
     image->topic_count = change->base->topic_count - outcome.gone_count + outcome.built_count;
     image->topics = merge_topics(change->base, &outcome, image->topic_count);
@@ -270,6 +271,7 @@ struct image *image_create_empty(int32_t node_id, const char *rack, const uint64
     struct image *image = image_allocate(&outline, NULL, 0);
     if (!image)
         return NULL;
+    image->next_producer_id = -1;
     image->by_name = image__index_create(0, key);
     image->by_id = image__index_create(0, key);
     if (!image->by_name || !image->by_id) {

@@ -17,6 +17,7 @@ struct image_change *image_change_begin(const struct image *base, const struct c
     change->base = base;
     change->config = config;
     change->partition_count = base->partition_count;
+    change->next_producer_id = base->next_producer_id;
     arena_init(&change->arena, NULL);
     change->last = &change->first;
     change->slots = calloc(DRAFT_SLOTS_MIN, sizeof *change->slots);
@@ -356,6 +357,24 @@ int16_t image_change_feature(const struct image_change *change, const char *name
     return 0;
 }
 
+/* Two blocks with the same ids would let two producers take each other for a duplicate. */
+enum change_status image_change_set_next_producer_id(struct image_change *change, int64_t next_producer_id)
+{
+    if (next_producer_id <= change->next_producer_id) {
+        snprintf(change->error, sizeof change->error,
+                 "a producer ids record goes back from next id %lld to %lld",
+                 (long long)change->next_producer_id, (long long)next_producer_id);
+        return CHANGE_REFUSED;
+    }
+    change->next_producer_id = next_producer_id;
+    return CHANGE_OK;
+}
+
+int64_t image_change_next_producer_id(const struct image_change *change)
+{
+    return change->next_producer_id;
+}
+
 bool image_change_has_topic(struct image_change *change, slice name)
 {
     if (live_draft_by_name(change, name))
@@ -389,6 +408,20 @@ slice image_change_colliding(struct image_change *change, slice name)
             return draft->name;
     const struct topic *topic = image_topic_colliding(change->base, name);
     return topic && !draft_by_id(change, topic->id) ? topic->name_slice : SLICE_NULL;
+}
+
+const struct topic_config_override *image_change_configs(struct image_change *change, slice topic,
+                                                         size_t *count)
+{
+    static const struct topic_config_override none;
+    const struct topic_draft *draft = live_draft_by_name(change, topic);
+    const struct topic *before = draft ? NULL : image_topic_by_name(change->base, topic);
+    bool is_there = draft || (before && !draft_by_id(change, before->id));
+    const struct topic_config_override *overrides = draft      ? draft->overrides
+                                                    : is_there ? before->overrides
+                                                               : NULL;
+    *count = draft ? draft->override_count : is_there ? before->override_count : 0;
+    return is_there && *count == 0 ? &none : overrides;
 }
 
 size_t image_change_partition_count(const struct image_change *change)

@@ -52,6 +52,11 @@ int16_t rq_cluster(struct request *rq, enum acl_operation op)
                : ERR_CLUSTER_AUTHORIZATION_FAILED;
 }
 
+int16_t rq_any_topic(struct request *rq, enum acl_operation op)
+{
+    return is_allowed(rq, op, RESOURCE_TOPIC, SLICE_NULL) ? ERR_NONE : ERR_TOPIC_AUTHORIZATION_FAILED;
+}
+
 int16_t rq_partition(struct request *rq, const struct topic *topic, int32_t partition,
                      const struct partition_metadata **out)
 {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "broker/loop_internal.h"
 #include "codec/apis.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/check.h"
@@ -58,6 +59,12 @@ void sim_close(struct sim *sim)
     file_double_destroy(sim->disk);
 }
 
+void sim_restart(struct sim *sim)
+{
+    server_close(sim->server);
+    start(sim);
+}
+
 void sim_power_cycle(struct sim *sim, enum file_double_cut cut)
 {
     struct random random;
@@ -70,9 +77,41 @@ void sim_power_cycle(struct sim *sim, enum file_double_cut cut)
     start(sim);
 }
 
+struct file_double *sim_stop(struct sim *sim)
+{
+    struct file_double *disk = sim->disk;
+    server_close(sim->server);
+    sim->server = NULL;
+    sim->disk = NULL;
+    return disk;
+}
+
+void sim_start_on(struct sim *sim, struct file_double *disk)
+{
+    check(sim->disk == NULL);
+    sim->disk = disk;
+    start(sim);
+}
+
+/* The steps of server_step() but for the flush. */
+static bool step_without_flush(struct server *server)
+{
+    struct loop *loop = server->loops[0];
+    if (loop__has_work(loop) || timer_next_ms(&loop->timers) <= clock_mono_ms(server->clock)) {
+        loop_turn(loop);
+        return true;
+    }
+    return workers_step(server->workers) || workers_step(server->append_workers);
+}
+
+bool sim_step(struct sim *sim)
+{
+    return sim->flushes_are_held ? step_without_flush(sim->server) : server_step(sim->server);
+}
+
 void sim_settle(struct sim *sim)
 {
-    while (server_step(sim->server))
+    while (sim_step(sim))
         ;
 }
 
@@ -108,7 +147,7 @@ bool sim_send_bytes(struct sim_client *client, const void *bytes, size_t size)
         enum transport_status status = client->end->ops->write(client->end, &part, 1, sent, &now);
         if (status == TRANSPORT_OK)
             continue;
-        if (status != TRANSPORT_AGAIN || (now == 0 && !server_step(client->sim->server)))
+        if (status != TRANSPORT_AGAIN || (now == 0 && !sim_step(client->sim)))
             return false;
     }
     return true;
@@ -132,7 +171,7 @@ static bool read_bytes(struct sim_client *client, uint8_t *out, size_t size)
         enum transport_status status = client->end->ops->read(client->end, out + have, size - have, &got);
         if (status == TRANSPORT_OK)
             continue;
-        if (status != TRANSPORT_AGAIN || !server_step(client->sim->server))
+        if (status != TRANSPORT_AGAIN || !sim_step(client->sim))
             return false;
     }
     return true;

@@ -12,6 +12,7 @@ struct sim {
     struct config *config;
     struct server *server; /* NULL while the power is off */
     uint64_t seed;
+    bool flushes_are_held; /* the device is slow: all else goes on */
 };
 
 /* A connection's other end. */
@@ -31,8 +32,16 @@ void sim_open(struct sim *sim, uint64_t seed, const char *settings);
 void sim_open_on(struct sim *sim, struct file_double *disk, uint64_t seed, const char *settings);
 /* A clean stop, and all is freed. */
 void sim_close(struct sim *sim);
+/* A clean stop, and a start on the same disk. Clients are disconnected before. */
+void sim_restart(struct sim *sim);
 /* The power fails now, what was not flushed fares as `cut` says, and the broker starts on the rest. */
 void sim_power_cycle(struct sim *sim, enum file_double_cut cut);
+/* Stops the broker; its disk is returned owned, with what the stop wrote behind what was there before. Then
+ * sim_start_on() with a disk, taken: one made by file_double_after_cut(), say. */
+struct file_double *sim_stop(struct sim *sim);
+void sim_start_on(struct sim *sim, struct file_double *disk);
+/* One step of the broker. False: it has nothing to do, or waits for a flush that is held. */
+bool sim_step(struct sim *sim);
 /* Steps until nothing is left to do. */
 void sim_settle(struct sim *sim);
 /* Moves the clock, then settles. */
