@@ -335,10 +335,10 @@ static const struct {
     { 18, ask_api_versions, ERR_NONE, ERR_NONE, INT16_MAX, 0 },
     { 19, ask_create_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_TOPIC_ALREADY_EXISTS, INT16_MAX, 0 },
     { 20, ask_delete_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_UNKNOWN_TOPIC_OR_PARTITION, INT16_MAX, 0 },
-    { 37, ask_create_partitions, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_INVALID_PARTITIONS, INT16_MAX, 0 },
     { 22, ask_init_producer_id, ERR_CLUSTER_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 23, ask_offset_for_leader_epoch, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 32, ask_describe_configs, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
+    { 37, ask_create_partitions, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_INVALID_PARTITIONS, INT16_MAX, 0 },
     { 44, ask_incremental_alter_configs, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 60, ask_describe_cluster, ERR_NONE, ERR_NONE, INT16_MAX, 0 },
     { 75, ask_describe_topic_partitions, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
@@ -384,7 +384,6 @@ START_TEST(the_same_is_allowed_without_the_rule)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].key == 1 || rows[i].key == 3)
             continue; /* Fetch would wait for records; make_topic() was Metadata's control */
-        int16_t got = rows[i].ask(rows[i].key == 37 ? 3 : 4);
         const struct api_row *served = api_row_find(rows[i].key);
         int16_t got = rows[i].ask(served->served_max < 4 ? served->served_max : 4);
         ck_assert_msg(got == rows[i].allowed, "key %d: %s", rows[i].key, error_name(got));

@@ -213,7 +213,7 @@ static void check_describe_configs(int16_t version)
     resources[0] = resource(RESOURCE_TOPIC, "orders", 2);
     resources[1] = resource(RESOURCE_TOPIC, "nowhere", 2);
     resources[2] = resource(RESOURCE_TOPIC, "returns", -1);
-    resources[3] = resource(77, "what is this", -1);
+    resources[3] = resource(4, "what is this", -1); /* no broker has such an id */
     for (int round = 0; round < 2; round++) {
         struct describe_configs_response told = describe(resources, 4, round == 0);
         check_described(&told, version, round == 0);
