@@ -12,8 +12,8 @@
 #include "broker/metadata_log.h"
 #include "broker/metadata_replay.h"
 
-/* Bounds on what clients can make us keep. */
-enum { PARTITIONS_MAX = 100000 };
+/* Bounds on what clients can make us keep, and do at once (Kafka's MAX_PARTITIONS_PER_BATCH). */
+enum { PARTITIONS_MAX = 100000, PARTITIONS_PER_CALL_MAX = 10000, CONTROLLER_MESSAGE_SIZE = 256 };
 
 struct commit;
 
@@ -61,8 +61,21 @@ struct commit {
  * failed. May block. */
 void controller__run(struct controller *controller, struct command *command);
 
+/* Replays a record and adds it to the open batch. */
+void controller__commit_record(struct commit *commit, slice record);
 /* Replays records and adds them as one atomic batch. */
 void controller__commit_records(struct commit *commit, const slice *records, size_t count);
+
+/* controller_assign.c */
+/* Sets both, cut to CONTROLLER_MESSAGE_SIZE; false, so that a check can end with it. */
+__attribute__((format(printf, 4, 5))) bool controller__refuse(int16_t *error_code, char *message, int16_t code,
+                                                              const char *format, ...);
+/* replication_factor -1: any. False: refused, or the commit is broken. */
+bool controller__check_assignment(struct commit *commit, const struct replica_assignment *assignment,
+                                  int32_t replication_factor, int16_t *error_code, char *message);
+/* assignment NULL: this node. Null: no memory. */
+slice controller__encode_partition(struct commit *commit, uuid topic_id, int32_t index,
+                                   const struct replica_assignment *assignment);
 
 /* controller_elections.c: makes this node the leader of partitions that have none. False: not committed. */
 bool controller__elect_leaders(struct controller *controller);

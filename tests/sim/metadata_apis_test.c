@@ -598,8 +598,9 @@ static const struct {
     { "a group", 0, "group", 0, ERR_NONE },
     { "a group", 0, "group", 6, ERR_NONE },
     { "an empty group", 0, "", 3, ERR_NONE },
-    { "a transactional id", 1, "txn", 1, ERR_NONE },
-    { "a transactional id", 1, "txn", 4, ERR_NONE },
+    { "a transactional id, for those who take nothing else as final", 1, "txn", 1,
+      ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED },
+    { "a transactional id", 1, "txn", 4, ERR_UNSUPPORTED_VERSION },
     { "an unknown type", 3, "x", 2, ERR_INVALID_REQUEST },
     { "an unknown type", 3, "x", 5, ERR_INVALID_REQUEST },
     { "a negative type", -1, "x", 5, ERR_INVALID_REQUEST },
@@ -660,11 +661,12 @@ START_TEST(each_coordinator_key_has_its_own_error)
     for (int8_t type = 0; type <= 1; type++) {
         request.key_type = type;
         ck_assert(sim_call(&client, KEY_FIND_COORDINATOR, 4, &request, &response));
-        ck_assert_int_eq(response.coordinators[0].error_code, ERR_NONE);
+        int16_t allowed = type == 0 ? ERR_NONE : ERR_UNSUPPORTED_VERSION;
+        ck_assert_int_eq(response.coordinators[0].error_code, allowed);
         ck_assert_int_eq(response.coordinators[1].error_code,
                          type == 0 ? ERR_GROUP_AUTHORIZATION_FAILED
                                    : ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
-        ck_assert_int_eq(response.coordinators[2].error_code, ERR_NONE);
+        ck_assert_int_eq(response.coordinators[2].error_code, allowed);
     }
     deny(OP_CLUSTER_ACTION, "kafka-cluster");
     request.key_type = 2;

@@ -68,6 +68,22 @@ void sim_power_cycle(struct sim *sim, enum file_double_cut cut)
     start(sim);
 }
 
+struct file_double *sim_stop(struct sim *sim)
+{
+    struct file_double *disk = sim->disk;
+    server_close(sim->server);
+    sim->server = NULL;
+    sim->disk = NULL;
+    return disk;
+}
+
+void sim_start_on(struct sim *sim, struct file_double *disk)
+{
+    check(sim->disk == NULL);
+    sim->disk = disk;
+    start(sim);
+}
+
 void sim_settle(struct sim *sim)
 {
     while (server_step(sim->server))

@@ -33,6 +33,10 @@ void sim_close(struct sim *sim);
 void sim_restart(struct sim *sim);
 /* The power fails now, what was not flushed fares as `cut` says, and the broker starts on the rest. */
 void sim_power_cycle(struct sim *sim, enum file_double_cut cut);
+/* Stops the broker; its disk is returned owned, with what the stop wrote behind what was there before. Then
+ * sim_start_on() with a disk, taken: one made by file_double_after_cut(), say. */
+struct file_double *sim_stop(struct sim *sim);
+void sim_start_on(struct sim *sim, struct file_double *disk);
 /* Steps until nothing is left to do. */
 void sim_settle(struct sim *sim);
 /* Moves the clock, then settles. */
