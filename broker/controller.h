@@ -63,7 +63,8 @@ struct create_topic {
  * commits them with one flush, publishes the image. The others get TOPIC_ALREADY_EXISTS,
  * INVALID_TOPIC_EXCEPTION (also for a '.'/'_' collision), INVALID_PARTITIONS,
  * INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, POLICY_VIOLATION (limits; above
- * Kafka's 10,000 partitions a call all of them). Commands are taken one after another; commands that wait are committed together. May block: for workers. */
+ * Kafka's 10,000 partitions a call all of them). Commands are taken one after another; commands that wait
+ * are committed together. May block: for workers. */
 void controller_create_topics(struct controller *controller, struct create_topic *topics, size_t count,
                               bool validate_only);
 

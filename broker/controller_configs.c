@@ -1,5 +1,4 @@
 /* Decides on changes of topics' settings: checks in Kafka's order, and the records of those that pass. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,21 +21,11 @@ struct alter_command {
 struct draft {
     struct topic_config_override *settings;
     size_t count;
+    struct topic_config resolved;
     slice *changed; /* names */
     size_t changed_count;
     slice unknown; /* a name that is no setting, or null */
 };
-
-__attribute__((format(printf, 3, 4))) static bool refuse(struct alter_topic_config *topic, int16_t error_code,
-                                                         const char *format, ...)
-{
-    topic->error_code = error_code;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(topic->message, sizeof topic->message, format, arguments);
-    va_end(arguments);
-    return false;
-}
 
 /* -- lists -------------------------------------------------------------------------------------- */
 
@@ -184,9 +173,10 @@ static bool value_of_change(struct commit *commit, struct alter_topic_config *to
     case CONFIG_APPEND:
     case CONFIG_SUBTRACT:
         if (index == SIZE_MAX || topic_config_row(index)->type != CONFIG_LIST)
-            return refuse(topic, ERR_INVALID_CONFIG, "Can't %s to key %s because its type is not LIST.",
-                          change->operation == CONFIG_APPEND ? "APPEND" : "SUBTRACT",
-                          config_resource_text(change->name, text));
+            return controller__refuse(&topic->error_code, topic->message, ERR_INVALID_CONFIG,
+                                      "Can't %s to key %s because its type is not LIST.",
+                                      change->operation == CONFIG_APPEND ? "APPEND" : "SUBTRACT",
+                                      config_resource_text(change->name, text));
         /* Kafka's own default counts here, not the broker's. */
         if (slice_is_null(before))
             before = slice_of_string(topic_config_row(index)->kafka_default);
@@ -208,9 +198,10 @@ static bool apply_change(struct commit *commit, struct alter_topic_config *topic
     if (same_value(before, value))
         return true;
     if (value.size > VALUE_SIZE_MAX)
-        return refuse(
-            topic, ERR_INVALID_CONFIG,
-            "The configuration value cannot be added because it exceeds the maximum value size of %d bytes.",
+        return controller__refuse(
+            &topic->error_code, topic->message, ERR_INVALID_CONFIG,
+            "The configuration value cannot be added because it exceeds the maximum value "
+            "size of %d bytes.",
             VALUE_SIZE_MAX);
     bool is_new = at == draft->count;
     if (is_new && topic_config_find(change->name) == SIZE_MAX) {
@@ -231,20 +222,22 @@ static bool check_name(struct alter_topic_config *topic)
 {
     const char *why;
     if (topic->name.size == 0)
-        return refuse(topic, ERR_INVALID_REQUEST, "Default topic resources are not allowed.");
-    return topic_name_valid(topic->name, &why) || refuse(topic, ERR_INVALID_TOPIC_EXCEPTION, "%s", why);
+        return controller__refuse(&topic->error_code, topic->message, ERR_INVALID_REQUEST,
+                                  "Default topic resources are not allowed.");
+    return topic_name_valid(topic->name, &why) ||
+           controller__refuse(&topic->error_code, topic->message, ERR_INVALID_TOPIC_EXCEPTION, "%s", why);
 }
 
-static bool check_settings(struct commit *commit, struct alter_topic_config *topic, const struct draft *draft)
+static bool check_settings(struct commit *commit, struct alter_topic_config *topic, struct draft *draft)
 {
-    struct topic_config resolved;
     char error[TOPIC_CONFIG_ERROR_SIZE], text[CONFIG_RESOURCE_TEXT_SIZE];
     if (!slice_is_null(draft->unknown))
-        return refuse(topic, ERR_INVALID_CONFIG, "Unknown topic config name: %s",
-                      config_resource_text(draft->unknown, text));
-    return topic_config_resolve(commit->controller->host.config, draft->settings, draft->count, &resolved,
-                                error) ||
-           refuse(topic, ERR_INVALID_CONFIG, "%s", error);
+        return controller__refuse(&topic->error_code, topic->message, ERR_INVALID_CONFIG,
+                                  "Unknown topic config name: %s",
+                                  config_resource_text(draft->unknown, text));
+    return topic_config_resolve(commit->controller->host.config, draft->settings, draft->count,
+                                &draft->resolved, error) ||
+           controller__refuse(&topic->error_code, topic->message, ERR_INVALID_CONFIG, "%s", error);
 }
 
 /* Kafka checks the settings before it asks whether there is such a topic. */
@@ -267,8 +260,9 @@ static bool draft_settings(struct commit *commit, struct alter_topic_config *top
             return false;
     if (!check_name(topic) || !check_settings(commit, topic, draft))
         return false;
-    return now || refuse(topic, ERR_UNKNOWN_TOPIC_OR_PARTITION, "The topic '%.*s' does not exist.",
-                         (int)topic->name.size, (const char *)topic->name.data);
+    return now || controller__refuse(&topic->error_code, topic->message, ERR_UNKNOWN_TOPIC_OR_PARTITION,
+                                     "The topic '%.*s' does not exist.", (int)topic->name.size,
+                                     (const char *)topic->name.data);
 }
 
 /* -- records ------------------------------------------------------------------------------------ */
@@ -291,6 +285,17 @@ static slice encode_clear_elr(struct commit *commit, slice topic)
     clear_elr_record_init(&record);
     record.topic_name = topic;
     return metadata_record_encode(&commit->arena, METADATA_RECORD_CLEAR_ELR, 0, &record);
+}
+
+/* What is seen in page-cache mode must not be lost in durable mode, where no recovery tells of it. */
+static bool prepare_logs(struct commit *commit, struct alter_topic_config *topic, const struct draft *draft)
+{
+    const struct topic *now = image_topic_by_name(controller_image(commit->controller), topic->name);
+    if (!now || now->config.flush_messages == 1 || draft->resolved.flush_messages != 1)
+        return true;
+    return controller__make_durable(now, &draft->resolved) ||
+           controller__refuse(&topic->error_code, topic->message, ERR_KAFKA_STORAGE_ERROR, "%s",
+                              error_message(ERR_KAFKA_STORAGE_ERROR));
 }
 
 static void commit_draft(struct commit *commit, const struct alter_topic_config *topic,
@@ -325,7 +330,8 @@ static void decide_configs(struct commit *commit, struct command *command)
         struct draft draft = { .unknown = SLICE_NULL };
         topic->error_code = ERR_NONE;
         topic->message[0] = '\0';
-        if (draft_settings(commit, topic, &draft) && !alter->validate_only && draft.changed_count > 0)
+        bool is_wanted = draft_settings(commit, topic, &draft) && !alter->validate_only;
+        if (is_wanted && draft.changed_count > 0 && prepare_logs(commit, topic, &draft))
             commit_draft(commit, topic, &draft);
     }
 }
@@ -335,7 +341,8 @@ static void fail_configs(struct command *command, int16_t error_code)
     struct alter_command *alter = (struct alter_command *)command;
     for (size_t i = 0; i < alter->count; i++)
         if (alter->topics[i].error_code == ERR_NONE)
-            refuse(&alter->topics[i], error_code, "%s", error_message(error_code));
+            controller__refuse(&alter->topics[i].error_code, alter->topics[i].message, error_code, "%s",
+                               error_message(error_code));
 }
 
 void controller_alter_topic_configs(struct controller *controller, struct alter_topic_config *topics,

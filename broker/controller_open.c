@@ -168,9 +168,9 @@ static enum store_status check_replicas(struct opening *opening, const struct im
     return STORE_OK;
 }
 
-static void tell_removed(void *store, uuid id, slice name)
+static void tell_removed(void *store, uuid id, slice name, int32_t partition_count)
 {
-    store_topic_removed(store, id, name);
+    store_topic_removed(store, id, name, partition_count);
 }
 
 static enum store_status build_image(struct opening *opening)

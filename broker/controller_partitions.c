@@ -51,6 +51,22 @@ void controller__open_partitions(struct controller *controller, struct image_cha
     image_change_visit(change, open_topic, controller);
 }
 
+bool controller__make_durable(const struct topic *topic, const struct topic_config *config)
+{
+    struct log_config log_config;
+    topic_config_log(config, &log_config);
+    for (int32_t i = 0; i < topic->partition_count; i++) {
+        const struct partition *partition = topic->partitions[i].partition;
+        if (!partition)
+            continue;
+        log_set_config(partition->log, &log_config);
+        struct log_offsets offsets = log_offsets(partition->log);
+        if (offsets.durable < offsets.end && log_flush(partition->log) == LOG_IO)
+            return false;
+    }
+    return true;
+}
+
 /* Partitions on their way out. */
 struct removal {
     struct controller *controller;

@@ -14,13 +14,14 @@ struct fetch_sessions {
     size_t size_max;
     uint64_t key[2];
     bool is_seeded;
-    struct random random;         /* only when seeded */
+    struct random random; /* only when seeded */
     struct budget_share budget;
     struct fetch_session **buckets; /* by id */
     size_t bucket_count;
     struct fetch_session *oldest; /* by last use */
     struct fetch_session *newest;
-    struct fetch_session **heap;  /* those old enough to be evicted: the smallest first, of these the lowest id */
+    struct fetch_session *
+        *heap; /* those old enough to be evicted: the smallest first, of these the lowest id */
     uint32_t heap_count;
     uint32_t heap_capacity;
     struct fetch_sessions_stats stats; /* count and size include what is reserved for sessions being made */
@@ -56,7 +57,8 @@ static void heap_set(struct fetch_sessions *sessions, uint32_t place, struct fet
 static void heap_sift(struct fetch_sessions *sessions, uint32_t place)
 {
     struct fetch_session *session = sessions->heap[place];
-    for (uint32_t above; place > 0 && is_before(session, sessions->heap[above = (place - 1) / 2]); place = above)
+    for (uint32_t above; place > 0 && is_before(session, sessions->heap[above = (place - 1) / 2]);
+         place = above)
         heap_set(sessions, place, sessions->heap[above]);
     for (uint32_t below; (below = 2 * place + 1) < sessions->heap_count; place = below) {
         if (below + 1 < sessions->heap_count && is_before(sessions->heap[below + 1], sessions->heap[below]))
@@ -190,7 +192,8 @@ static bool charge(struct fetch_sessions *sessions, size_t *charged, size_t size
 
 static void free_session(struct pin *pin)
 {
-    struct fetch_session *session = (struct fetch_session *)((char *)pin - offsetof(struct fetch_session, pin));
+    struct fetch_session *session =
+        (struct fetch_session *)((char *)pin - offsetof(struct fetch_session, pin));
     struct fetch_sessions *sessions = session->cache;
     pthread_mutex_lock(&sessions->lock);
     charge(sessions, &session->charged, 0);
@@ -216,9 +219,10 @@ static void take_out(struct fetch_sessions *sessions, struct fetch_session *sess
 
 /* -- eviction ------------------------------------------------------------------------------------- */
 
-/* Kafka's tryEvict: what was not used for two minutes goes to anyone; else the smallest of those that are older than
- * that, to one that is larger. NULL: none may go. */
-static struct fetch_session *choose_victim(const struct fetch_sessions *sessions, uint32_t count, int64_t now_ms)
+/* Kafka's tryEvict: what was not used for two minutes goes to anyone; else the smallest of those that are
+ * older than that, to one that is larger. NULL: none may go. */
+static struct fetch_session *choose_victim(const struct fetch_sessions *sessions, uint32_t count,
+                                           int64_t now_ms)
 {
     if (sessions->oldest && now_ms - sessions->oldest->used_ms > FETCH_SESSION_EVICTION_MS)
         return sessions->oldest;
@@ -227,10 +231,10 @@ static struct fetch_session *choose_victim(const struct fetch_sessions *sessions
     return NULL;
 }
 
-/* A slot and memory for a session of so many partitions. False and a victim, taken out: drop it without the lock, then
- * try again. Slots follow Kafka's rule; for memory alone, only what is stale goes. */
-static bool reserve(struct fetch_sessions *sessions, uint32_t count, size_t cost, int64_t now_ms, size_t *charged,
-                    struct fetch_session **victim)
+/* A slot and memory for a session of so many partitions. False and a victim, taken out: drop it without the
+ * lock, then try again. Slots follow Kafka's rule; for memory alone, only what is stale goes. */
+static bool reserve(struct fetch_sessions *sessions, uint32_t count, size_t cost, int64_t now_ms,
+                    size_t *charged, struct fetch_session **victim)
 {
     bool is_crowded = sessions->stats.count >= sessions->slots_max;
     *victim = NULL;
@@ -248,7 +252,8 @@ static bool reserve(struct fetch_sessions *sessions, uint32_t count, size_t cost
     return false;
 }
 
-static bool make_room(struct fetch_sessions *sessions, uint32_t count, size_t cost, int64_t now_ms, size_t *charged)
+static bool make_room(struct fetch_sessions *sessions, uint32_t count, size_t cost, int64_t now_ms,
+                      size_t *charged)
 {
     for (;;) {
         struct fetch_session *victim;
@@ -276,7 +281,8 @@ static int32_t draw_id(struct fetch_sessions *sessions)
     return (int32_t)id;
 }
 
-static struct fetch_session *create_session(struct fetch_sessions *sessions, struct fetch_set *set, int64_t now_ms)
+static struct fetch_session *create_session(struct fetch_sessions *sessions, struct fetch_set *set,
+                                            int64_t now_ms)
 {
     struct fetch_session *session = calloc(1, sizeof *session);
     if (!session || !fetch_set_copy(&session->set, set)) {
@@ -335,9 +341,10 @@ void fetch_sessions_close(struct fetch_sessions *sessions, int32_t id)
         pin_drop(&session->pin);
 }
 
-/* The session was used: it is the newest now, of this size. False: there is no room for it as it has become. */
-static bool touch(struct fetch_sessions *sessions, struct fetch_session *session, uint32_t count, size_t set_size,
-                  int64_t now_ms)
+/* The session was used: it is the newest now, of this size. False: there is no room for it as it has become.
+ */
+static bool touch(struct fetch_sessions *sessions, struct fetch_session *session, uint32_t count,
+                  size_t set_size, int64_t now_ms)
 {
     if (!session->is_cached)
         return true; /* evicted meanwhile; this request is served once more */
@@ -367,7 +374,8 @@ static bool add_and_update(struct fetch_set *set, const struct fetch_request *in
         const struct fetch_request_topic *topic = &in->topics[t];
         uint32_t topic_at = FETCH_NONE;
         for (int32_t p = 0; p < topic->partitions_count; p++) {
-            uint32_t at = fetch_set_put(set, &topic_at, topic->name, topic->topic_id, topic->partitions[p].partition);
+            uint32_t at =
+                fetch_set_put(set, &topic_at, topic->name, topic->topic_id, topic->partitions[p].partition);
             if (at == FETCH_NONE)
                 return false;
             fetch_partition_update(&set->partitions[at], &topic->partitions[p]);
@@ -407,7 +415,7 @@ static void shrink(struct fetch_set *set)
 /* What became of the session, for the cache to know. */
 struct update {
     int16_t error_code;
-    bool is_over;   /* empty, or too large: the session goes */
+    bool is_over; /* empty, or too large: the session goes */
     uint32_t count;
     size_t set_size;
 };

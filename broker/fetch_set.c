@@ -83,8 +83,8 @@ static uint32_t *allocate_buckets(struct arena *arena, uint32_t count)
     return buckets;
 }
 
-bool fetch_set_init(struct fetch_set *set, const uint64_t key[2], bool by_id, struct arena *arena, uint32_t capacity,
-                    uint32_t topic_capacity)
+bool fetch_set_init(struct fetch_set *set, const uint64_t key[2], bool by_id, struct arena *arena,
+                    uint32_t capacity, uint32_t topic_capacity)
 {
     *set = (struct fetch_set){ .key = { key[0], key[1] },
                                .by_id = by_id,
@@ -138,7 +138,8 @@ static bool grow_partitions(struct fetch_set *set)
     check(!set->arena);
     if (!may_grow(set, capacity, set->topic_capacity))
         return false;
-    uint32_t *buckets = bucket_count != set->bucket_count ? allocate_buckets(NULL, bucket_count) : set->buckets;
+    uint32_t *buckets =
+        bucket_count != set->bucket_count ? allocate_buckets(NULL, bucket_count) : set->buckets;
     struct fetch_partition *partitions = realloc(set->partitions, capacity * sizeof *partitions);
     if (partitions)
         set->partitions = partitions;
@@ -290,7 +291,8 @@ static void unlink_from_order(struct fetch_set *set, uint32_t at)
 uint32_t fetch_set_find(const struct fetch_set *set, uint32_t topic, int32_t partition)
 {
     uint32_t at = set->buckets[bucket_of(set, set->topics[topic].hash, partition)];
-    while (at != FETCH_NONE && (set->partitions[at].partition != partition || set->partitions[at].topic != topic))
+    while (at != FETCH_NONE &&
+           (set->partitions[at].partition != partition || set->partitions[at].topic != topic))
         at = set->partitions[at].hash_next;
     return at;
 }
@@ -304,10 +306,9 @@ static uint32_t add_partition(struct fetch_set *set, uint32_t topic, int32_t par
         at = set->used++;
     else
         set->free = set->partitions[at].hash_next;
-    set->partitions[at] = (struct fetch_partition){ .high_watermark = -1,
-                                                    .log_start_offset = -1,
-                                                    .partition = partition,
-                                                    .topic = topic & 0x3fffffffu };
+    set->partitions[at] = (struct fetch_partition){
+        .high_watermark = -1, .log_start_offset = -1, .partition = partition, .topic = topic & 0x3fffffffu
+    };
     set->topics[topic].partition_count++;
     link_bucket(set, at);
     link_last(set, at);

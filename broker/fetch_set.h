@@ -1,4 +1,5 @@
-/* Partitions to fetch, each once, in an order that changes: what one request asks for, or what a session keeps. */
+/* Partitions to fetch, each once, in an order that changes: what one request asks for, or what a session
+ * keeps. */
 #ifndef RUNNEL_BROKER_FETCH_SET_H
 #define RUNNEL_BROKER_FETCH_SET_H
 
@@ -12,8 +13,8 @@ struct topic;
 
 struct fetch_topic {
     uint64_t hash;
-    uuid id;    /* zero in a set that goes by names */
-    slice name; /* the set's own copy; null: an id that was never resolved */
+    uuid id;                  /* zero in a set that goes by names */
+    slice name;               /* the set's own copy; null: an id that was never resolved */
     uint32_t partition_count; /* 0: a free place */
     uint32_t hash_next;       /* the same chain; the free places */
     uint32_t copied_to;       /* fetch_set_copy's own */
@@ -34,7 +35,8 @@ struct fetch_partition {
     int32_t leader_epoch; /* -1: not to be checked */
     int32_t last_fetched_epoch;
     uint32_t topic : 30;
-    uint32_t is_named : 1;   /* its id was resolved once: from then on its name is known (Kafka, CachedPartition) */
+    uint32_t
+        is_named : 1; /* its id was resolved once: from then on its name is known (Kafka, CachedPartition) */
     uint32_t is_refused : 1; /* by the first look-up of the request that is served */
     uint32_t previous;
     uint32_t next;
@@ -45,8 +47,8 @@ _Static_assert(sizeof(struct fetch_partition) == 56, "sessions keep many of thes
 
 /* One thread at a time. */
 struct fetch_set {
-    uint64_t key[2]; /* of the hashes: clients choose names and ids */
-    bool by_id;      /* Fetch v13+ */
+    uint64_t key[2];     /* of the hashes: clients choose names and ids */
+    bool by_id;          /* Fetch v13+ */
     struct arena *arena; /* NULL: memory of its own */
     struct fetch_partition *partitions;
     uint32_t *buckets;
@@ -69,9 +71,10 @@ struct fetch_set {
     size_t size_max; /* bytes that it may grow to; 0: no bound */
 };
 
-/* Room for so many. In an arena it never grows, and what it is given by name stays borrowed. False: no memory. */
-bool fetch_set_init(struct fetch_set *set, const uint64_t key[2], bool by_id, struct arena *arena, uint32_t capacity,
-                    uint32_t topic_capacity);
+/* Room for so many. In an arena it never grows, and what it is given by name stays borrowed. False: no
+ * memory. */
+bool fetch_set_init(struct fetch_set *set, const uint64_t key[2], bool by_id, struct arena *arena,
+                    uint32_t capacity, uint32_t topic_capacity);
 /* Of one that has memory of its own. */
 void fetch_set_destroy(struct fetch_set *set);
 /* Bytes of its memory. */
@@ -84,8 +87,8 @@ size_t fetch_set_copy_size(const struct fetch_set *from);
 /* By name or by id, as the set goes; FETCH_NONE: no partition of that topic is in it. */
 uint32_t fetch_set_find_topic(const struct fetch_set *set, slice name, uuid id);
 uint32_t fetch_set_find(const struct fetch_set *set, uint32_t topic, int32_t partition);
-/* Finds the partition, or adds it as the last. *topic: FETCH_NONE, or its topic from an earlier call, which is then not
- * looked for again. FETCH_NONE: no memory, or too large; the set is as it was. */
+/* Finds the partition, or adds it as the last. *topic: FETCH_NONE, or its topic from an earlier call, which
+ * is then not looked for again. FETCH_NONE: no memory, or too large; the set is as it was. */
 uint32_t fetch_set_put(struct fetch_set *set, uint32_t *topic, slice name, uuid id, int32_t partition);
 void fetch_set_remove(struct fetch_set *set, uint32_t at);
 void fetch_set_move_last(struct fetch_set *set, uint32_t at);

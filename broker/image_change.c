@@ -440,9 +440,10 @@ void image_change_visit(struct image_change *change,
 }
 
 void image_change_visit_removed(const struct image_change *change,
-                                void (*visit)(void *context, uuid id, slice name), void *context)
+                                void (*visit)(void *context, uuid id, slice name, int32_t partition_count),
+                                void *context)
 {
     for (const struct topic_draft *draft = change->first; draft; draft = draft->next)
         if (draft->is_removed)
-            visit(context, draft->id, draft->name);
+            visit(context, draft->id, draft->name, draft->partition_count);
 }

@@ -65,7 +65,8 @@ void image_change_visit(struct image_change *change,
                         void *context);
 /* Every topic that was removed by the change, also one that it had made itself. */
 void image_change_visit_removed(const struct image_change *change,
-                                void (*visit)(void *context, uuid id, slice name), void *context);
+                                void (*visit)(void *context, uuid id, slice name, int32_t partition_count),
+                                void *context);
 /* Ends a change whose image is in use: the base, and topics of it that are no more, are the
  * caller's to retire. */
 void image_change_end(struct image_change *change);

@@ -75,7 +75,7 @@ enum log_status store_delete_logs(struct store *store, struct log *const *logs, 
 void store_free_log(void *log);
 
 /* Before store_log() and store_recover(): this topic was removed, so what still lies here of it may go. */
-void store_topic_removed(struct store *store, uuid topic_id, slice name);
+void store_topic_removed(struct store *store, uuid topic_id, slice name, int32_t partition_count);
 
 /* __cluster_metadata-0 in the first directory: a log like the others, never lazily opened, recovered
  * unless it is as the last clean stop left it (then nothing is flushed). Not listed in checkpoints. May

@@ -181,7 +181,7 @@ void store__drop_hold(struct store *store, int64_t count);
 
 /* store_removed.c */
 bool store__is_removed(const struct store *store, uuid topic_id);
-bool store__is_removed_name(const struct store *store, slice topic);
+bool store__is_removed_name(const struct store *store, slice topic, int32_t partition);
 /* Sets aside a directory that is another topic's than its name says: to be unlinked when that one was removed, else
  * kept for the operator under Kafka's name for such. */
 enum file_status store__set_aside_other(struct store_directory *directory, const char *name, bool is_removed);

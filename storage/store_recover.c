@@ -52,14 +52,40 @@ static enum file_status adopt(struct store_directory *directory, const struct lo
     return status;
 }
 
-/* Whether a directory without an id may be a removed topic's that had the same name. */
+struct data_search {
+    struct file_system *files;
+    const char *directory;
+    bool is_found;
+};
+
+static bool search_data(void *context, const char *name)
+{
+    struct data_search *search = context;
+    size_t size = strlen(name);
+    struct file_info info;
+    char *path;
+
+    if (size < 4 || strcmp(name + size - 4, ".log") != 0)
+        return true;
+    search->is_found = asprintf(&path, "%s/%s", search->directory, name) < 0;
+    if (!search->is_found) {
+        search->is_found = file_info(search->files, path, &info) != FILE_OK || info.size > 0;
+        free(path);
+    }
+    return !search->is_found;
+}
+
+/* Whether a directory without an id may hold records of a removed topic that had the same name. */
 static bool may_be_predecessors(const struct store *store, const struct store_found *found,
                                 const struct log *log)
 {
     slice topic = slice_of(log_name(log), (size_t)(strrchr(log_name(log), '-') - log_name(log)));
+    struct data_search search = { .files = store->env->files, .directory = log__path(log) };
 
-    return store__is_removed_name(store, topic) &&
-           !store__find_position(store, log__topic_id(log), found->partition);
+    if (!store__is_removed_name(store, topic, found->partition) ||
+        store__find_position(store, log__topic_id(log), found->partition))
+        return false;
+    return file_list(search.files, search.directory, search_data, &search) != FILE_OK || search.is_found;
 }
 
 /* Whether the directory is this topic's. One without a readable id got nothing that was acknowledged: its id

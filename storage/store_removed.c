@@ -11,6 +11,7 @@ enum { BUCKETS_MIN = 64 };
 struct store_removed {
     struct store_removed *next;
     uuid topic_id;
+    int32_t partition_count;
     size_t name_size;
     char name[];
 };
@@ -46,7 +47,7 @@ static bool grow(struct store *store)
 }
 
 /* Without memory it is not known, and what lies there stays for another start. */
-void store_topic_removed(struct store *store, uuid topic_id, slice name)
+void store_topic_removed(struct store *store, uuid topic_id, slice name, int32_t partition_count)
 {
     if (store->found_count == 0 || (store->removed_count >= store->removed_bucket_count && !grow(store)))
         return;
@@ -56,6 +57,7 @@ void store_topic_removed(struct store *store, uuid topic_id, slice name)
     struct store_removed **bucket = bucket_of(store, topic_id);
     removed->next = *bucket;
     removed->topic_id = topic_id;
+    removed->partition_count = partition_count;
     removed->name_size = name.size;
     memcpy(removed->name, name.data, name.size);
     *bucket = removed;
@@ -73,11 +75,11 @@ bool store__is_removed(const struct store *store, uuid topic_id)
 }
 
 /* Asked only for the odd directory without an id. */
-bool store__is_removed_name(const struct store *store, slice topic)
+bool store__is_removed_name(const struct store *store, slice topic, int32_t partition)
 {
     for (size_t i = 0; i < store->removed_bucket_count; i++)
         for (const struct store_removed *it = store->removed_buckets[i]; it; it = it->next)
-            if (slice_equal(slice_of(it->name, it->name_size), topic))
+            if (partition < it->partition_count && slice_equal(slice_of(it->name, it->name_size), topic))
                 return true;
     return false;
 }
@@ -129,7 +131,8 @@ static bool was_removed(const struct store *store, const struct store_found *fou
         free(path);
         if (status == FILE_NOT_FOUND) {
             const char *dash = strrchr(found->name, '-');
-            return store__is_removed_name(store, slice_of(found->name, (size_t)(dash - found->name)));
+            return store__is_removed_name(store, slice_of(found->name, (size_t)(dash - found->name)),
+                                          found->partition);
         }
         if (status != FILE_OK)
             return false;

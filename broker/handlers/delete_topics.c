@@ -30,6 +30,11 @@ struct delete_topics_state {
     size_t topic_count;
 };
 
+/* As Kafka words them. */
+static const char unknown_name[] = "This server does not host this topic-partition.";
+static const char unknown_id[] = "This server does not host this topic ID.";
+static const char denied[] = "Topic authorization failed.";
+
 static void settle(struct wish *wish, int16_t error_code, const char *message)
 {
     wish->is_settled = true;
@@ -134,7 +139,7 @@ static bool may(struct request *rq, slice name, enum acl_operation op)
 
 static void settle_denied(struct wish *wish)
 {
-    settle(wish, ERR_TOPIC_AUTHORIZATION_FAILED, error_message(ERR_TOPIC_AUTHORIZATION_FAILED));
+    settle(wish, ERR_TOPIC_AUTHORIZATION_FAILED, denied);
 }
 
 /* Whoever may not describe a topic does not learn the name that belongs to its id. */
@@ -142,7 +147,7 @@ static void resolve_id(struct request *rq, bool may_all, struct wish *wish)
 {
     const struct topic *topic = image_topic_by_id(rq->image, wish->id);
     if (!topic) {
-        settle(wish, ERR_UNKNOWN_TOPIC_ID, error_message(ERR_UNKNOWN_TOPIC_ID));
+        settle(wish, ERR_UNKNOWN_TOPIC_ID, unknown_id);
         return;
     }
     bool is_denied = !may_all && !may(rq, topic->name_slice, OP_DELETE);
@@ -158,7 +163,7 @@ static void resolve_name(struct request *rq, bool may_all, struct wish *wish)
     if (!may_all && !may(rq, wish->name, OP_DESCRIBE))
         settle_denied(wish);
     else if (!topic)
-        settle(wish, ERR_UNKNOWN_TOPIC_OR_PARTITION, error_message(ERR_UNKNOWN_TOPIC_OR_PARTITION));
+        settle(wish, ERR_UNKNOWN_TOPIC_OR_PARTITION, unknown_name);
     else if (!may_all && !may(rq, wish->name, OP_DELETE))
         settle_denied(wish);
     else

@@ -1,43 +1,9 @@
 /* Fetch v4-18: long-polls records out of the mapped segments.
  * v7 sessions (KIP-227); v12 diverging epochs (KIP-595); v13 topic ids (KIP-516). */
 #include "broker/handlers/fetch_internal.h"
- * v7 sessions are declined (session id 0, as Kafka with a full cache); v12 diverging epochs (KIP-595);
- * v13 topic ids (KIP-516). */
-#include "broker/handlers/handlers.h"
-#include "broker/epoch_end.h"
-#include "broker/log_errors.h"
 #include "broker/server.h"
 
 enum { READ_COMMITTED = 1, BY_ID_FROM = 13 };
-enum { READ_COMMITTED = 1, SESSION_EPOCH_FINAL = -1, SESSION_EPOCH_INITIAL = 0, COLD_ROUNDS_MAX = 3 };
-
-/* One partition of the request, in its order. */
-struct part {
-    const struct fetch_request_topic *topic;
-    const struct fetch_request_partition *in;
-    struct fetch_response_partition *out;
-    struct partition *partition; /* of this try; NULL after an error */
-    struct log_range range;
-    size_t available; /* bytes as min_bytes counts them */
-    bool is_cold;     /* a worker has to open the log or read from the device */
-    enum log_status warmed; /* what stopped the worker; told by the read that follows */
-    bool is_refused;  /* by the first look-up, before the log was asked */
-};
-
-struct fetch_state {
-    struct part *parts;
-    size_t part_count;
-    size_t size_max;
-    size_t min_bytes;
-    int64_t deadline_ms; /* monotonic */
-    unsigned cold_rounds;
-    bool is_tried; /* all partitions were looked up once */
-    bool is_watching;
-    bool is_committed; /* isolation level read_committed */
-    bool from_replica;
-};
-
-static const uint8_t no_bytes[1];
 
 static enum handled resume_fetch(struct request *rq, enum wake why);
 
@@ -47,22 +13,6 @@ static enum handled resume_fetch(struct request *rq, enum wake why);
 static bool lost_session(const struct fetch_state *state, struct fetch_response *out)
 {
     if (!state->session->is_closed && state->session->epoch == state->session_epoch)
-    part->partition = NULL;
-    part->out->error_code = error_code;
-    part->out->high_watermark = -1;
-    part->out->last_stable_offset = -1;
-    part->out->log_start_offset = -1;
-}
-
-/* KIP-595: the client's last epoch ended before its position, so its log and ours went apart. */
-static bool check_divergence(struct part *part, struct log *log, int32_t leader_epoch)
-{
-    if (part->in->last_fetched_epoch < 0)
-        return true;
-    int32_t epoch;
-    int64_t end_offset;
-    if (epoch_end_find(log, leader_epoch, part->in->last_fetched_epoch, &epoch, &end_offset) != LOG_OK) {
-        part->is_cold = true;
         return false;
     out->session_id = state->session->id;
     out->error_code = state->session->is_closed ? ERR_NONE : ERR_INVALID_FETCH_SESSION_EPOCH;
@@ -104,8 +54,7 @@ static enum handled try_fetch(struct request *rq, bool is_late, bool watch)
     if (!state->session)
         return try_set(rq, state, is_late, watch);
     pthread_mutex_lock(&state->session->lock);
-    enum handled handled =
-        lost_session(state, rq->out) ? HANDLED_DONE : try_set(rq, state, is_late, watch);
+    enum handled handled = lost_session(state, rq->out) ? HANDLED_DONE : try_set(rq, state, is_late, watch);
     pthread_mutex_unlock(&state->session->lock);
     return handled;
 }
@@ -122,7 +71,8 @@ static enum handled resume_fetch(struct request *rq, enum wake why)
 
 /* -- what is asked -------------------------------------------------------------------------------- */
 
-/* A partition that is named twice is one, at its first place and with what was said last (Kafka's LinkedHashMap). */
+/* A partition that is named twice is one, at its first place and with what was said last (Kafka's
+ * LinkedHashMap). */
 static bool take_partitions(struct request *rq, const struct fetch_request *in, struct fetch_state *state)
 {
     const uint64_t *key = fetch_sessions_key(rq->server->fetch_sessions);
@@ -137,8 +87,8 @@ static bool take_partitions(struct request *rq, const struct fetch_request *in, 
         const struct fetch_request_topic *topic = &in->topics[t];
         uint32_t topic_at = FETCH_NONE;
         for (int32_t p = 0; p < topic->partitions_count; p++) {
-            uint32_t at =
-                fetch_set_put(state->set, &topic_at, topic->name, topic->topic_id, topic->partitions[p].partition);
+            uint32_t at = fetch_set_put(state->set, &topic_at, topic->name, topic->topic_id,
+                                        topic->partitions[p].partition);
             fetch_partition_update(&state->set->partitions[at], &topic->partitions[p]);
         }
     }
@@ -146,11 +96,12 @@ static bool take_partitions(struct request *rq, const struct fetch_request *in, 
 }
 
 /* Kafka's newContext. HANDLED_WAIT: go on; the other answers are final. */
-static enum handled open_session(struct request *rq, const struct fetch_request *in, struct fetch_response *out,
-                                 struct fetch_state *state)
+static enum handled open_session(struct request *rq, const struct fetch_request *in,
+                                 struct fetch_response *out, struct fetch_state *state)
 {
     struct fetch_sessions *sessions = rq->server->fetch_sessions;
-    bool is_full = in->session_epoch == FETCH_SESSION_EPOCH_INITIAL || in->session_epoch == FETCH_SESSION_EPOCH_FINAL;
+    bool is_full =
+        in->session_epoch == FETCH_SESSION_EPOCH_INITIAL || in->session_epoch == FETCH_SESSION_EPOCH_FINAL;
     if (is_full) {
         if (in->session_id != FETCH_SESSION_NONE)
             fetch_sessions_close(sessions, in->session_id);

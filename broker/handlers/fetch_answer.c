@@ -42,8 +42,8 @@ static bool append_refusals(struct request *rq, struct fetch_state *state)
     return true;
 }
 
-/* Kafka's CachedPartition: after an error the next good answer is news again, so it is told. What had records goes to
- * the end, so that the others come first next time. */
+/* Kafka's CachedPartition: after an error the next good answer is news again, so it is told. What had records
+ * goes to the end, so that the others come first next time. */
 static void remember(struct fetch_state *state)
 {
     for (uint32_t i = 0; i < state->told.count; i++) {
@@ -98,7 +98,8 @@ bool fetch__answer(struct request *rq, struct fetch_state *state, struct fetch_r
     if (!state->session && !state->wants_session)
         return true;
     remember(state);
-    out->session_id = state->session ? state->session->id
-                                     : fetch_sessions_add(rq->server->fetch_sessions, state->set, rq_mono_ms(rq));
+    out->session_id = state->session
+                          ? state->session->id
+                          : fetch_sessions_add(rq->server->fetch_sessions, state->set, rq_mono_ms(rq));
     return true;
 }

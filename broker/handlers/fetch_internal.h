@@ -1,4 +1,5 @@
-/* What the files of the Fetch handler share: fetch.c decides and waits, fetch_read.c reads, fetch_answer.c answers. */
+/* What the files of the Fetch handler share: fetch.c decides and waits, fetch_read.c reads, fetch_answer.c
+ * answers. */
 #ifndef RUNNEL_BROKER_HANDLERS_FETCH_INTERNAL_H
 #define RUNNEL_BROKER_HANDLERS_FETCH_INTERNAL_H
 
@@ -14,7 +15,8 @@ struct fetch_refusal {
     int16_t error_code;
 };
 
-/* A partition that a worker has to make ready; the session may have changed meanwhile, so all that it takes is here. */
+/* A partition that a worker has to make ready; the session may have changed meanwhile, so all that it takes
+ * is here. */
 struct fetch_cold {
     uint32_t at;
     struct partition *partition; /* held while the worker has it */
@@ -74,15 +76,15 @@ struct fetch_outcome {
     bool is_failed;   /* no memory */
 };
 
-/* One pass over all partitions of the set; the caller holds the session's lock. watch: they wake the request from now
- * on. */
+/* One pass over all partitions of the set; the caller holds the session's lock. watch: they wake the request
+ * from now on. */
 struct fetch_outcome fetch__read(struct request *rq, struct fetch_state *state, bool watch);
 
 /* On a worker: opens what a clean stop left closed, brings cold ranges into memory. */
 void fetch__warm(struct request *rq);
 
-/* The last pass becomes the answer: pins what was read, remembers in the session what the client is told. The caller
- * holds the session's lock. False: no memory. */
+/* The last pass becomes the answer: pins what was read, remembers in the session what the client is told. The
+ * caller holds the session's lock. False: no memory. */
 bool fetch__answer(struct request *rq, struct fetch_state *state, struct fetch_response *out);
 
 #endif

@@ -1,9 +1,10 @@
 /* Fetch: one pass over the partitions, each resolved, checked and read. */
+#include "broker/epoch_end.h"
 #include "broker/handlers/fetch_internal.h"
 #include "broker/log_errors.h"
 #include "protocol/base/check.h"
 
-enum { UNKNOWN_EPOCH = -1, LIST_MIN = 8 };
+enum { DIVERGENCE_FROM = 12, LIST_MIN = 8 };
 
 static const uint8_t no_bytes[1];
 
@@ -104,8 +105,8 @@ static struct fetch_topic *resolve_topic(struct request *rq, struct fetch_set *s
     return topic;
 }
 
-/* The name's topic is another by now: Kafka tells so where its partition exists, in the read (INCONSISTENT_TOPIC_ID).
- * What the look-up itself refuses keeps nobody waiting: *is_refused. */
+/* The name's topic is another by now: Kafka tells so where its partition exists, in the read
+ * (INCONSISTENT_TOPIC_ID). What the look-up itself refuses keeps nobody waiting: *is_refused. */
 static int16_t resolve(struct request *rq, struct fetch_state *state, struct fetch_partition *in,
                        const struct partition_metadata **metadata, bool *is_refused)
 {
@@ -130,22 +131,6 @@ static int16_t resolve(struct request *rq, struct fetch_state *state, struct fet
 
 /* -- divergence ----------------------------------------------------------------------------------- */
 
-/* Kafka's history has an epoch from its election on, the log's only from the first record on: until
- * then a leader's epoch begins at the log's end. */
-static enum log_status find_epoch_end(struct log *log, int32_t leader_epoch, int32_t requested,
-                                      int32_t *epoch, int64_t *end_offset)
-{
-    enum log_status status = log_epoch_end(log, requested, epoch, end_offset);
-    if (status != LOG_OK || *epoch >= 0 || requested > leader_epoch)
-        return status;
-    int64_t end = log_offsets(log).end;
-    int32_t newest = UNKNOWN_EPOCH;
-    status = log_epoch_at(log, end, &newest);
-    *end_offset = end;
-    *epoch = requested == leader_epoch || newest < 0 ? requested : newest;
-    return status;
-}
-
 static void fail(struct part *part, int16_t error_code)
 {
     part->out->error_code = error_code;
@@ -154,14 +139,16 @@ static void fail(struct part *part, int16_t error_code)
     part->out->log_start_offset = -1;
 }
 
-/* KIP-595: the client's last epoch ended before its position, so its log and ours went apart. */
-static bool check_divergence(struct part *part)
+/* KIP-595: the client's last epoch ended before its position, so its log and ours went apart. A session may
+ * know an epoch from a request of another version than this one, which could not be told. */
+static bool check_divergence(struct part *part, int16_t version)
 {
-    if (part->in->last_fetched_epoch < 0)
+    if (part->in->last_fetched_epoch < 0 || version < DIVERGENCE_FROM)
         return true;
     int32_t epoch;
     int64_t end_offset;
-    if (find_epoch_end(part->log, part->leader_epoch, part->in->last_fetched_epoch, &epoch, &end_offset) != LOG_OK) {
+    if (epoch_end_find(part->log, part->leader_epoch, part->in->last_fetched_epoch, &epoch, &end_offset) !=
+        LOG_OK) {
         part->is_cold = true;
         return false;
     }
@@ -196,7 +183,7 @@ static void read_log(struct request *rq, struct fetch_state *state, struct part 
                      size_t size_left, bool at_least_one)
 {
     struct log_range range = { .bytes = SLICE_NULL };
-    if (status == LOG_OK && !check_divergence(part))
+    if (status == LOG_OK && !check_divergence(part, rq->api_version))
         return;
     size_t size_max = size_max_of(part->in);
     if (size_max > size_left)
@@ -251,8 +238,8 @@ static void read_part(struct request *rq, struct fetch_state *state, struct part
     read_log(rq, state, part, warmed, size_left, at_least_one);
 }
 
-/* Batch ends cut what was read; min_bytes counts what is there (facts: protocol 4.3). SIZE_MAX: an older segment, Kafka
- * does not count. */
+/* Batch ends cut what was read; min_bytes counts what is there (facts: protocol 4.3). SIZE_MAX: an older
+ * segment, Kafka does not count. */
 static size_t available_of(const struct part *part)
 {
     if (part->in->fetch_offset >= part->bound)
@@ -276,8 +263,9 @@ static bool must_tell(const struct fetch_state *state, const struct fetch_partit
            out->error_code != ERR_NONE || out->diverging_epoch.epoch >= 0;
 }
 
-/* A partition that was unknown from the start keeps nobody from waiting for the others: a client that goes on asking
- * for a deleted topic would otherwise never sleep. One that becomes so while it is waited for ends the wait. */
+/* A partition that was unknown from the start keeps nobody from waiting for the others: a client that goes on
+ * asking for a deleted topic would otherwise never sleep. One that becomes so while it is waited for ends the
+ * wait. */
 static bool refuse(struct request *rq, struct fetch_state *state, uint32_t at, int16_t error_code,
                    struct fetch_outcome *outcome)
 {
@@ -324,7 +312,8 @@ static bool visit(struct request *rq, struct fetch_state *state, uint32_t at, bo
     if (error_code != ERR_NONE) {
         fail(&part, error_code);
     } else {
-        if (watch && !rq_watch(rq, metadata->partition)) /* watch first, then look, so that nothing is missed */
+        if (watch &&
+            !rq_watch(rq, metadata->partition)) /* watch first, then look, so that nothing is missed */
             return false;
         outcome->seen += mark_of(metadata->partition);
         size_t left = state->size_max > outcome->size ? state->size_max - outcome->size : 0;

@@ -141,7 +141,7 @@ static enum handled append_all(struct request *rq)
         part->append.leader_epoch = part->metadata->leader_epoch;
         /* A deletion must not take it, and its log, from under us: they are looked at again later. */
         if (!arena_pin(&rq->arena, &part->append.partition->pin)) {
-            refuse(part, ERR_KAFKA_STORAGE_ERROR, NULL);
+            produce__refuse(part, ERR_KAFKA_STORAGE_ERROR, NULL);
             continue;
         }
         part->is_appended = true;

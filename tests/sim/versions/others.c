@@ -205,22 +205,25 @@ static void check_described(const struct describe_configs_response *told, int16_
 
 static void check_describe_configs(int16_t version)
 {
-    struct describe_configs_request_resource resources[3], strange[2];
+    struct describe_configs_request_resource resources[4], strange[2];
     rig_open("log.retention.ms=86400001\n");
     make_topic("orders");
     make_topic("returns");
     resources[0] = resource(RESOURCE_TOPIC, "orders", 2);
     resources[1] = resource(RESOURCE_TOPIC, "nowhere", 2);
     resources[2] = resource(RESOURCE_TOPIC, "returns", -1);
+    resources[3] = resource(4, "no broker", -1);
     strange[0] = resource(RESOURCE_TOPIC, "orders", 2);
     strange[1] = resource(77, "what is this", -1);
     for (int round = 0; round < 2; round++) {
-        struct describe_configs_response told = describe(resources, 3, round == 0);
+        struct describe_configs_response told = describe(resources, 4, round == 0);
         check_described(&told, version, round == 0);
         const struct describe_configs_response_result *nowhere = described(&told, "nowhere");
         expect(nowhere->error_code, ERR_UNKNOWN_TOPIC_OR_PARTITION);
         expect(nowhere->resource_type, RESOURCE_TOPIC);
         expect(nowhere->configs_count, 0);
+        expect(described(&told, "no broker")->error_code, ERR_INVALID_REQUEST);
+        expect_that(described(&told, "no broker")->error_message.size > 0);
         expect_that(described(&told, "returns")->configs_count > 25);
         expect_text(setting(described(&told, "returns"), "cleanup.policy")->value, "delete");
     }
