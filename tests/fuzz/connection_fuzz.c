@@ -2,8 +2,8 @@
  * The first byte says how the stream is cut into writes and whether the client reads; the rest is what
  * the client sends. Whatever it is, the broker ends with no connection and no memory held.
  *
- * Most changes are made frame by frame, by the schemas (tests/support/frame_mutator.h), so that every API is reached
- * behind its decoder. RUNNEL_FUZZ_BYTES=1: bytes alone. */
+ * Most changes are made frame by frame, by the schemas (tests/support/frame_mutator.h), so that every API is
+ * reached behind its decoder. RUNNEL_FUZZ_BYTES=1: bytes alone. */
 #include <stdlib.h>
 
 #include "broker/loop_internal.h"

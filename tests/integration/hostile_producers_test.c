@@ -1,5 +1,5 @@
-/* Hostile idempotent producers on a live broker: ids, epochs and sequences that do not fit, and more producers than
- * anybody has. Rows are those of tests/integration/hostile.md. */
+/* Hostile idempotent producers on a live broker: ids, epochs and sequences that do not fit, and more
+ * producers than anybody has. Rows are those of tests/integration/hostile.md. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,8 @@ static struct served served;
 static struct wire_client client, honest;
 static struct arena arena;
 
-/* -- building blocks -------------------------------------------------------------------------------------- */
+/* -- building blocks --------------------------------------------------------------------------------------
+ */
 
 struct sent {
     const char *topic;
@@ -44,8 +45,10 @@ struct answer {
 
 static struct batch_view batch_of(const struct sent *sent)
 {
-    const struct batch_builder_options options = { .leader_epoch = -1, .producer_id = sent->producer_id,
-                                                   .producer_epoch = sent->epoch, .base_sequence = sent->sequence,
+    const struct batch_builder_options options = { .leader_epoch = -1,
+                                                   .producer_id = sent->producer_id,
+                                                   .producer_epoch = sent->epoch,
+                                                   .base_sequence = sent->sequence,
                                                    .attributes = sent->attributes };
     return small_batch(&arena, &options, sent->count ? sent->count : 1);
 }
@@ -99,7 +102,8 @@ static void expect_honest_client_served(void)
     struct one_list_offsets one;
     struct list_offsets_response told;
     one_list_offsets(&one, "hostile", 0, -1);
-    ck_assert_msg(wire_call(&honest, ONE_LIST_OFFSETS, 7, &one.request, &told), "the honest client got no answer");
+    ck_assert_msg(wire_call(&honest, ONE_LIST_OFFSETS, 7, &one.request, &told),
+                  "the honest client got no answer");
     ck_assert_int_eq(told.topics[0].partitions[0].error_code, ERR_NONE);
 }
 
@@ -115,7 +119,8 @@ static void close_clients(void)
     wire_close(&honest);
 }
 
-/* -- rows 64 to 66: what does not fit ----------------------------------------------------------------------- */
+/* -- rows 64 to 66: what does not fit -----------------------------------------------------------------------
+ */
 
 /* The producer has written sequences 0 to 4 with epoch 3, at its start. ID: its own. */
 enum { ID = -100, STRANGER = -200 };
@@ -126,40 +131,70 @@ static const struct {
     struct sent sent;
     int16_t expected;
 } misfits[] = {
-    { 64, "transactional bit without a transaction, v9",
-      { .producer_id = ID, .epoch = 3, .sequence = 5, .attributes = BATCH_ATTRIBUTE_TRANSACTIONAL,
+    { 64,
+      "transactional bit without a transaction, v9",
+      { .producer_id = ID,
+        .epoch = 3,
+        .sequence = 5,
+        .attributes = BATCH_ATTRIBUTE_TRANSACTIONAL,
         .transactional_id = { (const uint8_t *)"t", 1 } },
       ERR_INVALID_TXN_STATE },
-    { 64, "the same, v11",
-      { .producer_id = ID, .epoch = 3, .sequence = 5, .attributes = BATCH_ATTRIBUTE_TRANSACTIONAL,
-        .transactional_id = { (const uint8_t *)"t", 1 }, .version = 11 },
+    { 64,
+      "the same, v11",
+      { .producer_id = ID,
+        .epoch = 3,
+        .sequence = 5,
+        .attributes = BATCH_ATTRIBUTE_TRANSACTIONAL,
+        .transactional_id = { (const uint8_t *)"t", 1 },
+        .version = 11 },
       ERR_TRANSACTION_ABORTABLE },
-    { 64, "the same from a stranger",
-      { .producer_id = STRANGER, .epoch = 0, .attributes = BATCH_ATTRIBUTE_TRANSACTIONAL,
+    { 64,
+      "the same from a stranger",
+      { .producer_id = STRANGER,
+        .epoch = 0,
+        .attributes = BATCH_ATTRIBUTE_TRANSACTIONAL,
         .transactional_id = { (const uint8_t *)"t", 1 } },
       ERR_INVALID_TXN_STATE },
-    { 64, "transactional bit without a transactional id",
+    { 64,
+      "transactional bit without a transactional id",
       { .producer_id = ID, .epoch = 3, .sequence = 5, .attributes = BATCH_ATTRIBUTE_TRANSACTIONAL },
       ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED },
     { 65, "an older epoch", { .producer_id = ID, .epoch = 2, .sequence = 5 }, ERR_INVALID_PRODUCER_EPOCH },
     { 65, "an older epoch that begins anew", { .producer_id = ID, .epoch = 2 }, ERR_INVALID_PRODUCER_EPOCH },
     { 65, "epoch -1", { .producer_id = ID, .epoch = -1, .sequence = 5 }, ERR_INVALID_PRODUCER_EPOCH },
-    { 65, "a newer epoch that does not begin with 0",
-      { .producer_id = ID, .epoch = 4, .sequence = 5 }, ERR_OUT_OF_ORDER_SEQUENCE_NUMBER },
+    { 65,
+      "a newer epoch that does not begin with 0",
+      { .producer_id = ID, .epoch = 4, .sequence = 5 },
+      ERR_OUT_OF_ORDER_SEQUENCE_NUMBER },
     { 65, "a newer epoch that begins with 0", { .producer_id = ID, .epoch = 4 }, ERR_NONE },
     { 65, "the newest epoch there can be", { .producer_id = ID, .epoch = INT16_MAX }, ERR_NONE },
-    { 65, "an unknown producer, from anywhere", { .producer_id = STRANGER, .epoch = 7, .sequence = 77 }, ERR_NONE },
+    { 65,
+      "an unknown producer, from anywhere",
+      { .producer_id = STRANGER, .epoch = 7, .sequence = 77 },
+      ERR_NONE },
     { 65, "the largest producer id", { .producer_id = INT64_MAX, .epoch = 0 }, ERR_NONE },
     { 66, "a gap", { .producer_id = ID, .epoch = 3, .sequence = 6 }, ERR_OUT_OF_ORDER_SEQUENCE_NUMBER },
-    { 66, "a gap to the end", { .producer_id = ID, .epoch = 3, .sequence = INT32_MAX },
+    { 66,
+      "a gap to the end",
+      { .producer_id = ID, .epoch = 3, .sequence = INT32_MAX },
       ERR_OUT_OF_ORDER_SEQUENCE_NUMBER },
-    { 66, "an overlap at the end", { .producer_id = ID, .epoch = 3, .sequence = 4, .count = 2 },
+    { 66,
+      "an overlap at the end",
+      { .producer_id = ID, .epoch = 3, .sequence = 4, .count = 2 },
       ERR_OUT_OF_ORDER_SEQUENCE_NUMBER },
-    { 66, "a part of a batch", { .producer_id = ID, .epoch = 3, .sequence = 1 }, ERR_OUT_OF_ORDER_SEQUENCE_NUMBER },
-    { 66, "back at 0, and larger", { .producer_id = ID, .epoch = 3, .sequence = 0, .count = 6 },
+    { 66,
+      "a part of a batch",
+      { .producer_id = ID, .epoch = 3, .sequence = 1 },
+      ERR_OUT_OF_ORDER_SEQUENCE_NUMBER },
+    { 66,
+      "back at 0, and larger",
+      { .producer_id = ID, .epoch = 3, .sequence = 0, .count = 6 },
       ERR_OUT_OF_ORDER_SEQUENCE_NUMBER },
     { 66, "sequence -1", { .producer_id = ID, .epoch = 3, .sequence = -1 }, ERR_INVALID_RECORD },
-    { 66, "the smallest sequence", { .producer_id = ID, .epoch = 3, .sequence = INT32_MIN }, ERR_INVALID_RECORD },
+    { 66,
+      "the smallest sequence",
+      { .producer_id = ID, .epoch = 3, .sequence = INT32_MIN },
+      ERR_INVALID_RECORD },
     { 66, "the control: what comes next", { .producer_id = ID, .epoch = 3, .sequence = 5 }, ERR_NONE },
 };
 
@@ -202,7 +237,8 @@ START_TEST(sequences_wrap)
         for (int round = 0; round < 2; round++) { /* the second is all duplicates */
             int64_t next = first_offset;
             for (int i = 0; i < 4; i++) {
-                const struct sent sent = { .producer_id = id, .sequence = rows[r].first[i],
+                const struct sent sent = { .producer_id = id,
+                                           .sequence = rows[r].first[i],
                                            .count = rows[r].counts[i] };
                 struct answer got = produce(&sent);
                 ck_assert_msg(got.error_code == ERR_NONE, "row %zu, batch %d, round %d: %s", r, i, round,
@@ -218,7 +254,8 @@ START_TEST(sequences_wrap)
 }
 END_TEST
 
-/* -- row 67: duplicates -------------------------------------------------------------------------------------- */
+/* -- row 67: duplicates
+ * -------------------------------------------------------------------------------------- */
 
 enum { HISTORY = 12, REMEMBERED = 5 };
 
@@ -240,8 +277,8 @@ static void expect_history(int64_t id, int32_t partition, const int64_t offsets[
         const struct sent sent = { .partition = partition, .producer_id = id, .sequence = 3 * i, .count = 3 };
         struct answer got = produce(&sent);
         bool is_known = i >= HISTORY - REMEMBERED;
-        ck_assert_msg(got.error_code == (is_known ? ERR_NONE : ERR_OUT_OF_ORDER_SEQUENCE_NUMBER), "batch %d: %s", i,
-                      error_name(got.error_code));
+        ck_assert_msg(got.error_code == (is_known ? ERR_NONE : ERR_OUT_OF_ORDER_SEQUENCE_NUMBER),
+                      "batch %d: %s", i, error_name(got.error_code));
         ck_assert_int_eq(got.base_offset, is_known ? offsets[i] : -1);
     }
     ck_assert_int_eq(end_offset("hostile", partition), end);
@@ -268,7 +305,8 @@ START_TEST(duplicates_are_known_after_a_stop_and_a_kill)
 }
 END_TEST
 
-/* -- row 94: more producers than anybody has ----------------------------------------------------------------- */
+/* -- row 94: more producers than anybody has
+ * ----------------------------------------------------------------- */
 
 enum { PRODUCERS = 200000, CHUNK = 20000, CHUNKS = PRODUCERS / CHUNK, DEPTH = 400, MEMORY_MAX = 160 << 20 };
 

@@ -1,4 +1,6 @@
-/* The mutator of the fuzzers reaches every API that is served: behind its decoder, and often with success. */
+/* The mutator of the fuzzers reaches every API that is served: behind its decoder, and often with success.
+ *
+ * RUNNEL_WRITE_SEEDS=DIRECTORY: writes the first stream with which an API succeeds, as a seed of connection_fuzz. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@ static struct {
 } reach[KEY_MAX];
 
 static uint64_t mutation = 1;
+static bool is_written[KEY_MAX];
 
 /* As libFuzzer's, in little: one byte becomes another. */
 static size_t mutate_bytes(uint8_t *data, size_t size, size_t size_max)
@@ -30,7 +33,8 @@ static size_t mutate_bytes(uint8_t *data, size_t size, size_t size_max)
 }
 
 /* Is any error code of the answer zero, or has it none? */
-static bool has_success(const struct struct_schema *schema, int16_t version, const uint8_t *at, bool *has_code)
+static bool has_success(const struct struct_schema *schema, int16_t version, const uint8_t *at,
+                        bool *has_code)
 {
     for (size_t i = 0; i < schema->count; i++) {
         const struct field_schema *field = &schema->fields[i];
@@ -92,13 +96,34 @@ static void count_answer(struct sim_client *client, const struct header *headers
 static size_t read_headers(const uint8_t *stream, size_t size, struct header headers[])
 {
     size_t count = 0;
-    for (size_t at = 0; size - at >= 12 && load_be32(stream + at) <= size - at - 4; at += 4 + load_be32(stream + at)) {
-        headers[count] = (struct header){ (int16_t)load_be16(stream + at + 4), (int16_t)load_be16(stream + at + 6) };
+    for (size_t at = 0; size - at >= 12 && load_be32(stream + at) <= size - at - 4;
+         at += 4 + load_be32(stream + at)) {
+        headers[count] =
+            (struct header){ (int16_t)load_be16(stream + at + 4), (int16_t)load_be16(stream + at + 6) };
         if (headers[count].key >= 0 && headers[count].key < KEY_MAX)
             reach[headers[count].key].sent++;
         count++;
     }
     return count;
+}
+
+/* For each API that succeeded for the first time. */
+static void write_seeds(const char *directory, const uint8_t *stream, size_t size)
+{
+    static const uint8_t reads_and_waits = 8 | 16 | 32;
+    size_t row_count;
+    const struct api_row *rows = api_rows(&row_count);
+    for (size_t i = 0; i < row_count; i++) {
+        if (is_written[rows[i].key] || reach[rows[i].key].succeeded == 0)
+            continue;
+        char path[512];
+        is_written[rows[i].key] = true;
+        snprintf(path, sizeof path, "%s/%s", directory, rows[i].schema->name);
+        FILE *file = fopen(path, "w");
+        ck_assert_msg(file != NULL, "%s", path);
+        ck_assert(fwrite(&reads_and_waits, 1, 1, file) == 1 && fwrite(stream, 1, size, file) == size);
+        fclose(file);
+    }
 }
 
 static void play(uint64_t seed, const uint8_t *stream, size_t size)
@@ -132,11 +157,13 @@ START_TEST(every_api_is_reached)
         for (uint64_t c = 0; c < CHANGES; c++)
             size = frame_mutator_run(&mutator, stream, size, sizeof stream, s * CHANGES + c, mutate_bytes);
         play(SEED, stream, size);
+        if (getenv("RUNNEL_WRITE_SEEDS"))
+            write_seeds(getenv("RUNNEL_WRITE_SEEDS"), stream, size);
     }
     printf("%-26s %9s %9s %9s\n", "", "sent", "answered", "succeeded");
     for (size_t i = 0; i < row_count; i++)
-        printf("%-26s %9u %9u %9u\n", rows[i].schema->name, reach[rows[i].key].sent, reach[rows[i].key].answered,
-               reach[rows[i].key].succeeded);
+        printf("%-26s %9u %9u %9u\n", rows[i].schema->name, reach[rows[i].key].sent,
+               reach[rows[i].key].answered, reach[rows[i].key].succeeded);
     fflush(stdout);
     for (size_t i = 0; i < row_count; i++) {
         ck_assert_msg(reach[rows[i].key].answered >= 100, "%s is hardly answered", rows[i].schema->name);

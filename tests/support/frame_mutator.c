@@ -52,12 +52,27 @@ static const char *pick(struct random *random, const char *const *words, size_t 
 
 #define PICK(random, words) pick(random, words, sizeof(words) / sizeof *(words))
 
-static const char *const topic_names[] = { "a", "a", "b", "b", "c", "d.e", "d_e", "__consumer_offsets", "no name", "" };
-static const char *const setting_names[] = { "retention.ms",    "cleanup.policy",      "segment.bytes", "flush.messages",
-                                             "max.message.bytes", "compression.type", "min.insync.replicas",
-                                             "message.timestamp.type", "no.such.setting" };
-static const char *const setting_values[] = { "-1", "0", "1", "2", "1000", "1048576", "9223372036854775807", "compact",
-                                              "delete", "compact,delete", "zstd", "producer", "LogAppendTime", "x" };
+static const char *const topic_names[] = { "a",       "a", "b", "b", "c", "d.e", "d_e", "__consumer_offsets",
+                                           "no name", "" };
+static const char *const setting_names[] = { "retention.ms",        "cleanup.policy",
+                                             "segment.bytes",       "flush.messages",
+                                             "max.message.bytes",   "compression.type",
+                                             "min.insync.replicas", "message.timestamp.type",
+                                             "no.such.setting" };
+static const char *const setting_values[] = { "-1",
+                                              "0",
+                                              "1",
+                                              "2",
+                                              "1000",
+                                              "1048576",
+                                              "9223372036854775807",
+                                              "compact",
+                                              "delete",
+                                              "compact,delete",
+                                              "zstd",
+                                              "producer",
+                                              "LogAppendTime",
+                                              "x" };
 static const char *const other_words[] = { "a", "test", "1.0", "group", "1", "" };
 
 static slice word_for(struct random *random, const struct field_schema *field)
@@ -106,7 +121,8 @@ static int64_t number_for(struct random *random, const struct field_schema *fiel
 /* Small valid batches of a few producers whose sequences follow each other, or do not. */
 static slice records_for(struct random *random, struct arena *arena)
 {
-    struct batch_builder_options options = { NO_PRODUCER, .attributes = (uint16_t)random_below(random, CODEC_COUNT) };
+    struct batch_builder_options options = { NO_PRODUCER,
+                                             .attributes = (uint16_t)random_below(random, CODEC_COUNT) };
     if (random_below(random, 3) > 0) {
         options.producer_id = (int64_t)random_below(random, 3);
         options.producer_epoch = (int16_t)random_below(random, 2);
@@ -206,20 +222,26 @@ static size_t join(const struct stream *stream, struct arena *arena, uint8_t *ou
     return size;
 }
 
+static int16_t any_version(struct random *random, const struct api_row *row)
+{
+    return (int16_t)(row->served_min +
+                     (int)random_below(random, (uint64_t)(row->served_max - row->served_min + 1)));
+}
+
 static slice new_request(const struct frame_mutator *mutator, struct random *random, struct arena *arena)
 {
     size_t count;
     const struct api_row *rows = api_rows(&count);
     const struct api_row *row = &rows[random_below(random, count)];
-    int16_t version = (int16_t)(row->served_min + (int)random_below(random, (uint64_t)(row->served_max - row->served_min + 1)));
-    return frame_mutator_request(mutator, random, arena, row->key, version, 0);
+    return frame_mutator_request(mutator, random, arena, row->key, any_version(random, row), 0);
 }
 
 static void insert(struct stream *stream, size_t place, slice frame)
 {
     if (stream->count > FRAMES_MAX - 1 || frame.size == 0)
         return;
-    memmove(&stream->frames[place + 1], &stream->frames[place], (stream->count - place) * sizeof *stream->frames);
+    memmove(&stream->frames[place + 1], &stream->frames[place],
+            (stream->count - place) * sizeof *stream->frames);
     stream->frames[place] = frame;
     stream->count++;
 }
@@ -227,7 +249,8 @@ static void insert(struct stream *stream, size_t place, slice frame)
 static void drop(struct stream *stream, size_t place)
 {
     stream->count--;
-    memmove(&stream->frames[place], &stream->frames[place + 1], (stream->count - place) * sizeof *stream->frames);
+    memmove(&stream->frames[place], &stream->frames[place + 1],
+            (stream->count - place) * sizeof *stream->frames);
 }
 
 /* The body as bytes; the length is right again afterwards. */
@@ -244,16 +267,17 @@ static slice changed_body(slice frame, struct arena *arena, size_t (*mutate_byte
     return slice_of(copy, fixed + size);
 }
 
-/* The same request in another version, its body made anew: what it meant is kept by its place in the stream. */
-static slice another_like(const struct frame_mutator *mutator, struct random *random, struct arena *arena, slice frame)
+/* The same request in another version, its body made anew: what it meant is kept by its place in the stream.
+ */
+static slice another_like(const struct frame_mutator *mutator, struct random *random, struct arena *arena,
+                          slice frame)
 {
     if (frame.size < LENGTH_SIZE + HEADER_SIZE)
         return frame;
     const struct api_row *row = api_row_find((int16_t)load_be16(frame.data + LENGTH_SIZE));
     if (!row)
         return frame;
-    int16_t version = (int16_t)(row->served_min + (int)random_below(random, (uint64_t)(row->served_max - row->served_min + 1)));
-    return frame_mutator_request(mutator, random, arena, row->key, version, 0);
+    return frame_mutator_request(mutator, random, arena, row->key, any_version(random, row), 0);
 }
 
 static void change(const struct frame_mutator *mutator, struct random *random, struct arena *arena,
@@ -293,8 +317,8 @@ static void change(const struct frame_mutator *mutator, struct random *random, s
     }
 }
 
-size_t frame_mutator_run(const struct frame_mutator *mutator, uint8_t *data, size_t size, size_t size_max, uint64_t seed,
-                         size_t (*mutate_bytes)(uint8_t *data, size_t size, size_t size_max))
+size_t frame_mutator_run(const struct frame_mutator *mutator, uint8_t *data, size_t size, size_t size_max,
+                         uint64_t seed, size_t (*mutate_bytes)(uint8_t *data, size_t size, size_t size_max))
 {
     struct random random;
     struct arena arena;

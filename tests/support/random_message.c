@@ -25,8 +25,8 @@ static void fill_struct(const struct filling *filling, const struct struct_schem
     }
 }
 
-void chosen_message(struct random *random, struct arena *arena, const struct struct_schema *schema, int16_t version,
-                    message_chooser *choose, void *out)
+void chosen_message(struct random *random, struct arena *arena, const struct struct_schema *schema,
+                    int16_t version, message_chooser *choose, void *out)
 {
     const struct filling filling = { random, arena, choose, version };
     fill_struct(&filling, schema, out);
@@ -47,7 +47,8 @@ static slice random_slice(struct random *random, struct arena *arena)
     return slice_of(bytes, size);
 }
 
-static void fill_value(const struct filling *filling, const struct field_schema *field, bool nullable, void *at)
+static void fill_value(const struct filling *filling, const struct field_schema *field, bool nullable,
+                       void *at)
 {
     struct random *random = filling->random;
     struct arena *arena = filling->arena;

@@ -1,5 +1,5 @@
-/* The rows of the versions matrix about the broker and its settings: FindCoordinator, ApiVersions, DescribeConfigs,
- * IncrementalAlterConfigs, DescribeCluster. */
+/* The rows of the versions matrix about the broker and its settings: FindCoordinator, ApiVersions,
+ * DescribeConfigs, IncrementalAlterConfigs, DescribeCluster. */
 #include "tests/sim/versions/rig.h"
 
 #include "codec/api_versions.h"
@@ -74,11 +74,13 @@ static void check_find_coordinator(int16_t version)
         expect(find(1, "secret").error_code, ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     /* Share partitions came with v6. */
     if (version >= 1)
-        expect(find(2, "group:AAECAwQFBgcICQoLDA0ODw:1").error_code, version >= 6 ? ERR_NONE : ERR_INVALID_REQUEST);
+        expect(find(2, "group:AAECAwQFBgcICQoLDA0ODw:1").error_code,
+               version >= 6 ? ERR_NONE : ERR_INVALID_REQUEST);
     rig_close();
 }
 
-static const struct exemption throttle_untold[] = { { "throttle_time_ms", 0, NEVER_LAST, "no quotas" }, { 0 } };
+static const struct exemption throttle_untold[] = { { "throttle_time_ms", 0, NEVER_LAST, "no quotas" },
+                                                    { 0 } };
 
 /* -- ApiVersions -------------------------------------------------------------------------------------- */
 
@@ -140,8 +142,8 @@ static struct describe_configs_request_resource resource(int8_t type, const char
     return one;
 }
 
-static struct describe_configs_response describe(struct describe_configs_request_resource *resources, int32_t count,
-                                                 bool everything)
+static struct describe_configs_response describe(struct describe_configs_request_resource *resources,
+                                                 int32_t count, bool everything)
 {
     struct describe_configs_request request;
     struct describe_configs_response told;
@@ -166,8 +168,8 @@ static const struct describe_configs_response_result *described(const struct des
     return NULL;
 }
 
-static const struct describe_configs_response_config *setting(const struct describe_configs_response_result *result,
-                                                              const char *name)
+static const struct describe_configs_response_config *
+setting(const struct describe_configs_response_result *result, const char *name)
 {
     for (int32_t i = 0; i < result->configs_count; i++)
         if (slice_equal_string(result->configs[i].name, name))
@@ -246,8 +248,8 @@ static const struct exemption describe_configs_untold[] = {
 enum { SET = 0, APPEND = 2, RESOURCES = 3 };
 
 static void alter(struct incremental_alter_configs_request_resource *out,
-                  struct incremental_alter_configs_request_config *config, const char *topic, const char *name,
-                  int8_t operation, const char *value)
+                  struct incremental_alter_configs_request_config *config, const char *topic,
+                  const char *name, int8_t operation, const char *value)
 {
     incremental_alter_configs_request_config_init(config);
     config->name = slice_of_string(name);
@@ -273,7 +275,8 @@ static void expect_value(const char *topic, const char *name, const char *value)
     expect_text(setting(&told.results[0], name)->value, value);
 }
 
-static void expect_altered(const struct incremental_alter_configs_response *told, const char *topic, int16_t error_code)
+static void expect_altered(const struct incremental_alter_configs_response *told, const char *topic,
+                           int16_t error_code)
 {
     for (int32_t i = 0; i < told->responses_count; i++) {
         if (!slice_equal_string(told->responses[i].resource_name, topic))
