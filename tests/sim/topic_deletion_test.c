@@ -182,13 +182,15 @@ static void send_fetch(struct sim_client *client, int16_t version)
 static void receive_fetch(struct sim_client *client, int16_t version)
 {
     struct fetch_response response;
-    int16_t expected = version >= 13 ? ERR_UNKNOWN_TOPIC_ID : ERR_UNKNOWN_TOPIC_OR_PARTITION;
     ck_assert_msg(sim_receive(client, KEY_FETCH, version, &response), "fetch v%d hangs, seed %llu", version,
                   (unsigned long long)seed);
     ck_assert_int_eq(response.error_code, ERR_NONE);
-    for (int32_t p = 0; p < response.topics[0].partitions_count; p++)
-        ck_assert_msg(response.topics[0].partitions[p].error_code == expected, "fetch: %s, seed %llu",
-                      error_name(response.topics[0].partitions[p].error_code), (unsigned long long)seed);
+    /* An id that was resolved when the request came is a name whose topic is gone; later it is no topic's. */
+    for (int32_t p = 0; p < response.topics[0].partitions_count; p++) {
+        int16_t told = response.topics[0].partitions[p].error_code;
+        ck_assert_msg(told == ERR_UNKNOWN_TOPIC_OR_PARTITION || (version >= 13 && told == ERR_UNKNOWN_TOPIC_ID),
+                      "fetch v%d: %s, seed %llu", version, error_name(told), (unsigned long long)seed);
+    }
 }
 
 static void send_list(struct sim_client *client)
