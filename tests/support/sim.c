@@ -45,9 +45,7 @@ void sim_open(struct sim *sim, uint64_t seed, const char *settings)
 
 void sim_open_on(struct sim *sim, struct file_double *disk, uint64_t seed, const char *settings)
 {
-    sim->seed = seed;
-    sim->disk = disk;
-    sim->config = load_config(settings);
+    *sim = (struct sim){ .disk = disk, .config = load_config(settings), .seed = seed };
     clock_virtual_init(&sim->clock, INT64_C(1000) * START_MS_AFTER_EPOCH_S);
     start(sim);
 }
