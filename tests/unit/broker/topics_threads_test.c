@@ -220,8 +220,12 @@ static bool id_of(struct wire_client *client, const char *name, uuid *id)
 /* Long polls that hardly ever have what they wait for, by name and by id. */
 static void *fetch(void *context)
 {
-    static const int16_t allowed[] = { ERR_NONE, ERR_UNKNOWN_TOPIC_OR_PARTITION, ERR_UNKNOWN_TOPIC_ID,
-                                       ERR_OFFSET_OUT_OF_RANGE, -1 };
+    static const int16_t allowed[] = { ERR_NONE,
+                                       ERR_UNKNOWN_TOPIC_OR_PARTITION,
+                                       ERR_UNKNOWN_TOPIC_ID,
+                                       ERR_INCONSISTENT_TOPIC_ID, /* made again meanwhile */
+                                       ERR_OFFSET_OUT_OF_RANGE,
+                                       -1 };
     struct wire_client client;
     int number = (int)(intptr_t)context;
     connect_to_server(&client);
