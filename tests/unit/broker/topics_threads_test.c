@@ -250,7 +250,7 @@ static void *fetch(void *context)
         topic.partitions = parts;
         topic.partitions_count = PARTITIONS;
         request.session_epoch = -1;
-        request.max_wait_ms = version == 13 ? INT32_MAX : 200; /* by id the deletion ends it */
+        request.max_wait_ms = INT32_MAX; /* the deletion ends it */
         request.min_bytes = i % 2 ? 1 : 1 << 20;
         request.max_bytes = 1 << 20;
         request.topics = &topic;
