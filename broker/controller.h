@@ -14,6 +14,10 @@ struct controller_host {
     struct store *store;
     const struct config *config;
     struct random *random; /* for topic ids; used under the controller's lock */
+    /* Partitions of removed topics, linked by next_deleted: marked deleted, their logs answer LOG_CLOSED. Takes the
+     * controller's hold on each; whoever watches them is to be told. NULL: nobody can. */
+    void (*partitions_deleted)(void *context, struct partition *partitions);
+    void *context;
 };
 
 /* Replays the newest snapshot and the metadata log; a new directory gets what `kafka-storage format
@@ -21,8 +25,8 @@ struct controller_host {
  * partition (store_log). On failure *error tells the operator. */
 enum store_status controller_open(const struct controller_host *host, struct controller **out,
                                   const char **error);
-/* After store_recover(), before serving: raises the leader epoch of partitions that lost records which
- * clients may have seen (page-cache mode; KIP-320, DESIGN 7). Writes nothing after a clean stop. False:
+/* After store_recover(), before serving: raises the leader epoch of partitions that may have lost records which
+ * clients saw: all in page-cache mode (KIP-320, DESIGN 7). Writes nothing after a clean stop. False:
  * it could not be committed. */
 bool controller_raise_epochs(struct controller *controller);
 /* No command may be under way. */
@@ -58,8 +62,9 @@ struct create_topic {
 /* Creates the topics that are valid, each as one atomic batch (Topic, Config, Partition records),
  * commits them with one flush, publishes the image. The others get TOPIC_ALREADY_EXISTS,
  * INVALID_TOPIC_EXCEPTION (also for a '.'/'_' collision), INVALID_PARTITIONS,
- * INVALID_REPLICATION_FACTOR, INVALID_CONFIG, POLICY_VIOLATION (limits). Commands are taken one
- * after another; commands that wait are committed together. May block: for workers. */
+ * INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, POLICY_VIOLATION (limits; above
+ * Kafka's 10,000 partitions a call all of them). Commands are taken one after another; commands that wait
+ * are committed together. May block: for workers. */
 void controller_create_topics(struct controller *controller, struct create_topic *topics, size_t count,
                               bool validate_only);
 
@@ -70,9 +75,9 @@ struct delete_topic {
     char message[256];  /* out */
 };
 
-/* Removes the topics with their settings (RemoveTopic records; one commit for all): the image no longer has them, whoever
- * waits for their partitions is woken and answered, their names are free at once, their directories get Kafka's
- * -delete name and are unlinked by a worker. May block. */
+/* Removes the topics with their settings (RemoveTopic records; one commit for all): the image no longer has
+ * them, whoever waits for their partitions is woken and answered, their names are free at once, their
+ * directories get Kafka's -delete name and are unlinked by a worker. May block. */
 void controller_delete_topics(struct controller *controller, struct delete_topic *topics, size_t count);
 
 /* One topic to give more partitions (KIP-195). Borrowed. */

@@ -7,6 +7,7 @@
 #include "broker/controller.h"
 #include "broker/exit_codes.h"
 #include "broker/loop.h"
+#include "broker/producer_ids.h"
 #include "broker/transport.h"
 #include "broker/work.h"
 
@@ -25,10 +26,12 @@ struct server {
     struct storage_env env;
     struct store *store;
     struct controller *controller;
+    struct producer_ids *producer_ids;
     struct retire *retire;
     struct workers *workers;
     struct workers *append_workers; /* appends that block: a slow device holds up nothing else */
     struct peers *peers;
+    struct fetch_sessions *fetch_sessions;
     struct budget budget;
     struct loop **loops;
     unsigned loop_count;
