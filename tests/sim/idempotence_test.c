@@ -174,7 +174,6 @@ static int64_t new_producer(void)
 static void begin(uint64_t seed, const char *settings)
 {
     arena_init(&arena, NULL);
-    sim = (struct sim){ 0 };
     sim_open(&sim, seed, settings);
     sim_connect(&sim, &client);
     make_topic("orders");
