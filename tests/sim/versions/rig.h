@@ -22,8 +22,8 @@ extern struct sim sim;
 extern struct sim_client client;
 extern struct arena arena; /* emptied by rig_close */
 
-/* Fields that stay at their default in these versions, "topics.partitions.records"; the children of such a field
- * do as well. The list of a row ends with a null path. */
+/* Fields that stay at their default in these versions, "topics.partitions.records"; the children of such a
+ * field do as well. The list of a row ends with a null path. */
 struct exemption {
     const char *path;
     int16_t first, last;
@@ -73,8 +73,8 @@ void expect_numbers(int line, const char *what, long long got, long long wanted)
 void expect_texts(int line, const char *what, slice got, const char *wanted);
 
 /* The subject's version is named when it fails. */
-#define expect(got, wanted) expect_numbers(__LINE__, #got, (long long)(got), (long long)(wanted))
-#define expect_that(condition) expect_numbers(__LINE__, #condition, (condition) ? 1 : 0, 1)
+#define expect(got, wanted)      expect_numbers(__LINE__, #got, (long long)(got), (long long)(wanted))
+#define expect_that(condition)   expect_numbers(__LINE__, #condition, (condition) ? 1 : 0, 1)
 #define expect_text(got, wanted) expect_texts(__LINE__, #got, got, wanted)
 
 /* One check per API, in the file of its kind. */
