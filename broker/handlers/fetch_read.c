@@ -15,6 +15,7 @@ struct part {
     struct log *log;
     int32_t leader_epoch;
     int64_t bound;
+    bool is_at_bound; /* there is nothing to read */
     bool is_cold;
 };
 
@@ -188,7 +189,7 @@ static void read_log(struct request *rq, struct fetch_state *state, struct part 
     size_t size_max = size_max_of(part->in);
     if (size_max > size_left)
         size_max = size_left;
-    if (status == LOG_OK)
+    if (status == LOG_OK && !part->is_at_bound)
         status = log_read(part->log, part->in->fetch_offset, part->bound, size_max, at_least_one,
                           state->cold_rounds < FETCH_COLD_ROUNDS_MAX, &rq->arena, &range);
     switch (status) {
@@ -232,6 +233,7 @@ static void read_part(struct request *rq, struct fetch_state *state, struct part
     part->leader_epoch = metadata->leader_epoch;
     struct log_offsets offsets = log_offsets(part->log);
     part->bound = state->is_committed ? offsets.stable : offsets.high_watermark;
+    part->is_at_bound = part->in->fetch_offset == part->bound && part->bound >= offsets.start;
     part->out->high_watermark = offsets.high_watermark;
     part->out->last_stable_offset = offsets.stable;
     part->out->log_start_offset = offsets.start;
