@@ -220,8 +220,12 @@ static bool id_of(struct wire_client *client, const char *name, uuid *id)
 /* Long polls that hardly ever have what they wait for, by name and by id. */
 static void *fetch(void *context)
 {
-    static const int16_t allowed[] = { ERR_NONE, ERR_UNKNOWN_TOPIC_OR_PARTITION, ERR_UNKNOWN_TOPIC_ID,
-                                       ERR_OFFSET_OUT_OF_RANGE, -1 };
+    static const int16_t allowed[] = { ERR_NONE,
+                                       ERR_UNKNOWN_TOPIC_OR_PARTITION,
+                                       ERR_UNKNOWN_TOPIC_ID,
+                                       ERR_INCONSISTENT_TOPIC_ID, /* made again meanwhile */
+                                       ERR_OFFSET_OUT_OF_RANGE,
+                                       -1 };
     struct wire_client client;
     int number = (int)(intptr_t)context;
     connect_to_server(&client);
@@ -246,7 +250,7 @@ static void *fetch(void *context)
         topic.partitions = parts;
         topic.partitions_count = PARTITIONS;
         request.session_epoch = -1;
-        request.max_wait_ms = version == 13 ? INT32_MAX : 200; /* by id the deletion ends it */
+        request.max_wait_ms = INT32_MAX; /* the deletion ends it */
         request.min_bytes = i % 2 ? 1 : 1 << 20;
         request.max_bytes = 1 << 20;
         request.topics = &topic;
