@@ -13,9 +13,15 @@
 
 ledger_partitions=3 # what num.partitions in the broker_arguments of the folders makes of a new topic
 
-# ledger NAME ROUNDS: one reader is there all the time, one reads afterwards; `kill -9` and clean restarts meanwhile.
+# How often the broker goes down.
+ledger_rounds() {
+    [ "$COMPAT_SCOPE" = quick ] && echo 6 || echo "${RUNNEL_ROUNDS:-20}"
+}
+
+# ledger NAME: one reader is there all the time, one reads afterwards; `kill -9` and clean restarts meanwhile.
 ledger() {
-    local name=$1 rounds=$2 dir=$WORK/$1 round kills=0 stops=0 phase=$RANDOM
+    local name=$1 rounds dir=$WORK/$1 round kills=0 stops=0 phase=$RANDOM
+    rounds=$(ledger_rounds)
     check ledger-control ledger_control
     mkdir -p "$dir"
     ledger_fixed_port || { fail "$name" "no restart on a port of its own" && return; }

@@ -263,20 +263,6 @@ static bool must_tell(const struct fetch_state *state, const struct fetch_partit
            out->error_code != ERR_NONE || out->diverging_epoch.epoch >= 0;
 }
 
-/* A partition that was unknown from the start keeps nobody from waiting for the others: a client that goes on
- * asking for a deleted topic would otherwise never sleep. One that becomes so while it is waited for ends the
- * wait. */
-static bool refuse(struct request *rq, struct fetch_state *state, uint32_t at, int16_t error_code,
-                   struct fetch_outcome *outcome)
-{
-    struct fetch_partition *in = &state->set->partitions[at];
-    if (!state->is_tried)
-        in->is_refused = true;
-    else if (!in->is_refused)
-        outcome->is_final = true;
-    return add_refusal(rq, state, at, error_code);
-}
-
 static uint64_t mark_of(const struct partition *partition)
 {
     uint64_t mark = (uint64_t)(uintptr_t)partition * 0x9e3779b97f4a7c15u;
@@ -303,8 +289,7 @@ static bool visit(struct request *rq, struct fetch_state *state, uint32_t at, bo
     bool is_refused;
     int16_t error_code = resolve(rq, state, part.in, &metadata, &is_refused);
     if (error_code != ERR_NONE && is_refused)
-        return refuse(rq, state, at, error_code, outcome);
-    part.in->is_refused = false;
+        return add_refusal(rq, state, at, error_code);
     if (!reserve_told(rq, state))
         return false;
     part.out = &state->told.items[state->told.count];
@@ -345,8 +330,13 @@ struct fetch_outcome fetch__read(struct request *rq, struct fetch_state *state, 
     for (uint32_t at = set->first; at != FETCH_NONE && !outcome.is_failed; at = set->partitions[at].next)
         outcome.is_failed = !visit(rq, state, at, watch, &outcome);
     state->warmed.count = 0; /* told: a later pass reads anew */
+    /* A partition that is unknown from the start keeps nobody from waiting for the others: a client that goes
+     * on asking for a deleted topic would otherwise never sleep. One that goes while it is waited for ends
+     * the wait, and so does one that comes, also in the place of another: it is not watched. */
+    outcome.is_final = outcome.is_final || state->refused.count == set->count ||
+                       (state->is_tried && outcome.seen != state->seen);
     state->is_tried = true;
-    outcome.is_final = outcome.is_final || state->refused.count == set->count;
+    state->seen = outcome.seen;
     return outcome;
 }
 

@@ -709,6 +709,7 @@ int main(void)
 {
     Suite *suite = suite_create("producer_log");
     TCase *tests = tcase_create("all");
+    tcase_set_timeout(tests, 100);
     tcase_add_loop_test(tests, silence_makes_forgotten, 0, sizeof silences / sizeof silences[0]);
     tcase_add_test(tests, only_our_clock_counts);
     tcase_add_test(tests, a_clock_that_jumps_back);
