@@ -577,6 +577,33 @@ END_TEST
 
 /* --- Kafka's directories -------------------------------------------------------------------------- */
 
+/* Kafka writes the producers of a snapshot in no order: the offsets say who wrote longest ago. */
+START_TEST(the_order_of_kafkas_snapshots_says_nothing)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct producer_state *state = NULL;
+    for (int i = 0; i < 8; i++)
+        ck_assert(is_new(write_one(rig, 1 + i % 4, 0, i / 4)));
+    ck_assert_int_eq(log_rig_close(rig, true, NULL), LOG_OK);
+    log_rig_new_log(rig);
+    for (int id = 4; id > 0; id--) {
+        struct producer_entry entry = entry_of(rig, 8, id);
+        ck_assert(producer_state_reserve(&state, 1, 1));
+        producer_state_put(state, &entry);
+    }
+    ck_assert_int_eq(producer_files_write(rig->env.files, log__path(rig->log), 8, state), FILE_OK);
+    producer_state_destroy(state);
+    if (_i)
+        lose(rig, 8, NO_HISTORY);
+    configure(rig, 0, 2);
+    ck_assert_int_eq(log__open_clean(rig->log, -1), LOG_OK);
+    ck_assert(is_repeated(write_one(rig, 4, 0, 0), 3));
+    ck_assert(is_repeated(write_one(rig, 3, 0, 0), 2));
+    ck_assert(is_new(write_one(rig, 2, 0, 9)));
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
 /* The one record of a marker, as Kafka's EndTransactionMarker writes it. */
 static void make_marker(struct batch_view *out, int64_t producer_id, int16_t epoch, int16_t type,
                         int32_t coordinator_epoch)
@@ -727,6 +754,7 @@ int main(void)
     tcase_add_test(tests, a_snapshot_of_lost_batches_goes);
     tcase_add_test(tests, a_stop_without_an_append_loses_nothing);
     tcase_add_test(tests, snapshots_do_not_pile_up);
+    tcase_add_loop_test(tests, the_order_of_kafkas_snapshots_says_nothing, 0, 2);
     tcase_add_loop_test(tests, transactions_are_read, 0, START_COUNT);
     tcase_add_loop_test(tests, after_a_marker, 0, START_COUNT);
     tcase_add_loop_test(tests, other_control_batches, 0, START_COUNT);
