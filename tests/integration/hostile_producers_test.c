@@ -408,7 +408,7 @@ START_TEST(a_flood_of_producer_ids)
     printf("start after a kill: %.2f s\n", monotonic_seconds() - begin);
     connect_clients();
     ck_assert_int_eq(produce(&again).base_offset, PRODUCERS);
-    ck_assert_uint_lt(process_rss_anonymous(broker_process_pid(served.broker)), before + growth_max);
+    ck_assert_uint_lt(process_rss_anonymous(broker_process_pid(served.broker)), before + MEMORY_MAX);
 }
 END_TEST
 
