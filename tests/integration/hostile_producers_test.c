@@ -308,7 +308,7 @@ END_TEST
 /* -- row 94: more producers than anybody has
  * ----------------------------------------------------------------- */
 
-enum { PRODUCERS = 200000, CHUNK = 20000, CHUNKS = PRODUCERS / CHUNK, DEPTH = 400, MEMORY_MAX = 160 << 20 };
+enum { PRODUCERS = 200000, CHUNK = 20000, CHUNKS = PRODUCERS / CHUNK, DEPTH = 400, MEMORY_MAX = 64 << 20 };
 
 static int64_t flood_ids[PRODUCERS];
 
@@ -376,7 +376,7 @@ static void flood(const char *what, void (*send)(int32_t number), void (*receive
     qsort(last, SOME, sizeof *last, compare_seconds);
     printf("%s: %d, the first 20,000 in %.2f s, the last in %.2f s\n", what, PRODUCERS, first[0], last[0]);
     /* The fastest of some: others use the machine as well. */
-    ck_assert_msg(last[0] < 3 * first[0] + 0.2, "%s: %.2f s became %.2f s", what, first[0], last[0]);
+    ck_assert_msg(last[0] < 3 * first[0] + 0.5, "%s: %.2f s became %.2f s", what, first[0], last[0]);
 }
 
 START_TEST(a_flood_of_producer_ids)
@@ -387,8 +387,9 @@ START_TEST(a_flood_of_producer_ids)
     flood("producer ids", send_id_request, receive_id);
     flood("first batches", send_first_batch, receive_answer);
     uint64_t after = process_rss_anonymous(broker);
+    uint64_t growth_max = MEMORY_MAX * (process_is_sanitized(broker) ? UINT64_C(8) : 1);
     printf("memory: %llu KiB more\n", (unsigned long long)(after > before ? after - before : 0) >> 10);
-    ck_assert_msg(after < before + MEMORY_MAX, "grew from %llu to %llu bytes", (unsigned long long)before,
+    ck_assert_msg(after < before + growth_max, "grew from %llu to %llu bytes", (unsigned long long)before,
                   (unsigned long long)after);
     expect_honest_client_served();
     /* Who wrote last is known, and so is a producer that goes on. */
@@ -406,7 +407,7 @@ START_TEST(a_flood_of_producer_ids)
     printf("start after a kill: %.2f s\n", monotonic_seconds() - begin);
     connect_clients();
     ck_assert_int_eq(produce(&again).base_offset, PRODUCERS);
-    ck_assert_uint_lt(process_rss_anonymous(broker_process_pid(served.broker)), before + MEMORY_MAX);
+    ck_assert_uint_lt(process_rss_anonymous(broker_process_pid(served.broker)), before + growth_max);
 }
 END_TEST
 

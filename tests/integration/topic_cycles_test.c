@@ -85,8 +85,10 @@ START_TEST(a_thousand_cycles_leave_nothing)
     uint64_t after = process_rss(broker_process_pid(served.broker));
     printf("rss after %d cycles: %llu KiB, after %d more: %llu KiB\n", WARM_UP,
            (unsigned long long)before >> 10, CYCLES, (unsigned long long)after >> 10);
-    /* The metadata log, which is mapped, grows by a few hundred bytes a cycle. */
-    ck_assert_uint_lt(after, before + (2 << 20));
+    /* The metadata log, which is mapped, grows by a few hundred bytes a cycle. A sanitizer keeps what is freed; it
+     * finds leaks by itself. */
+    if (!process_is_sanitized(broker_process_pid(served.broker)))
+        ck_assert_uint_lt(after, before + (2 << 20));
     wire_close(&client);
     served_stop(&served);
 }

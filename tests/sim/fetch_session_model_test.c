@@ -52,7 +52,7 @@ struct model_log {
 };
 
 static struct {
-    char name[8];
+    char name[16];
     bool exists;
     bool read_denied;
     bool describe_denied;
@@ -787,9 +787,8 @@ static void do_refused(void)
     }
     asked = request_for(session);
     if (one_in(2)) {
-        asked.session_epoch = session->epoch + (one_in(2) ? 1 : session->epoch > 1 ? -1 : 2);
-        if (session->epoch == INT32_MAX)
-            asked.session_epoch = INT32_MAX - 1;
+        bool is_earlier = session->epoch == INT32_MAX || (session->epoch > 1 && one_in(2));
+        asked.session_epoch = is_earlier ? session->epoch - 1 : session->epoch + 1;
         seen.refused_epochs++;
         expect_refused(&asked, ERR_INVALID_FETCH_SESSION_EPOCH);
         return;

@@ -299,6 +299,34 @@ START_TEST(a_field_left_out_is_found)
 }
 END_TEST
 
+/* The control of the frame: no byte of an answer can be another, be left out or come behind it unnoticed. */
+START_TEST(a_changed_frame_is_found)
+{
+    const int16_t versions[] = { 3, 8, 9, 12 }; /* both headers */
+    begin(ONE_METADATA, "control");
+    for (size_t v = 0; v < sizeof versions / sizeof *versions; v++) {
+        const struct api_schema *schema = api_schema_find(ONE_METADATA);
+        struct one_metadata one;
+        struct metadata_response told;
+        one_metadata(&one, SLICE_LITERAL("orders"));
+        ask_other(ONE_METADATA, versions[v], &one.request, &told);
+        slice frame = last_frame();
+        uint8_t *changed = arena_alloc(&arena, frame.size + 1);
+        memcpy(changed, frame.data, frame.size);
+        changed[frame.size] = 0;
+        ck_assert(!frame_complaint(schema, versions[v], &told, slice_of(changed, frame.size)));
+        ck_assert(frame_complaint(schema, versions[v], &told, slice_of(changed, frame.size + 1)));
+        ck_assert(frame_complaint(schema, versions[v], &told, slice_of(changed, frame.size - 1)));
+        for (size_t i = 0; i < frame.size; i++) {
+            changed[i] ^= 1;
+            ck_assert(frame_complaint(schema, versions[v], &told, slice_of(changed, frame.size)));
+            changed[i] ^= 1;
+        }
+    }
+    rig_close();
+}
+END_TEST
+
 /* -- beyond the ranges ---------------------------------------------------------------------------------- */
 
 /* A header of version 1 with zeros behind it, which every later header and many a body can be. */
@@ -373,6 +401,7 @@ int main(void)
     tcase_add_test(tests, what_is_advertised_is_kafkas);
     tcase_add_test(tests, a_difference_is_found);
     tcase_add_test(tests, a_field_left_out_is_found);
+    tcase_add_test(tests, a_changed_frame_is_found);
     tcase_add_loop_test(tests, every_version, 0, KAFKA_COUNT);
     tcase_add_loop_test(tests, versions_beyond_the_range_are_refused, 0, KAFKA_COUNT);
     suite_add_tcase(suite, tests);

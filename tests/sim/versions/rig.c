@@ -275,7 +275,8 @@ slice last_frame(void)
 
 /* The answer once more from its decoded form: one byte more or less, a tag that its version does not have,
  * another header would be a difference. */
-static void expect_canonical_frame(const struct api_schema *schema, int16_t version, const void *response)
+const char *frame_complaint(const struct api_schema *schema, int16_t version, const void *response,
+                            slice frame)
 {
     struct chain chain;
     struct writer writer;
@@ -284,9 +285,16 @@ static void expect_canonical_frame(const struct api_schema *schema, int16_t vers
     expect_that(response_header_encode(&writer, schema->key, version, client.correlation_id));
     expect_that(schema->response.encode(&writer, version, response));
     expect_that(writer_finish(&writer));
-    slice again = chain_bytes(&chain, &arena), frame = last_frame();
-    expect(frame.size, again.size);
-    expect_that(memcmp(frame.data, again.data, again.size) == 0);
+    slice again = chain_bytes(&chain, &arena);
+    size_t same = 0;
+    while (same < frame.size && same < again.size && frame.data[same] == again.data[same])
+        same++;
+    if (same == frame.size && same == again.size)
+        return NULL;
+    snprintf(complaint, sizeof complaint,
+             "the answer has %zu bytes, its codec makes %zu; the first %zu are the same", frame.size,
+             again.size, same);
+    return complaint;
 }
 
 void ask_other(int16_t key, int16_t version, const void *request, void *response)
@@ -294,7 +302,8 @@ void ask_other(int16_t key, int16_t version, const void *request, void *response
     const struct api_schema *schema = api_schema_find(key);
     expect_that(sim_send(&client, key, version, request));
     expect_that(sim_receive(&client, key, version, response));
-    expect_canonical_frame(schema, version, response);
+    const char *wrong = frame_complaint(schema, version, response, last_frame());
+    ck_assert_msg(!wrong, "%s, %s v%d: %s", subject.name, schema->name, version, wrong);
 }
 
 void ask(const void *request, void *response)

@@ -53,6 +53,11 @@ void ask_other(int16_t key, int16_t version, const void *request, void *response
 /* Bytes of the last answer, without the length. */
 slice last_frame(void);
 
+/* NULL when the frame is what the codec makes of the decoded answer; else how it differs, borrowed until the
+ * next call. */
+const char *frame_complaint(const struct api_schema *schema, int16_t version, const void *response,
+                            slice frame);
+
 /* Forgets which fields were seen, for the next subject. */
 void seen_reset(void);
 /* Every field that the version has must have been seen with another value than its default, but for the
