@@ -84,7 +84,7 @@ bool controller__elect_leaders(struct controller *controller);
 void controller__open_partitions(struct controller *controller, struct image_change *change);
 /* Before a topic becomes one with flush.messages=1: the high watermark waits for the device from now on, and what
  * consumers saw so far is on it. Else a power cut just after the commit would take back records that recovery believes
- * nobody saw, as it raises leader epochs in page-cache mode only. False: a log has failed. */
+ * nobody saw, as it raises leader epochs in page-cache mode only. False: a log could not be flushed. */
 bool controller__make_durable(const struct topic *topic, const struct topic_config *config);
 /* After the publication: retires what the new image does not have any more. */
 void controller__retire_replaced(struct controller *controller, struct image_change *change);

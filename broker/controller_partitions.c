@@ -61,7 +61,10 @@ bool controller__make_durable(const struct topic *topic, const struct topic_conf
             continue;
         log_set_config(partition->log, &log_config);
         struct log_offsets offsets = log_offsets(partition->log);
-        if (offsets.durable < offsets.end && log_flush(partition->log) == LOG_IO)
+        if (offsets.durable >= offsets.end)
+            continue;
+        enum log_status status = log_flush(partition->log);
+        if (status != LOG_OK && status != LOG_CLOSED)
             return false;
     }
     return true;

@@ -348,7 +348,8 @@ static bool touch(struct fetch_sessions *sessions, struct fetch_session *session
 {
     if (!session->is_cached)
         return true; /* evicted meanwhile; this request is served once more */
-    if (!charge(sessions, &session->charged, cost_of(set_size)))
+    /* Names grow it, too, without the set having to grow. */
+    if (cost_of(set_size) > FETCH_SESSION_SIZE_MAX || !charge(sessions, &session->charged, cost_of(set_size)))
         return false;
     unlink_used(sessions, session);
     link_newest(sessions, session, now_ms);

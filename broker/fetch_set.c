@@ -201,10 +201,17 @@ uint32_t fetch_set_find_topic(const struct fetch_set *set, slice name, uuid id)
     return FETCH_NONE;
 }
 
+/* Counted in an arena, too, where it costs nothing: a copy will have it. */
+static size_t size_of_name(const struct fetch_topic *topic)
+{
+    return slice_is_null(topic->name) ? 0 : topic->name.size + ALLOCATION_OVERHEAD;
+}
+
 static bool keep_name(struct fetch_set *set, struct fetch_topic *topic, slice name)
 {
     if (set->arena) {
         topic->name = name;
+        set->names_size += size_of_name(topic);
         return true;
     }
     uint8_t *copy = malloc(name.size + 1);
@@ -213,7 +220,7 @@ static bool keep_name(struct fetch_set *set, struct fetch_topic *topic, slice na
     if (name.size > 0)
         memcpy(copy, name.data, name.size);
     topic->name = slice_of(copy, name.size);
-    set->names_size += name.size + ALLOCATION_OVERHEAD;
+    set->names_size += size_of_name(topic);
     return true;
 }
 
@@ -252,10 +259,9 @@ static void drop_topic(struct fetch_set *set, uint32_t at)
     while (*link != at)
         link = &set->topics[*link].hash_next;
     *link = topic->hash_next;
-    if (!set->arena && !slice_is_null(topic->name)) {
-        set->names_size -= topic->name.size + ALLOCATION_OVERHEAD;
+    set->names_size -= size_of_name(topic);
+    if (!set->arena)
         free((void *)topic->name.data);
-    }
     *topic = (struct fetch_topic){ .hash_next = set->topic_free };
     set->topic_free = at;
     set->topic_count--;

@@ -21,6 +21,7 @@ struct description {
     struct config_wish wish;
     struct config_entries topics, broker, group, client_metrics; /* made when first asked for */
     size_t size;                                                 /* of the answer so far */
+    bool is_full; /* nothing is put together any more, only to find that it does not fit */
 };
 
 __attribute__((format(printf, 4, 5))) static bool refuse(struct description *description, result *out,
@@ -47,6 +48,14 @@ static bool refuse_plainly(result *out, int16_t error_code)
 
 /* -- one resource; false: no memory ------------------------------------------------------------- */
 
+static bool refuse_size(struct description *description, result *out)
+{
+    description->is_full = true;
+    return refuse(description, out, ERR_POLICY_VIOLATION,
+                  "The answer would be larger than %d MiB: ask for fewer resources at a time.",
+                  ANSWER_SIZE_MAX >> 20);
+}
+
 static bool tell(struct description *description, const request_resource *in,
                  const struct config_entries *entries, result *out)
 {
@@ -55,9 +64,7 @@ static bool tell(struct description *description, const request_resource *in,
                              in->configuration_keys_count, &picked))
         return false;
     if (description->size + picked.size > ANSWER_SIZE_MAX)
-        return refuse(description, out, ERR_POLICY_VIOLATION,
-                      "The answer would be larger than %d MiB: ask for fewer resources at a time.",
-                      ANSWER_SIZE_MAX >> 20);
+        return refuse_size(description, out);
     description->size += picked.size;
     out->configs = picked.items;
     out->configs_count = (int32_t)picked.count;
@@ -150,6 +157,8 @@ static bool describe_group(struct description *description, const request_resour
 
 static bool describe(struct description *description, const request_resource *in, result *out)
 {
+    if (description->is_full)
+        return refuse_size(description, out);
     switch ((enum config_resource_type)in->resource_type) {
     case CONFIG_RESOURCE_TOPIC:
         return describe_topic(description, in, out);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/fetch_session.h"
 #include "protocol/errors.h"
@@ -435,6 +436,61 @@ START_TEST(one_session_is_bounded)
 }
 END_TEST
 
+/* Nobody has topics of such names, but any client may ask for them. */
+enum { LONG_NAME = 30000, LONG_NAMES_MAX = 600 };
+
+static slice long_name(uint32_t i)
+{
+    char *name = arena_alloc(&arena, LONG_NAME);
+    ck_assert_ptr_nonnull(name);
+    memset(name, 'n', LONG_NAME);
+    memcpy(name, &i, sizeof i);
+    return slice_of(name, LONG_NAME);
+}
+
+static int32_t add_long_names(uint32_t count)
+{
+    struct fetch_set set;
+    ck_assert(fetch_set_init(&set, fetch_sessions_key(sessions), false, &arena, count, count));
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t topic = FETCH_NONE;
+        ck_assert(fetch_set_put(&set, &topic, long_name(i), UUID_ZERO, 0) != FETCH_NONE);
+    }
+    int32_t id = fetch_sessions_add(sessions, &set, now_ms);
+    arena_reset(&arena);
+    return id;
+}
+
+START_TEST(names_count)
+{
+    tear_down();
+    begin(10, (size_t)1 << 30);
+    ck_assert_int_ne(add_long_names(100), FETCH_SESSION_NONE);
+    ck_assert_uint_ge(fetch_sessions_stats(sessions).size, 100 * LONG_NAME);
+    ck_assert_msg(add_long_names(LONG_NAMES_MAX) == FETCH_SESSION_NONE, "its names alone are too much");
+}
+END_TEST
+
+START_TEST(names_that_come_later_count)
+{
+    static struct fetch_request_topic topics[LONG_NAMES_MAX];
+    static struct fetch_request_partition partition;
+    tear_down();
+    begin(10, (size_t)1 << 30);
+    int32_t id = add(LONG_NAMES_MAX);
+    for (uint32_t i = 0; i < LONG_NAMES_MAX; i++)
+        topics[i] = (struct fetch_request_topic){ .name = long_name(i),
+                                                  .partitions = &partition,
+                                                  .partitions_count = 1 };
+    ask(id, 1);
+    request.topics = topics;
+    request.topics_count = LONG_NAMES_MAX;
+    ck_assert_int_eq(go(), ERR_FETCH_SESSION_ID_NOT_FOUND);
+    ck_assert(!is_there(id));
+    ck_assert_uint_eq(fetch_sessions_stats(sessions).size, 0);
+}
+END_TEST
+
 START_TEST(growth_beyond_the_budget_closes)
 {
     tear_down();
@@ -668,6 +724,8 @@ int main(void)
     tcase_add_test(tests, no_slots_no_sessions);
     tcase_add_test(tests, all_sessions_together_are_bounded);
     tcase_add_test(tests, one_session_is_bounded);
+    tcase_add_test(tests, names_count);
+    tcase_add_test(tests, names_that_come_later_count);
     tcase_add_test(tests, growth_beyond_the_budget_closes);
     tcase_add_test(tests, what_is_forgotten_gives_memory_back);
     tcase_add_loop_test(tests, the_set_is_a_list, 0, 2);
