@@ -34,7 +34,47 @@ public final class JavaCodec {
     private final Random random = new Random(20);
     private boolean nulls; /* whether this draw uses null and empty where it may */
 
+    /** A struct that may be null: a byte says whether it is there. Kafka's schemas leave that byte out. */
+    private static final class NullableStruct extends Type {
+        private final Schema schema;
+
+        NullableStruct(Schema schema) {
+            this.schema = schema;
+        }
+
+        @Override
+        public void write(ByteBuffer buffer, Object value) {
+            buffer.put((byte) (value == null ? -1 : 1));
+            if (value != null) {
+                schema.write(buffer, value);
+            }
+        }
+
+        @Override
+        public Object read(ByteBuffer buffer) {
+            throw new UnsupportedOperationException("only written");
+        }
+
+        @Override
+        public Object validate(Object value) {
+            return value == null ? null : schema.validate(value);
+        }
+
+        @Override
+        public int sizeOf(Object value) {
+            return 1 + (value == null ? 0 : schema.sizeOf(value));
+        }
+
+        @Override
+        public boolean isNullable() {
+            return true;
+        }
+    }
+
     private Object valueOf(Type type) {
+        if (type instanceof NullableStruct) {
+            return nulls && random.nextBoolean() ? null : structOf(((NullableStruct) type).schema);
+        }
         if (type instanceof Schema) {
             return structOf((Schema) type);
         }
@@ -128,6 +168,8 @@ public final class JavaCodec {
             }
         } else if (type instanceof Schema) {
             list(value, (Schema) type, out);
+        } else if (type instanceof NullableStruct) {
+            list(value, ((NullableStruct) type).schema, out);
         } else if (value instanceof Uuid) {
             Uuid uuid = (Uuid) value;
             out.add(HEX.formatHex(ByteBuffer.allocate(16).putLong(uuid.getMostSignificantBits())
@@ -165,8 +207,27 @@ public final class JavaCodec {
                 bytes.length == 0 ? "-" : HEX.formatHex(bytes), listed.isEmpty() ? "-" : listed));
     }
 
+    /** A struct of a message is nullable when a new message has none. */
     private static Schema schemaOf(ApiMessage message, short version) throws ReflectiveOperationException {
-        return ((Schema[]) message.getClass().getField("SCHEMAS").get(null))[version];
+        Schema schema = ((Schema[]) message.getClass().getField("SCHEMAS").get(null))[version];
+        var fields = new org.apache.kafka.common.protocol.types.Field[schema.numFields()];
+        for (int i = 0; i < fields.length; i++) {
+            fields[i] = schema.get(i).def;
+            if (fields[i].type instanceof Schema && fieldOf(message, fields[i].name) == null) {
+                fields[i] = new org.apache.kafka.common.protocol.types.Field(fields[i].name,
+                        new NullableStruct((Schema) fields[i].type));
+            }
+        }
+        return new Schema(fields);
+    }
+
+    private static Object fieldOf(ApiMessage message, String name) throws ReflectiveOperationException {
+        for (Field field : message.getClass().getDeclaredFields()) {
+            if (snakeCase(field.getName()).equals(name)) {
+                return message.getClass().getMethod(field.getName()).invoke(message);
+            }
+        }
+        throw new NoSuchFieldException(name);
     }
 
     private void api(ApiKeys api) throws Exception {
