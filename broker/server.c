@@ -1,4 +1,5 @@
 /* The server: starts the parts in order, runs them, stops them in the other order. */
+#include "broker/group/group.h"
 #include "broker/server.h"
 
 #include <malloc.h>
@@ -250,6 +251,8 @@ enum exit_code server_open(const struct server_options *options, struct server *
     enum exit_code code = open_storage(server, error);
     if (code == EXIT_OK) {
         create_loops(server);
+        server->groups = coordinator_create(server, &group_shard_kind);
+        coordinator_start(server->groups);
         if (options->threaded) {
             server->own->listeners =
                 listeners_open(server, connections_max(server->config, descriptors), error);
@@ -306,8 +309,12 @@ static void close_loops(struct server *server)
     workers_drain(server->append_workers);
     workers_drain(server->workers);
     atomic_store(&own->is_closing, true);
+    if (server->groups)
+        coordinator_stop(server->groups);
     for (unsigned i = 0; i < server->loop_count; i++)
         loop_destroy(server->loops[i]);
+    if (server->groups)
+        coordinator_destroy(server->groups);
     free(server->loops);
     server->loop_count = 0;
     peers_destroy(server->peers);

@@ -25,6 +25,7 @@ struct server {
     struct storage_env env;
     struct store *store;
     struct controller *controller;
+    struct coordinator *groups; /* group coordinator; from the loops on */
     struct retire *retire;
     struct workers *workers;
     struct workers *append_workers; /* appends that block: a slow device holds up nothing else */

@@ -1,43 +1,22 @@
 /* FindCoordinator v0-6: who keeps a group, a transactional id, a share partition.
  * v1 key type; v3 flexible; v4 several keys, each with its own error; v6 share groups (KIP-932). */
+#include "broker/coordinator/coordinator.h"
 #include "broker/handlers/handlers.h"
 
 enum coordinator_type { COORDINATOR_GROUP = 0, COORDINATOR_TRANSACTION = 1, COORDINATOR_SHARE = 2 };
 
 enum { BATCH_SINCE = 4, SHARE_SINCE = 6, NO_NODE = -1 };
 
-/* String.hashCode() of Java, which counts UTF-16 units; ids outside the basic plane have two. */
-static uint32_t java_hash(slice text)
-{
-    uint32_t hash = 0;
-    size_t i = 0;
-    while (i < text.size) {
-        uint32_t c = text.data[i++];
-        int more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-        c = more == 0 ? c : c & (0x3fu >> more);
-        for (; more > 0 && i < text.size; more--)
-            c = c << 6 | (text.data[i++] & 0x3fu);
-        if (c >= 0x10000) {
-            hash = 31 * hash + (0xd800 + ((c - 0x10000) >> 10));
-            c = 0xdc00 + ((c - 0x10000) & 0x3ff);
-        }
-        hash = 31 * hash + c;
-    }
-    return hash;
-}
-
 /* The leader of the key's partition of the internal topic. While that topic does not exist the only
  * node will be its leader. */
 static int32_t coordinator_node(struct request *rq, enum coordinator_type type, slice key)
 {
-    static const char *const topics[] = { "__consumer_offsets", "__transaction_state",
-                                          "__share_group_state" };
-    const struct topic *topic = image_topic_by_name(rq->image, slice_of_string(topics[type]));
+    static const enum internal_topic topics[] = { INTERNAL_TOPIC_OFFSETS, INTERNAL_TOPIC_TRANSACTION,
+                                                  INTERNAL_TOPIC_SHARE };
+    const struct topic *topic = image_topic_by_name(rq->image, slice_of_string(internal_topic_name(topics[type])));
     if (!topic)
         return rq->image->nodes[0].id;
-    uint32_t hash = java_hash(key);
-    uint32_t absolute = hash == 0x80000000u ? 0 : (int32_t)hash < 0 ? 0 - hash : hash;
-    return topic->partitions[absolute % (uint32_t)topic->partition_count].leader;
+    return topic->partitions[coordinator_partition_of(key, topic->partition_count)].leader;
 }
 
 /* groupId:topicId:partition; the group's id may hold colons itself. */
