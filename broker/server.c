@@ -1,5 +1,4 @@
 /* The server: starts the parts in order, runs them, stops them in the other order. */
-#include "broker/group/group.h"
 #include "broker/server.h"
 
 #include <malloc.h>
@@ -8,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "broker/flusher.h"
+#include "broker/group/group.h"
 #include "broker/listener.h"
 #include "broker/loop_internal.h"
 #include "broker/peers.h"

@@ -56,7 +56,7 @@ void shard__unlock(struct shard *shard);
 /* Under the lock: completes what waits, frees the state; next is SHARD_IDLE or SHARD_STOPPED. */
 void shard__give_up(struct shard *shard, int16_t error_code, enum shard_phase next);
 
-/* shard_load.c. Under the lock, with SHARD_IDLE: has a worker load, or does it at once when there is nothing to load. */
+/* shard_load.c. Under the lock, with SHARD_IDLE: has a worker load, or does it at once when nothing is there. */
 void shard__begin_load(struct shard *shard);
 
 /* shard_append.c. Under the lock: what comes of an op whose decide added records. True: decided, with the op's
