@@ -70,9 +70,9 @@ struct delete_topic {
     char message[256];  /* out */
 };
 
-/* Removes the topics with their settings (RemoveTopic records; one commit for all): the image no longer has them, whoever
- * waits for their partitions is woken and answered, their names are free at once, their directories get Kafka's
- * -delete name and are unlinked by a worker. May block. */
+/* Removes the topics with their settings (RemoveTopic records; one commit for all): the image no longer has
+ * them, whoever waits for their partitions is woken and answered, their names are free at once, their
+ * directories get Kafka's -delete name and are unlinked by a worker. May block. */
 void controller_delete_topics(struct controller *controller, struct delete_topic *topics, size_t count);
 
 /* One topic to give more partitions (KIP-195). Borrowed. */
