@@ -5,10 +5,21 @@
 #include "broker/request.h"
 
 #include "codec/api_versions.h"
+#include "codec/create_partitions.h"
+#include "codec/create_topics.h"
+#include "codec/delete_topics.h"
 #include "codec/fetch.h"
 #include "codec/find_coordinator.h"
+#include "codec/init_producer_id.h"
+#include "codec/describe_cluster.h"
+#include "codec/describe_configs.h"
+#include "codec/describe_topic_partitions.h"
+#include "codec/fetch.h"
+#include "codec/find_coordinator.h"
+#include "codec/incremental_alter_configs.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"
+#include "codec/offset_for_leader_epoch.h"
 #include "codec/produce.h"
 
 /* in: decoded, borrowed from the arena. out: initialised to the schema's defaults. */
