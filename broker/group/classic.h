@@ -26,7 +26,7 @@ slice classic_protocol_type(const struct classic_group *classic); /* null: a sim
 int64_t classic_state_since_ms(const struct classic_group *classic);
 int16_t classic_check_delete(const struct classic_group *classic);
 void classic_add_tombstones(struct shard_op *op, const struct group *group);
-bool classic_is_subscribed(const struct classic_group *classic, slice topic);
+bool classic_is_subscribed(struct classic_group *classic, slice topic);
 int16_t classic_check_commit(const struct classic_group *classic, const struct group_caller *caller,
                              bool is_transactional);
 void classic_touch(struct group *group, slice member_id);
