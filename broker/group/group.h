@@ -37,8 +37,9 @@ struct group *groups_make(struct groups *groups, slice id);
 void groups_drop_if_void(struct group *group);
 /* Ends the state of one type and begins that of the other, empty (migration; in replay). False: no memory. */
 bool group_set_type(struct group *group, enum group_type type);
-/* Calls visit for each; visit must not remove others. */
+/* Calls visit for each; visit may drop the one that it is given, and no other. */
 void groups_visit(struct groups *groups, void (*visit)(void *context, struct group *group), void *context);
+size_t groups_count(const struct groups *groups);
 struct shard *groups_shard(struct groups *groups);
 struct shard *group_shard(const struct group *group);
 const struct config *group_config(const struct group *group);
