@@ -19,6 +19,8 @@
 #include "codec/incremental_alter_configs.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"
+#include "codec/offset_commit.h"
+#include "codec/offset_fetch.h"
 #include "codec/offset_for_leader_epoch.h"
 #include "codec/produce.h"
 
