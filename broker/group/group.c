@@ -427,6 +427,14 @@ int16_t group_check_delete(const struct group *group)
                                         : consumer_check_delete(group->consumer);
 }
 
+/* What members of another protocol read, nobody here knows. */
+int16_t group_check_offset_delete(const struct group *group)
+{
+    if (group_is_empty(group) || group->type == GROUP_CONSUMER)
+        return ERR_NONE;
+    return slice_equal_string(classic_protocol_type(group->classic), "consumer") ? ERR_NONE : ERR_NON_EMPTY_GROUP;
+}
+
 void group_add_tombstones(struct shard_op *op, const struct group *group)
 {
     if (group->type == GROUP_CLASSIC)

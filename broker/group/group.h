@@ -62,6 +62,8 @@ const char *group_type_name(const struct group *group);
 bool group_is_empty(const struct group *group);
 /* ERR_NONE, or NON_EMPTY_GROUP: whether DeleteGroups may take it. */
 int16_t group_check_delete(const struct group *group);
+/* ERR_NONE, or NON_EMPTY_GROUP: whether single offsets may be deleted (those of topics that nobody reads). */
+int16_t group_check_offset_delete(const struct group *group);
 /* The tombstones of everything but its offsets. In decide. */
 void group_add_tombstones(struct shard_op *op, const struct group *group);
 /* Whether a member subscribes to the topic: its offsets neither expire nor may be deleted (KIP-211, KIP-496). */
