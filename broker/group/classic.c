@@ -13,20 +13,24 @@ struct classic_group *classic_create(struct group *group)
     if (!classic)
         return NULL;
     classic->group = group;
+    classic->phase.fire = classic__fire_phase;
     classic->state_since_ms = shard_wall_ms(group_shard(group));
     return classic;
 }
 
 static void clear(struct classic_group *classic)
 {
+    shard_timer_cancel(group_shard(classic->group), &classic->phase);
     classic__free_members(classic);
     classic__forget_protocols(classic);
     classic__forget_topics(classic);
     classic__bytes_drop(&classic->protocol_type);
     classic__bytes_drop(&classic->protocol);
     classic__bytes_drop(&classic->assignments);
+    classic->leader = NULL;
     classic->state = CLASSIC_EMPTY;
     classic->generation = 0;
+    classic->is_initial = false;
 }
 
 void classic_destroy(struct classic_group *classic)
@@ -114,6 +118,7 @@ bool classic_replay(struct group *group, const struct group_metadata_value *valu
         return false;
     classic->generation = value->generation;
     classic->state_since_ms = value->current_state_timestamp;
+    classic->is_emptied = classic->is_live && value->members_count == 0;
     return true;
 }
 
@@ -174,6 +179,44 @@ int16_t classic_check_commit(const struct classic_group *classic, const struct g
         return ERR_UNKNOWN_MEMBER_ID;
     }
     return !is_transactional && classic->state == CLASSIC_COMPLETING ? ERR_REBALANCE_IN_PROGRESS : ERR_NONE;
+}
+
+int32_t classic_member_count(const struct classic_group *classic)
+{
+    return classic->member_count;
+}
+
+int32_t classic_generation(const struct classic_group *classic)
+{
+    return classic->generation;
+}
+
+slice classic_protocol(const struct classic_group *classic)
+{
+    return classic__bytes_slice(classic->protocol);
+}
+
+void classic_visit_members(const struct group *group,
+                           void (*visit)(void *context, const struct classic_member_view *member), void *context)
+{
+    const struct classic_group *classic = group->classic;
+    for (const struct classic_member *member = classic->first; member; member = member->next) {
+        const struct classic_profile *profile = member->profile;
+        const struct classic_member_view view = {
+            .member_id = profile->member_id,
+            .instance_id = profile->instance_id,
+            .client_id = profile->client_id,
+            .client_host = profile->client_host,
+            .rebalance_timeout_ms = member->rebalance_timeout_ms,
+            .session_timeout_ms = member->session_timeout_ms,
+            .protocols = profile->protocols,
+            .protocol_count = profile->protocol_count,
+            .metadata = classic__profile_metadata(profile, classic__bytes_slice(classic->protocol)),
+            .assignment = member->assignment,
+            .is_leader = member == classic->leader,
+        };
+        visit(context, &view);
+    }
 }
 
 /* -- description ---------------------------------------------------------------------------------------------------- */

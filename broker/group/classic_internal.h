@@ -2,13 +2,16 @@
 #ifndef RUNNEL_BROKER_GROUP_CLASSIC_INTERNAL_H
 #define RUNNEL_BROKER_GROUP_CLASSIC_INTERNAL_H
 
-#include "broker/group/classic.h"
+#include "broker/group/classic_ops.h"
 #include "codec/join_group.h"
 #include "protocol/base/pin.h"
 
 enum {
+    CLASSIC_SIZE_MAX = 512 << 20, /* bytes that the members of all classic groups may bring */
+    MEMBER_COST = 512,            /* what each member needs besides, about */
     MEMBER_PROTOCOLS_MAX = 64, /* so that a set of one member's protocols fits a word */
     TABLE_BUCKETS_MIN = 8,
+    RETRY_MS = 1000, /* after a deadline that could not be acted on */
     NEW_MEMBER_TIMEOUT_MS = 5 * 60 * 1000, /* of one who waits for its first generation and cannot heartbeat */
 };
 
@@ -41,6 +44,11 @@ struct classic_profile {
     struct join_group_request_protocol protocols[]; /* followed by all the bytes */
 };
 
+/* What the profile of this would count. */
+size_t classic__profile_size(slice member_id, slice instance_id, slice client_id, slice client_host,
+                             const struct join_group_request_protocol *protocols, int32_t protocol_count);
+/* Whether the broker may hold so much more for all its classic groups. */
+bool classic__may_hold(size_t size);
 /* Everything is copied. NULL: no memory. */
 struct classic_profile *classic__profile_make(slice member_id, slice instance_id, slice client_id,
                                               slice client_host,
@@ -74,7 +82,8 @@ struct classic_member {
     struct shard_op *sync; /* waits for the leader's assignment */
     struct timer session;
     int64_t session_due_ms; /* the deadline; the timer may be earlier, then it looks and goes on */
-    uint32_t round;         /* scratch of decide: the round in which it was counted */
+    slice draft;            /* scratch of decide, as is the round in which it was written */
+    uint32_t round;
 };
 
 struct member_table {
@@ -96,6 +105,7 @@ struct classic_group {
     struct classic_bytes *protocol;      /* selected; NULL: none */
     struct classic_member *leader;
     int64_t state_since_ms;
+    bool is_emptied; /* a record says that nobody is left: what apply does follows */
 
     struct member_table tables[CLASSIC_KEYS];
     struct classic_member *first;
@@ -105,7 +115,7 @@ struct classic_group {
     int32_t join_count;         /* members whose join waits */
     int32_t sync_pending_count; /* members that are told of and have not synced */
     size_t size;                /* bytes that members and pending ones brought */
-    uint32_t round;
+    uint32_t round; /* scratch: counts the drafts */
 
     struct classic_bytes *assignments; /* what the members' assignments point into */
 
@@ -144,6 +154,11 @@ void classic__take_out(struct classic_group *classic, struct classic_member *mem
 /* The member brings something else from now on; takes the profile over. */
 void classic__set_profile(struct classic_group *classic, struct classic_member *member,
                           struct classic_profile *profile);
+/* A static member has a new id and what came with it; takes the profile over. */
+void classic__rename(struct classic_group *classic, struct classic_member *member, struct classic_profile *profile);
+/* Members and pending ones, in no order; visit may take out the one it is given. */
+void classic__visit_all(struct classic_group *classic, void (*visit)(struct classic_member *member, int16_t argument),
+                        int16_t argument);
 /* Frees all, without a look at what waits. */
 void classic__free_members(struct classic_group *classic);
 
@@ -160,6 +175,68 @@ void classic__forget_protocols(struct classic_group *classic);
 /* Somebody came: only what it has, too, is still common. */
 void classic__narrow_protocols(struct classic_group *classic, const struct classic_profile *profile);
 bool classic__same_names(const struct classic_profile *a, const struct classic_profile *b);
+
+/* -- classic_records.c -------------------------------------------------------------------------------------- */
+
+int32_t classic__next_generation(const struct classic_group *classic);
+/* In decide. The group as it is created, with generation 0. */
+void classic__record_new(struct shard_op *op, slice group_id);
+/* The group when its last member has gone, one generation later. */
+void classic__record_empty(struct shard_op *op, const struct group *group);
+/* The group with its members. Their assignments are their drafts of this round, if in_draft; else what they have.
+ * replaced (may be NULL) is written with the profile and the timeouts of the join. */
+void classic__record_full(struct shard_op *op, const struct group *group, bool in_draft,
+                          const struct classic_member *replaced, const struct classic_join *join);
+
+/* -- classic_rebalance.c ------------------------------------------------------------------------------------ */
+
+/* Members that are told to the leader; pinned. */
+struct classic_roster {
+    struct pin pin;
+    size_t count;
+    struct classic_profile **profiles; /* held */
+    struct join_group_response_member members[];
+};
+
+/* NULL: no memory. */
+struct classic_roster *classic__roster_make(const struct classic_group *classic);
+/* All members have joined and nobody is pending: the join phase may end. */
+bool classic__all_joined(const struct classic_group *classic);
+/* Begins a rebalance where there is none; else ends the join phase if all are there. When nobody is left the group
+ * becomes empty, and decide must have recorded that. */
+void classic__advance(struct classic_group *classic);
+void classic__prepare_rebalance(struct classic_group *classic);
+void classic__complete_if_joined(struct classic_group *classic);
+void classic__complete_join(struct classic_group *classic);
+/* Nobody's sync is awaited any more. */
+void classic__clear_syncs(struct classic_group *classic);
+void classic__change_state(struct classic_group *classic, enum classic_state state);
+/* At a deadline from now; -1: not at all. */
+void classic__arm_phase(struct classic_group *classic, int64_t in_ms);
+void classic__fire_phase(struct timer *timer);
+int32_t classic__rebalance_timeout_ms(const struct classic_group *classic);
+/* Tells the join of the current generation. */
+void classic__tell_generation(const struct classic_group *classic, struct classic_join *join,
+                              struct classic_profile *leader, struct classic_roster *roster);
+
+/* -- classic_session.c -------------------------------------------------------------------------------------- */
+
+/* Answers an op that waits, or whose apply this is. */
+void classic__finish(struct shard_op *op, int16_t error_code);
+void classic__finish_join(struct classic_member *member, int16_t error_code);
+void classic__finish_sync(struct classic_member *member, int16_t error_code);
+/* Answers what waits with UNKNOWN_MEMBER_ID, and takes the member or pending one out. */
+void classic__remove(struct classic_group *classic, struct classic_member *member);
+/* The session lasts from now. False: no memory for the timer. */
+bool classic__begin_session(struct classic_member *member, int64_t timeout_ms);
+void classic__touch(struct classic_member *member);
+/* Has the shard look at a deadline, as an op of its own, so that an append under way sees nothing change. */
+bool classic__start_tick(struct group *group, const struct classic_member *member);
+
+/* -- classic_join.c ----------------------------------------------------------------------------------------- */
+
+/* In take: hands the op's hold (NULL: none) over to its arena. */
+void classic__keep(struct shard_op *op, struct pin *pin);
 
 /* -- classic_topics.c --------------------------------------------------------------------------------------- */
 

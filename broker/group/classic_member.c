@@ -199,19 +199,35 @@ void classic__set_profile(struct classic_group *classic, struct classic_member *
     classic__forget_topics(classic);
 }
 
-void classic__free_members(struct classic_group *classic)
+void classic__rename(struct classic_group *classic, struct classic_member *member, struct classic_profile *profile)
 {
-    for (struct classic_member *next, *member = classic->first; member; member = next) {
-        next = member->next;
-        classic__take_out(classic, member);
-    }
+    table_remove(classic, BY_MEMBER_ID, member); /* the instance id is the same text */
+    classic__set_profile(classic, member, profile);
+    table_add(classic, BY_MEMBER_ID, member);
+}
+
+void classic__visit_all(struct classic_group *classic, void (*visit)(struct classic_member *member, int16_t argument),
+                        int16_t argument)
+{
     struct member_table *table = &classic->tables[BY_MEMBER_ID];
     size_t bucket_count = table->bucket_count ? table->bucket_count : TABLE_BUCKETS_MIN;
-    for (size_t i = 0; i < bucket_count; i++) { /* the pending ones are left */
-        struct classic_member **chain = table->bucket_count ? &table->buckets[i] : &table->fixed[i];
-        while (*chain)
-            classic__take_out(classic, *chain);
-    }
+    struct classic_member **buckets = table->bucket_count ? table->buckets : table->fixed;
+    for (size_t i = 0; i < bucket_count; i++)
+        for (struct classic_member *next, *member = buckets[i]; member; member = next) {
+            next = member->chain[BY_MEMBER_ID];
+            visit(member, argument);
+        }
+}
+
+static void take_out(struct classic_member *member, int16_t argument)
+{
+    (void)argument;
+    classic__take_out(member->group->classic, member);
+}
+
+void classic__free_members(struct classic_group *classic)
+{
+    classic__visit_all(classic, take_out, 0);
     for (int key = BY_MEMBER_ID; key < CLASSIC_KEYS; key++) {
         free(classic->tables[key].buckets);
         classic->tables[key] = (struct member_table){ 0 };

@@ -7,9 +7,13 @@
 #include "codec/api_versions.h"
 #include "codec/fetch.h"
 #include "codec/find_coordinator.h"
+#include "codec/heartbeat.h"
+#include "codec/join_group.h"
+#include "codec/leave_group.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"
 #include "codec/produce.h"
+#include "codec/sync_group.h"
 
 /* in: decoded, borrowed from the arena. out: initialised to the schema's defaults. */
 #define API(NAME, key, name, min, max, flags)                                                              \
