@@ -197,8 +197,10 @@ static void run_queue(struct work *work)
     struct partition *partition =
         (struct partition *)((char *)queue - offsetof(struct partition, append_queue));
     struct append *append = queue_take(queue);
-    if (!append)
+    if (!append) {
+        partition_release(partition);
         return;
+    }
     struct server *server = append->rq->server;
     for (struct append *next; append; append = next) {
         /* Once posted the append is its loop's: nothing of it is read afterwards. */
@@ -212,9 +214,11 @@ static void run_queue(struct work *work)
     workers_submit(server->append_workers, &queue->work);
 }
 
-/* The bytes leave the receive buffer: they are copied to the request's arena. */
-static void queue_push(struct append_queue *queue, struct append *append, struct workers *workers)
+/* The bytes leave the receive buffer: they are copied to the request's arena. A queue that is active holds its
+ * partition. */
+static void queue_push(struct append *append, struct workers *workers)
 {
+    struct append_queue *queue = &append->partition->append_queue;
     bool ok = true;
     slice copy = arena_copy(&append->rq->arena, slice_of(append->batch.data, append->batch.size), &ok);
     if (!ok) {
@@ -232,6 +236,8 @@ static void queue_push(struct append_queue *queue, struct append *append, struct
         queue->first = append;
     queue->last = append;
     bool was_active = atomic_exchange_explicit(&queue->is_active, true, memory_order_acq_rel);
+    if (!was_active)
+        partition_hold(append->partition);
     pthread_mutex_unlock(&queue->mutex);
     if (!was_active) {
         queue->work.run = run_queue;
@@ -272,7 +278,7 @@ static void deliver_or_queue(struct append *first, size_t count, struct workers 
     for (struct append *append = first; count > 0; append = next, count--) {
         next = append->next;
         if (append->result.status == LOG_BUSY)
-            queue_push(&append->partition->append_queue, append, workers);
+            queue_push(append, workers);
         else
             deliver(append);
     }

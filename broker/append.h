@@ -7,7 +7,7 @@
 
 /* One validated batch on its way into a log; in its request's arena. */
 struct append {
-    struct partition *partition; /* borrowed; the appender keeps it alive */
+    struct partition *partition; /* borrowed: the request holds it */
     struct batch_view batch;     /* bytes borrowed until the end of this turn */
     int32_t leader_epoch;
     struct log_append_result result; /* out, before WAKE_APPENDED */

@@ -12,16 +12,20 @@ const struct image *controller_image(struct controller *controller)
     return atomic_load_explicit(&controller->image, memory_order_acquire);
 }
 
+void controller__commit_record(struct commit *commit, slice record)
+{
+    int64_t offset = commit->batches.base_offset + (int64_t)commit->batches.record_count;
+    if (slice_is_null(record) || !metadata_replay_record(&commit->replay, record, offset))
+        commit->is_broken = true;
+    else
+        metadata_batches_add(&commit->batches, record);
+}
+
 void controller__commit_records(struct commit *commit, const slice *records, size_t count)
 {
     metadata_batches_cut(&commit->batches);
-    for (size_t i = 0; i < count && !commit->is_broken; i++) {
-        int64_t offset = commit->batches.base_offset + (int64_t)commit->batches.record_count;
-        if (slice_is_null(records[i]) || !metadata_replay_record(&commit->replay, records[i], offset))
-            commit->is_broken = true;
-        else
-            metadata_batches_add(&commit->batches, records[i]);
-    }
+    for (size_t i = 0; i < count && !commit->is_broken; i++)
+        controller__commit_record(commit, records[i]);
     metadata_batches_cut(&commit->batches);
 }
 

@@ -14,6 +14,10 @@ struct controller_host {
     struct store *store;
     const struct config *config;
     struct random *random; /* for topic ids; used under the controller's lock */
+    /* Partitions of removed topics, linked by next_deleted: marked deleted, their logs answer LOG_CLOSED. Takes the
+     * controller's hold on each; whoever watches them is to be told. NULL: nobody can. */
+    void (*partitions_deleted)(void *context, struct partition *partitions);
+    void *context;
 };
 
 /* Replays the newest snapshot and the metadata log; a new directory gets what `kafka-storage format
@@ -58,8 +62,9 @@ struct create_topic {
 /* Creates the topics that are valid, each as one atomic batch (Topic, Config, Partition records),
  * commits them with one flush, publishes the image. The others get TOPIC_ALREADY_EXISTS,
  * INVALID_TOPIC_EXCEPTION (also for a '.'/'_' collision), INVALID_PARTITIONS,
- * INVALID_REPLICATION_FACTOR, INVALID_CONFIG, POLICY_VIOLATION (limits). Commands are taken one
- * after another; commands that wait are committed together. May block: for workers. */
+ * INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT, INVALID_CONFIG, POLICY_VIOLATION (limits; above
+ * Kafka's 10,000 partitions a call all of them). Commands are taken one after another; commands that wait
+ * are committed together. May block: for workers. */
 void controller_create_topics(struct controller *controller, struct create_topic *topics, size_t count,
                               bool validate_only);
 

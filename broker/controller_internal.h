@@ -12,8 +12,8 @@
 #include "broker/metadata_log.h"
 #include "broker/metadata_replay.h"
 
-/* Bounds on what clients can make us keep. */
-enum { PARTITIONS_MAX = 100000 };
+/* Bounds on what clients can make us keep, and do at once (Kafka's MAX_PARTITIONS_PER_BATCH). */
+enum { PARTITIONS_MAX = 100000, PARTITIONS_PER_CALL_MAX = 10000, CONTROLLER_MESSAGE_SIZE = 256 };
 
 struct commit;
 
@@ -61,14 +61,31 @@ struct commit {
  * failed. May block. */
 void controller__run(struct controller *controller, struct command *command);
 
+/* Replays a record and adds it to the open batch. */
+void controller__commit_record(struct commit *commit, slice record);
 /* Replays records and adds them as one atomic batch. */
 void controller__commit_records(struct commit *commit, const slice *records, size_t count);
+
+/* controller_assign.c */
+/* Sets both, cut to CONTROLLER_MESSAGE_SIZE; false, so that a check can end with it. */
+__attribute__((format(printf, 4, 5))) bool controller__refuse(int16_t *error_code, char *message, int16_t code,
+                                                              const char *format, ...);
+/* replication_factor -1: any. False: refused, or the commit is broken. */
+bool controller__check_assignment(struct commit *commit, const struct replica_assignment *assignment,
+                                  int32_t replication_factor, int16_t *error_code, char *message);
+/* assignment NULL: this node. Null: no memory. */
+slice controller__encode_partition(struct commit *commit, uuid topic_id, int32_t index,
+                                   const struct replica_assignment *assignment);
 
 /* controller_elections.c: makes this node the leader of partitions that have none. False: not committed. */
 bool controller__elect_leaders(struct controller *controller);
 
 /* controller_partitions.c: opens the logs of what an image has new, tells logs of new settings. */
 void controller__open_partitions(struct controller *controller, struct image_change *change);
+/* Before a topic becomes one with flush.messages=1: the high watermark waits for the device from now on, and what
+ * consumers saw so far is on it. Else a power cut just after the commit would take back records that recovery believes
+ * nobody saw, as it raises leader epochs in page-cache mode only. False: a log has failed. */
+bool controller__make_durable(const struct topic *topic, const struct topic_config *config);
 /* After the publication: retires what the new image does not have any more. */
 void controller__retire_replaced(struct controller *controller, struct image_change *change);
 /* At the end: frees the partitions of the image. */

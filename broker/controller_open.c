@@ -168,6 +168,11 @@ static enum store_status check_replicas(struct opening *opening, const struct im
     return STORE_OK;
 }
 
+static void tell_removed(void *store, uuid id, slice name, int32_t partition_count)
+{
+    store_topic_removed(store, id, name, partition_count);
+}
+
 static enum store_status build_image(struct opening *opening)
 {
     struct controller *controller = opening->controller;
@@ -180,6 +185,7 @@ static enum store_status build_image(struct opening *opening)
                    : fail(opening, STORE_DAMAGED, "metadata", image_change_error(opening->change));
     enum store_status status = check_replicas(opening, image);
     if (status == STORE_OK) {
+        image_change_visit_removed(opening->change, tell_removed, controller->host.store);
         controller__open_partitions(controller, opening->change);
         atomic_store(&controller->image, image);
     }

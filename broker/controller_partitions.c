@@ -51,25 +51,77 @@ void controller__open_partitions(struct controller *controller, struct image_cha
     image_change_visit(change, open_topic, controller);
 }
 
-static void retire_topic(void *context, const struct topic *before, struct topic *after)
+bool controller__make_durable(const struct topic *topic, const struct topic_config *config)
 {
-    struct controller *controller = context;
-    if (!before)
-        return;
-    for (int32_t i = 0; !after && i < before->partition_count; i++) {
-        struct partition *partition = before->partitions[i].partition;
+    struct log_config log_config;
+    topic_config_log(config, &log_config);
+    for (int32_t i = 0; i < topic->partition_count; i++) {
+        const struct partition *partition = topic->partitions[i].partition;
         if (!partition)
             continue;
-        atomic_store(&partition->is_deleted, true);
-        store_delete_log(controller->host.store, partition->log);
-        partition_release(partition);
+        log_set_config(partition->log, &log_config);
+        struct log_offsets offsets = log_offsets(partition->log);
+        if (offsets.durable < offsets.end && log_flush(partition->log) == LOG_IO)
+            return false;
     }
-    retire(controller->host.env->retire, (void *)before, image__topic_free);
+    return true;
+}
+
+/* Partitions on their way out. */
+struct removal {
+    struct controller *controller;
+    struct log *logs[256]; /* of them, not yet deleted */
+    size_t log_count;
+    struct partition *first;
+    struct partition **last;
+};
+
+static void delete_logs(struct removal *removal)
+{
+    enum log_status status =
+        store_delete_logs(removal->controller->host.store, removal->logs, removal->log_count);
+    if (status != LOG_OK)
+        note_warn("partition.delete_failed", "status=%d next=\"the next start removes what is left\"",
+                  status);
+    removal->log_count = 0;
+}
+
+static void remove_partition(struct removal *removal, struct partition *partition)
+{
+    atomic_store_explicit(&partition->is_deleted, true, memory_order_release);
+    *removal->last = partition;
+    removal->last = &partition->next_deleted;
+    removal->logs[removal->log_count++] = partition->log;
+    if (removal->log_count == sizeof removal->logs / sizeof *removal->logs)
+        delete_logs(removal);
+}
+
+static void retire_topic(void *context, const struct topic *before, struct topic *after)
+{
+    struct removal *removal = context;
+    if (!before)
+        return;
+    for (int32_t i = 0; !after && i < before->partition_count; i++)
+        if (before->partitions[i].partition)
+            remove_partition(removal, before->partitions[i].partition);
+    retire(removal->controller->host.env->retire, (void *)before, image__topic_free);
 }
 
 void controller__retire_replaced(struct controller *controller, struct image_change *change)
 {
-    image_change_visit(change, retire_topic, controller);
+    struct removal removal = { .controller = controller, .last = &removal.first };
+    image_change_visit(change, retire_topic, &removal);
+    if (!removal.first)
+        return;
+    delete_logs(&removal);
+    if (controller->host.partitions_deleted) {
+        controller->host.partitions_deleted(controller->host.context, removal.first);
+        return;
+    }
+    for (struct partition *it = removal.first, *next; it; it = next) {
+        next = it->next_deleted;
+        partition_release(it);
+    }
 }
 
 void controller__free_partitions(struct image *image)

@@ -18,16 +18,7 @@ struct create_command {
     bool validate_only;
 };
 
-__attribute__((format(printf, 3, 4))) static bool refuse(struct create_topic *topic, int16_t error_code,
-                                                         const char *format, ...)
-{
-    topic->error_code = error_code;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(topic->message, sizeof topic->message, format, arguments);
-    va_end(arguments);
-    return false;
-}
+#define REFUSE(topic, code, ...) controller__refuse(&(topic)->error_code, (topic)->message, code, __VA_ARGS__)
 
 static int compare_names(const void *a, const void *b)
 {
@@ -48,8 +39,8 @@ static bool refuse_duplicates(struct commit *commit, struct create_topic *topics
     qsort(sorted, count, sizeof(struct create_topic *), compare_names);
     for (size_t i = 1; i < count; i++) {
         if (compare_names(&sorted[i - 1], &sorted[i]) == 0) {
-            refuse(sorted[i - 1], ERR_INVALID_REQUEST, "Duplicate topic name.");
-            refuse(sorted[i], ERR_INVALID_REQUEST, "Duplicate topic name.");
+            REFUSE(sorted[i - 1], ERR_INVALID_REQUEST, "Duplicate topic name.");
+            REFUSE(sorted[i], ERR_INVALID_REQUEST, "Duplicate topic name.");
         }
     }
     return true;
@@ -59,17 +50,17 @@ static bool check_name(struct image_change *change, struct create_topic *topic)
 {
     const char *why;
     if (!topic_name_valid(topic->name, &why))
-        return refuse(topic, ERR_INVALID_TOPIC_EXCEPTION, "%s", why);
+        return REFUSE(topic, ERR_INVALID_TOPIC_EXCEPTION, "%s", why);
     if (slice_equal_string(topic->name, METADATA_TOPIC_NAME)) /* its directory is our own log's */
-        return refuse(topic, ERR_INVALID_REQUEST, "Creation of internal topic %s is prohibited.",
+        return REFUSE(topic, ERR_INVALID_REQUEST, "Creation of internal topic %s is prohibited.",
                       METADATA_TOPIC_NAME);
     int name_size = (int)topic->name.size; /* at most 249, of harmless characters */
     const char *name = (const char *)topic->name.data;
     if (image_change_has_topic(change, topic->name))
-        return refuse(topic, ERR_TOPIC_ALREADY_EXISTS, "Topic '%.*s' already exists.", name_size, name);
+        return REFUSE(topic, ERR_TOPIC_ALREADY_EXISTS, "Topic '%.*s' already exists.", name_size, name);
     slice other = image_change_colliding(change, topic->name);
     if (!slice_is_null(other))
-        return refuse(topic, ERR_INVALID_TOPIC_EXCEPTION, "Topic '%.*s' collides with existing topic: %.*s",
+        return REFUSE(topic, ERR_INVALID_TOPIC_EXCEPTION, "Topic '%.*s' collides with existing topic: %.*s",
                       name_size, name, (int)other.size, (const char *)other.data);
     return true;
 }
@@ -78,50 +69,119 @@ static bool check_configs(const struct config *config, struct create_topic *topi
 {
     for (size_t i = 0; i < topic->override_count; i++)
         if (slice_is_null(topic->overrides[i].value))
-            return refuse(topic, ERR_INVALID_CONFIG, "Null value not supported for topic configs: %s",
+            return REFUSE(topic, ERR_INVALID_CONFIG, "Null value not supported for topic configs: %s",
                           note_escape(topic->overrides[i].name));
     struct topic_config resolved;
     char error[TOPIC_CONFIG_ERROR_SIZE];
     if (!topic_config_resolve(config, topic->overrides, topic->override_count, &resolved, error))
-        return refuse(topic, ERR_INVALID_CONFIG, "%s", error);
+        return REFUSE(topic, ERR_INVALID_CONFIG, "%s", error);
     return true;
 }
 
-static int32_t partition_count(const struct config *config, const struct create_topic *topic)
+/* -- which brokers ------------------------------------------------------------------------------ */
+
+/* What a topic will be: by counts, or by a manual assignment of each partition. */
+struct plan {
+    int32_t partition_count;
+    int32_t replication_factor;
+    const struct replica_assignment **assignments; /* by partition; NULL: automatic */
+};
+
+static bool plan_manual(struct commit *commit, struct create_topic *topic, struct plan *plan)
 {
-    return topic->partition_count == FROM_DEFAULT ? config->num_partitions : topic->partition_count;
+    size_t count = topic->assignment_count;
+    bool is_contiguous = true;
+    plan->assignments = arena_alloc_array(&commit->arena, count, sizeof(struct replica_assignment *));
+    if (!plan->assignments) {
+        commit->is_broken = true;
+        return false;
+    }
+    plan->partition_count = (int32_t)count;
+    plan->replication_factor = -1;
+    for (size_t i = 0; i < count; i++) {
+        const struct replica_assignment *assignment = &topic->assignments[i];
+        bool is_inside = assignment->partition >= 0 && (size_t)assignment->partition < count;
+        if (is_inside && plan->assignments[assignment->partition])
+            return REFUSE(topic, ERR_INVALID_REPLICA_ASSIGNMENT,
+                          "Found multiple manual partition assignments for partition %d",
+                          assignment->partition);
+        if (!controller__check_assignment(commit, assignment, plan->replication_factor, &topic->error_code,
+                                          topic->message))
+            return false;
+        plan->replication_factor = (int32_t)assignment->broker_count;
+        if (is_inside)
+            plan->assignments[assignment->partition] = assignment;
+        is_contiguous = is_contiguous && is_inside;
+    }
+    return is_contiguous || REFUSE(topic, ERR_INVALID_REPLICA_ASSIGNMENT,
+                                   "partitions should be a consecutive 0-based integer sequence");
 }
 
-static bool check_counts(struct commit *commit, struct create_topic *topic)
+static bool plan_automatic(struct commit *commit, struct create_topic *topic, struct plan *plan)
 {
     const struct config *config = commit->controller->host.config;
-    int32_t count = partition_count(config, topic);
-    int32_t replication_factor = topic->replication_factor == FROM_DEFAULT
-                                     ? config->default_replication_factor
-                                     : topic->replication_factor;
     size_t broker_count = controller_image(commit->controller)->node_count;
     if (topic->replication_factor != FROM_DEFAULT && topic->replication_factor < 1)
-        return refuse(topic, ERR_INVALID_REPLICATION_FACTOR,
+        return REFUSE(topic, ERR_INVALID_REPLICATION_FACTOR,
                       "Replication factor must be larger than 0, or -1 to use the default value.");
-    if (count < 1)
-        return refuse(topic, ERR_INVALID_PARTITIONS,
-                      "Number of partitions must be larger than 0, or -1 to use the default value.");
-    if (replication_factor < 1 || (size_t)replication_factor > broker_count)
-        return refuse(
-            topic, ERR_INVALID_REPLICATION_FACTOR,
-            "Unable to replicate the partition %d time(s): The target replication factor of %d cannot "
-            "be reached because only %zu broker(s) are registered.",
-            replication_factor, replication_factor, broker_count);
-    if ((size_t)count + topic->override_count + 1 > METADATA_BATCH_RECORDS_MAX)
-        return refuse(
-            topic, ERR_POLICY_VIOLATION,
-            "Excessively large number of partitions per request: a topic is created with at most %d.",
-            METADATA_BATCH_RECORDS_MAX - 1);
-    if (image_change_partition_count(commit->change) + (size_t)count > PARTITIONS_MAX)
-        return refuse(topic, ERR_POLICY_VIOLATION,
+    if (topic->partition_count != FROM_DEFAULT && topic->partition_count < 1)
+        return REFUSE(topic, ERR_INVALID_PARTITIONS,
+                      "Number of partitions was set to an invalid non-positive value.");
+    plan->partition_count =
+        topic->partition_count == FROM_DEFAULT ? config->num_partitions : topic->partition_count;
+    plan->replication_factor = topic->replication_factor == FROM_DEFAULT ? config->default_replication_factor
+                                                                         : topic->replication_factor;
+    if (plan->replication_factor < 1 || (size_t)plan->replication_factor > broker_count)
+        return REFUSE(topic, ERR_INVALID_REPLICATION_FACTOR,
+                      "Unable to replicate the partition %d time(s): The target replication factor of %d "
+                      "cannot be reached because only %zu broker(s) are registered.",
+                      plan->replication_factor, plan->replication_factor, broker_count);
+    return true;
+}
+
+static bool make_plan(struct commit *commit, struct create_topic *topic, struct plan *plan)
+{
+    *plan = (struct plan){ 0 };
+    if (topic->assignment_count == 0)
+        return plan_automatic(commit, topic, plan);
+    if (topic->replication_factor != FROM_DEFAULT)
+        return REFUSE(topic, ERR_INVALID_REQUEST,
+                      "A manual partition assignment was specified, but replication factor was not set to "
+                      "-1.");
+    if (topic->partition_count != FROM_DEFAULT)
+        return REFUSE(topic, ERR_INVALID_REQUEST,
+                      "A manual partition assignment was specified, but numPartitions was not set to -1.");
+    return plan_manual(commit, topic, plan);
+}
+
+static bool check_bounds(struct commit *commit, struct create_topic *topic, const struct plan *plan)
+{
+    size_t count = (size_t)plan->partition_count;
+    if (count + topic->override_count + 1 > METADATA_BATCH_RECORDS_MAX)
+        return REFUSE(topic, ERR_POLICY_VIOLATION, "Unable to perform excessively large batch operation.");
+    if (image_change_partition_count(commit->change) + count > PARTITIONS_MAX)
+        return REFUSE(topic, ERR_POLICY_VIOLATION,
                       "Unable to create the topic: this broker takes at most %d partitions.", PARTITIONS_MAX);
     return true;
 }
+
+/* Kafka's bound on what one request may ask for; it is judged before anything else. */
+static bool check_total(const struct create_command *create, const struct config *config)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < create->count; i++) {
+        const struct create_topic *topic = &create->topics[i];
+        if (topic->assignment_count > 0)
+            total += topic->assignment_count;
+        else if (topic->partition_count == FROM_DEFAULT)
+            total += (uint64_t)config->num_partitions;
+        else if (topic->partition_count > 0)
+            total += (uint64_t)topic->partition_count;
+    }
+    return total <= PARTITIONS_PER_CALL_MAX;
+}
+
+/* -- records ------------------------------------------------------------------------------------ */
 
 static uuid new_id(struct commit *commit)
 {
@@ -153,46 +213,21 @@ static slice encode_config(struct commit *commit, const struct create_topic *top
     return metadata_record_encode(&commit->arena, METADATA_RECORD_CONFIG, 0, &record);
 }
 
-static slice encode_partition(struct commit *commit, const struct create_topic *topic, int32_t index)
-{
-    const struct store *store = commit->controller->host.store;
-    int16_t level = image_change_feature(commit->change, "metadata.version");
-    int16_t version = level >= METADATA_VERSION_ELIGIBLE_REPLICAS ? 2
-                      : level >= METADATA_VERSION_DIRECTORIES     ? 1
-                                                                  : 0;
-    int32_t node_id = commit->controller->host.config->node_id;
-    /* Which of several directories it will be is the store's choice, later: UNASSIGNED. */
-    uuid directory = store_directory_count(store) == 1 ? store_directory_id(store, 0) : UUID_ONE;
-    struct partition_record record;
-    partition_record_init(&record);
-    record.partition_id = index;
-    record.topic_id = topic->id;
-    record.replicas = record.isr = &node_id;
-    record.replicas_count = record.isr_count = 1;
-    record.leader = node_id;
-    record.leader_epoch = 0;
-    record.partition_epoch = 0;
-    if (version >= 1) {
-        record.directories = &directory;
-        record.directories_count = 1;
-    }
-    return metadata_record_encode(&commit->arena, METADATA_RECORD_PARTITION, version, &record);
-}
-
 /* Topic, Config, Partition records, in Kafka's order. NULL: no memory. */
-static slice *topic_records(struct commit *commit, struct create_topic *topic, size_t *count)
+static slice *topic_records(struct commit *commit, struct create_topic *topic, const struct plan *plan,
+                            size_t *count)
 {
-    int32_t partitions = partition_count(commit->controller->host.config, topic);
-    slice *records =
-        arena_alloc_array(&commit->arena, 1 + topic->override_count + (size_t)partitions, sizeof *records);
+    slice *records = arena_alloc_array(
+        &commit->arena, 1 + topic->override_count + (size_t)plan->partition_count, sizeof *records);
     if (!records)
         return NULL;
     size_t n = 0;
     records[n++] = encode_topic(commit, topic);
     for (size_t i = 0; i < topic->override_count; i++)
         records[n++] = encode_config(commit, topic, &topic->overrides[i]);
-    for (int32_t i = 0; i < partitions; i++)
-        records[n++] = encode_partition(commit, topic, i);
+    for (int32_t i = 0; i < plan->partition_count; i++)
+        records[n++] = controller__encode_partition(commit, topic->id, i,
+                                                    plan->assignments ? plan->assignments[i] : NULL);
     *count = n;
     return records;
 }
@@ -204,33 +239,47 @@ static bool fits_batch(struct create_topic *topic, const slice *records, size_t 
     for (size_t i = 0; i < count; i++)
         size += records[i].size + RECORD_OVERHEAD_MAX;
     return size <= METADATA_BATCH_SIZE_MAX - BATCH_HEADER_SIZE ||
-           refuse(topic, ERR_POLICY_VIOLATION, "The topic's settings are too large.");
+           REFUSE(topic, ERR_POLICY_VIOLATION, "The topic's settings are too large.");
 }
 
 static void decide_topic(struct commit *commit, struct create_topic *topic, bool validate_only)
 {
+    struct plan plan;
     if (topic->error_code != ERR_NONE || !check_name(commit->change, topic) ||
-        !check_configs(commit->controller->host.config, topic) || !check_counts(commit, topic))
+        !check_configs(commit->controller->host.config, topic) || !make_plan(commit, topic, &plan) ||
+        !check_bounds(commit, topic, &plan))
         return;
+    topic->created_partition_count = plan.partition_count;
+    topic->created_replication_factor = (int16_t)plan.replication_factor;
     if (validate_only)
         return;
     topic->id = new_id(commit);
     size_t count;
-    slice *records = topic_records(commit, topic, &count);
+    slice *records = topic_records(commit, topic, &plan, &count);
     if (!records)
         commit->is_broken = true;
     else if (fits_batch(topic, records, count))
         controller__commit_records(commit, records, count);
 }
 
+static void reset(struct create_topic *topic)
+{
+    topic->error_code = ERR_NONE;
+    topic->message[0] = '\0';
+    topic->id = UUID_ZERO;
+    topic->created_partition_count = -1;
+    topic->created_replication_factor = -1;
+}
+
 static void decide_topics(struct commit *commit, struct command *command)
 {
     struct create_command *create = (struct create_command *)command;
-    for (size_t i = 0; i < create->count; i++) {
-        create->topics[i].error_code = ERR_NONE;
-        create->topics[i].message[0] = '\0';
-        create->topics[i].id = UUID_ZERO;
-    }
+    bool is_small = check_total(create, commit->controller->host.config);
+    for (size_t i = 0; i < create->count && !is_small; i++)
+        REFUSE(&create->topics[i], ERR_POLICY_VIOLATION,
+               "Excessively large number of partitions per request.");
+    if (!is_small)
+        return;
     if (!refuse_duplicates(commit, create->topics, create->count))
         commit->is_broken = true;
     for (size_t i = 0; i < create->count && !commit->is_broken; i++)
@@ -243,7 +292,7 @@ static void fail_topics(struct command *command, int16_t error_code)
     for (size_t i = 0; i < create->count; i++) {
         struct create_topic *topic = &create->topics[i];
         if (topic->error_code == ERR_NONE) {
-            refuse(topic, error_code, "%s", error_message(error_code));
+            REFUSE(topic, error_code, "%s", error_message(error_code));
             topic->id = UUID_ZERO;
         }
     }
@@ -256,5 +305,7 @@ void controller_create_topics(struct controller *controller, struct create_topic
                                      .topics = topics,
                                      .count = count,
                                      .validate_only = validate_only };
+    for (size_t i = 0; i < count; i++)
+        reset(&topics[i]);
     controller__run(controller, &create.command);
 }

@@ -6,49 +6,18 @@
 #include "broker/image_internal.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/check.h"
+#include "protocol/base/siphash.h"
 
 enum { TOPIC_NAME_SIZE_MAX = 249, INDEX_SLOTS_MIN = 16 };
-
-struct siphash {
-    uint64_t v0, v1, v2, v3;
-};
-
-static inline uint64_t rotate_left(uint64_t x, int bits)
-{
-    return (x << bits) | (x >> (64 - bits));
-}
-
-static inline void siphash_round(struct siphash *s)
-{
-    s->v0 += s->v1;
-    s->v1 = rotate_left(s->v1, 13) ^ s->v0;
-    s->v0 = rotate_left(s->v0, 32);
-    s->v2 += s->v3;
-    s->v3 = rotate_left(s->v3, 16) ^ s->v2;
-    s->v0 += s->v3;
-    s->v3 = rotate_left(s->v3, 21) ^ s->v0;
-    s->v2 += s->v1;
-    s->v1 = rotate_left(s->v1, 17) ^ s->v2;
-    s->v2 = rotate_left(s->v2, 32);
-}
-
-static inline void siphash_word(struct siphash *s, uint64_t word)
-{
-    s->v3 ^= word;
-    siphash_round(s);
-    s->v0 ^= word;
-}
 
 static inline uint8_t without_dot(uint8_t c)
 {
     return c == '.' ? '_' : c;
 }
 
-/* SipHash-1-3. */
 uint64_t image__hash_name(const uint64_t key[2], slice name)
 {
-    struct siphash s = { key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
-                         key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u };
+    struct siphash s = siphash_begin(key);
     uint64_t word = 0;
     for (size_t i = 0; i < name.size; i++) {
         word |= (uint64_t)without_dot(name.data[i]) << (8 * (i % 8));
@@ -57,12 +26,7 @@ uint64_t image__hash_name(const uint64_t key[2], slice name)
             word = 0;
         }
     }
-    siphash_word(&s, word | (uint64_t)name.size << 56);
-    s.v2 ^= 0xff;
-    siphash_round(&s);
-    siphash_round(&s);
-    siphash_round(&s);
-    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+    return siphash_end(&s, word | (uint64_t)name.size << 56);
 }
 
 /* Ids are random, and no client chooses them. */
@@ -136,6 +100,25 @@ void image__index_replace(struct image_index *index, enum image_index_kind kind,
     index->slots[slot] = topic;
 }
 
+/* Whoever stands behind the gap and was pushed there, moves up: a search ends at the first free slot. */
+void image__index_remove(struct image_index *index, enum image_index_kind kind, const struct topic *topic)
+{
+    size_t gap = hash_of(index, kind, topic) & index->mask;
+    while (index->slots[gap] != topic) {
+        check(index->slots[gap] != NULL);
+        gap = (gap + 1) & index->mask;
+    }
+    for (size_t at = (gap + 1) & index->mask; index->slots[at]; at = (at + 1) & index->mask) {
+        size_t home = hash_of(index, kind, index->slots[at]) & index->mask;
+        if (((at - home) & index->mask) < ((at - gap) & index->mask))
+            continue; /* its home lies behind the gap */
+        index->slots[gap] = index->slots[at];
+        gap = at;
+    }
+    index->slots[gap] = NULL;
+    index->count--;
+}
+
 const struct topic *image_topic_by_name(const struct image *image, slice name)
 {
     const struct image_index *index = image->by_name;
@@ -164,6 +147,11 @@ const struct topic *image_topic_colliding(const struct image *image, slice name)
         if (image__names_collide(index->slots[slot]->name_slice, name))
             return index->slots[slot];
     return NULL;
+}
+
+uint64_t image_hash(const struct image *image, slice bytes)
+{
+    return image__hash_name(image->by_name->key, bytes);
 }
 
 int16_t image_feature(const struct image *image, const char *name)

@@ -52,6 +52,7 @@ struct image {
     int32_t controller_id;
     const struct feature_level *features;
     size_t feature_count;
+    int64_t next_producer_id; /* the first id that no block has; -1: no block was claimed yet */
     size_t topic_count;
     size_t partition_count;
     struct topic *const *topics; /* ascending by name */
@@ -64,6 +65,8 @@ const struct topic *image_topic_by_id(const struct image *image, uuid id);
 /* The topic whose name differs from this one at most in '.' and '_' (Kafka's metric collision), or
  * NULL. */
 const struct topic *image_topic_colliding(const struct image *image, slice name);
+/* A keyed hash: for tables of what clients choose. */
+uint64_t image_hash(const struct image *image, slice bytes);
 /* The finalized level of a feature; 0: it is not finalized. */
 int16_t image_feature(const struct image *image, const char *name);
 /* 1 to 249 of [a-zA-Z0-9._-], not "." or ".."; else *why is Kafka's sentence. */

@@ -131,7 +131,6 @@ struct outcome {
     size_t built_count;
     const struct topic **gone; /* of the base: replaced or removed */
     size_t gone_count;
-    bool any_removed;
 };
 
 static enum change_status build_topics(struct image_change *change, struct outcome *out)
@@ -144,10 +143,8 @@ static enum change_status build_topics(struct image_change *change, struct outco
     for (struct topic_draft *draft = change->first; draft; draft = draft->next) {
         if (draft->before)
             out->gone[out->gone_count++] = draft->before;
-        if (draft->is_removed) {
-            out->any_removed |= draft->before != NULL;
+        if (draft->is_removed)
             continue;
-        }
         enum change_status status = draft_check(change, draft);
         if (status != CHANGE_OK)
             return status;
@@ -189,11 +186,14 @@ static struct image_index *next_index(const struct image_change *change, const s
                                       const struct outcome *outcome, enum image_index_kind kind)
 {
     const struct image_index *from = kind == IMAGE_INDEX_NAME ? change->base->by_name : change->base->by_id;
-    struct image_index *index = outcome->any_removed ? NULL : image__index_copy(from, outcome->built_count);
+    bool is_sparse = from->mask / 16 > image->topic_count;
+    struct image_index *index = is_sparse ? NULL : image__index_copy(from, outcome->built_count);
     if (index) {
         for (const struct topic_draft *draft = change->first; draft; draft = draft->next) {
-            if (draft->before)
+            if (draft->before && draft->built)
                 image__index_replace(index, kind, draft->before, draft->built);
+            else if (draft->before)
+                image__index_remove(index, kind, draft->before);
             else if (draft->built)
                 image__index_put(index, kind, draft->built);
         }
@@ -250,6 +250,7 @@ enum change_status image_change_build(struct image_change *change, int64_t end_o
     change->image = image;
     image->end_offset = end_offset;
     image->epoch = epoch;
+    image->next_producer_id = change->next_producer_id;
     image->partition_count = change->partition_count;
     image->topic_count = change->base->topic_count - outcome.gone_count + outcome.built_count;
     image->topics = merge_topics(change->base, &outcome, image->topic_count);
@@ -270,6 +271,7 @@ struct image *image_create_empty(int32_t node_id, const char *rack, const uint64
     struct image *image = image_allocate(&outline, NULL, 0);
     if (!image)
         return NULL;
+    image->next_producer_id = -1;
     image->by_name = image__index_create(0, key);
     image->by_id = image__index_create(0, key);
     if (!image->by_name || !image->by_id) {

@@ -17,6 +17,7 @@ struct image_change *image_change_begin(const struct image *base, const struct c
     change->base = base;
     change->config = config;
     change->partition_count = base->partition_count;
+    change->next_producer_id = base->next_producer_id;
     arena_init(&change->arena, NULL);
     change->last = &change->first;
     change->slots = calloc(DRAFT_SLOTS_MIN, sizeof *change->slots);
@@ -74,12 +75,24 @@ static struct draft_slot *slot_by_id(const struct image_change *change, uuid id)
 
 static void hang_in(struct image_change *change, struct topic_draft *draft)
 {
-    struct draft_slot *slot = slot_by_name(change, draft->name);
-    draft->next_by_name = slot->by_name;
-    slot->by_name = draft;
-    slot = slot_by_id(change, draft->id);
+    struct draft_slot *slot = slot_by_id(change, draft->id);
     draft->next_by_id = slot->by_id;
     slot->by_id = draft;
+    if (draft->is_removed)
+        return;
+    slot = slot_by_name(change, draft->name);
+    draft->next_by_name = slot->by_name;
+    slot->by_name = draft;
+}
+
+/* A removed topic is found by its id alone: a log may have the same name made and removed ten thousand times. */
+static void take_name(struct image_change *change, struct topic_draft *draft)
+{
+    struct topic_draft **link = &slot_by_name(change, draft->name)->by_name;
+    while (*link != draft)
+        link = &(*link)->next_by_name;
+    *link = draft->next_by_name;
+    draft->is_removed = true;
 }
 
 static bool grow_slots(struct image_change *change)
@@ -121,11 +134,11 @@ static struct topic_draft *draft_by_id(const struct image_change *change, uuid i
     return draft;
 }
 
-/* Of a name there may be several: removed ones, and at most one that is not. */
+/* One that is not removed. */
 static struct topic_draft *live_draft_by_name(const struct image_change *change, slice name)
 {
     struct topic_draft *draft = slot_by_name(change, name)->by_name;
-    while (draft && (draft->is_removed || !slice_equal(draft->name, name)))
+    while (draft && !slice_equal(draft->name, name))
         draft = draft->next_by_name;
     return draft;
 }
@@ -195,7 +208,7 @@ enum change_status image_change_remove_topic(struct image_change *change, uuid i
         return CHANGE_NO_MEMORY;
     if (!draft)
         return refuse(change, "a remove record names no topic", SLICE_NULL, id);
-    draft->is_removed = true;
+    take_name(change, draft);
     change->partition_count -= (size_t)draft->partition_count;
     return CHANGE_OK;
 }
@@ -344,6 +357,24 @@ int16_t image_change_feature(const struct image_change *change, const char *name
     return 0;
 }
 
+/* Two blocks with the same ids would let two producers take each other for a duplicate. */
+enum change_status image_change_set_next_producer_id(struct image_change *change, int64_t next_producer_id)
+{
+    if (next_producer_id <= change->next_producer_id) {
+        snprintf(change->error, sizeof change->error,
+                 "a producer ids record goes back from next id %lld to %lld",
+                 (long long)change->next_producer_id, (long long)next_producer_id);
+        return CHANGE_REFUSED;
+    }
+    change->next_producer_id = next_producer_id;
+    return CHANGE_OK;
+}
+
+int64_t image_change_next_producer_id(const struct image_change *change)
+{
+    return change->next_producer_id;
+}
+
 bool image_change_has_topic(struct image_change *change, slice name)
 {
     if (live_draft_by_name(change, name))
@@ -358,14 +389,39 @@ bool image_change_has_topic_id(struct image_change *change, uuid id)
     return draft ? !draft->is_removed : image_topic_by_id(change->base, id) != NULL;
 }
 
+bool image_change_find_topic(struct image_change *change, slice name, uuid *id, int32_t *partition_count)
+{
+    const struct topic_draft *draft = live_draft_by_name(change, name);
+    const struct topic *topic = draft ? NULL : image_topic_by_name(change->base, name);
+    if (!draft && (!topic || draft_by_id(change, topic->id)))
+        return false;
+    *id = draft ? draft->id : topic->id;
+    *partition_count = draft ? draft->partition_count : topic->partition_count;
+    return true;
+}
+
 slice image_change_colliding(struct image_change *change, slice name)
 {
     for (const struct topic_draft *draft = slot_by_name(change, name)->by_name; draft;
          draft = draft->next_by_name)
-        if (!draft->is_removed && image__names_collide(draft->name, name))
+        if (image__names_collide(draft->name, name))
             return draft->name;
     const struct topic *topic = image_topic_colliding(change->base, name);
     return topic && !draft_by_id(change, topic->id) ? topic->name_slice : SLICE_NULL;
+}
+
+const struct topic_config_override *image_change_configs(struct image_change *change, slice topic,
+                                                         size_t *count)
+{
+    static const struct topic_config_override none;
+    const struct topic_draft *draft = live_draft_by_name(change, topic);
+    const struct topic *before = draft ? NULL : image_topic_by_name(change->base, topic);
+    bool is_there = draft || (before && !draft_by_id(change, before->id));
+    const struct topic_config_override *overrides = draft      ? draft->overrides
+                                                    : is_there ? before->overrides
+                                                               : NULL;
+    *count = draft ? draft->override_count : is_there ? before->override_count : 0;
+    return is_there && *count == 0 ? &none : overrides;
 }
 
 size_t image_change_partition_count(const struct image_change *change)
@@ -381,4 +437,13 @@ void image_change_visit(struct image_change *change,
     for (struct topic_draft *draft = change->first; draft; draft = draft->next)
         if (draft->before || draft->built)
             visit(context, draft->before, draft->built);
+}
+
+void image_change_visit_removed(const struct image_change *change,
+                                void (*visit)(void *context, uuid id, slice name, int32_t partition_count),
+                                void *context)
+{
+    for (const struct topic_draft *draft = change->first; draft; draft = draft->next)
+        if (draft->is_removed)
+            visit(context, draft->id, draft->name, draft->partition_count);
 }

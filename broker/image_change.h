@@ -36,16 +36,24 @@ const struct partition_metadata *image_change_partition(struct image_change *cha
 enum change_status image_change_set_config(struct image_change *change, slice topic, slice name, slice value);
 /* level 0 removes. */
 enum change_status image_change_set_feature(struct image_change *change, slice name, int16_t level);
+/* The first id of the block to come; it only rises. */
+enum change_status image_change_set_next_producer_id(struct image_change *change, int64_t next_producer_id);
 const char *image_change_error(const struct image_change *change);
 
 /* The state as it would be now. */
 bool image_change_has_topic(struct image_change *change, slice name);
 bool image_change_has_topic_id(struct image_change *change, uuid id);
+bool image_change_find_topic(struct image_change *change, slice name, uuid *id, int32_t *partition_count);
 /* The name of the topic that collides with this one, or null. */
 slice image_change_colliding(struct image_change *change, slice name);
+/* The topic's own settings; NULL: no such topic. Borrowed until the next record. */
+const struct topic_config_override *image_change_configs(struct image_change *change, slice topic,
+                                                         size_t *count);
 size_t image_change_partition_count(const struct image_change *change);
 /* 0: not finalized. */
 int16_t image_change_feature(const struct image_change *change, const char *name);
+/* -1: no block was claimed yet. */
+int64_t image_change_next_producer_id(const struct image_change *change);
 
 /* Builds the image; the change lives on, but takes no more records. CHANGE_REFUSED for a topic
  * whose partitions are not 0 to n - 1. */
@@ -55,6 +63,10 @@ enum change_status image_change_build(struct image_change *change, int64_t end_o
 void image_change_visit(struct image_change *change,
                         void (*visit)(void *context, const struct topic *before, struct topic *after),
                         void *context);
+/* Every topic that was removed by the change, also one that it had made itself. */
+void image_change_visit_removed(const struct image_change *change,
+                                void (*visit)(void *context, uuid id, slice name, int32_t partition_count),
+                                void *context);
 /* Ends a change whose image is in use: the base, and topics of it that are no more, are the
  * caller's to retire. */
 void image_change_end(struct image_change *change);

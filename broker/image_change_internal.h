@@ -42,6 +42,7 @@ struct image_change {
     struct feature_level *features;
     size_t feature_count;
     size_t feature_capacity;
+    int64_t next_producer_id;
     struct image *image; /* once built */
     char error[256];
 };

@@ -30,6 +30,8 @@ void image__index_put(struct image_index *index, enum image_index_kind kind, con
 void image__index_replace(struct image_index *index, enum image_index_kind kind, const struct topic *before,
                           const struct topic *topic);
 
+void image__index_remove(struct image_index *index, enum image_index_kind kind, const struct topic *topic);
+
 /* Frees the image, not its topics. */
 void image__free(void *image);
 /* Frees the topic, not what its partitions point to. */

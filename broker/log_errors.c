@@ -27,8 +27,8 @@ int16_t error_of_log(enum log_status status)
     case LOG_DISK_FULL:
     case LOG_IO:
         return ERR_KAFKA_STORAGE_ERROR;
-    case LOG_CLOSED: /* deleted: have the client look for the topic again */
-        return ERR_NOT_LEADER_OR_FOLLOWER;
+    case LOG_CLOSED: /* deleted, and no image has it any more */
+        return ERR_UNKNOWN_TOPIC_OR_PARTITION;
     }
     check_unreachable("log_status");
 }

@@ -145,6 +145,14 @@ static bool replay_feature(struct metadata_replay *replay, struct reader *reader
     return applied(replay, image_change_set_feature(replay->change, in.name, in.feature_level));
 }
 
+/* Whose block it was tells nothing: of one node all are ours. */
+static bool replay_producer_ids(struct metadata_replay *replay, struct reader *reader, int16_t version)
+{
+    struct producer_ids_record in;
+    return decoded(replay, reader, producer_ids_record_decode(reader, version, &in), "producer ids") &&
+           applied(replay, image_change_set_next_producer_id(replay->change, in.next_producer_id));
+}
+
 static bool replay_register_broker(struct metadata_replay *replay, struct reader *reader)
 {
     /* The id is the first field of every version; the rest has no meaning for a single broker. */
@@ -234,6 +242,8 @@ static bool apply(struct metadata_replay *replay, slice value)
         return replay_config(replay, &reader, version);
     case METADATA_RECORD_FEATURE_LEVEL:
         return replay_feature(replay, &reader, version);
+    case METADATA_RECORD_PRODUCER_IDS:
+        return replay_producer_ids(replay, &reader, version);
     case METADATA_RECORD_REGISTER_BROKER:
         return replay_register_broker(replay, &reader);
     case METADATA_RECORD_BEGIN_TRANSACTION:
@@ -255,7 +265,6 @@ static bool apply(struct metadata_replay *replay, slice value)
     case METADATA_RECORD_USER_SCRAM_CREDENTIAL:
     case METADATA_RECORD_REMOVE_USER_SCRAM_CREDENTIAL:
     case METADATA_RECORD_CLIENT_QUOTA:
-    case METADATA_RECORD_PRODUCER_IDS:
     case METADATA_RECORD_ACCESS_CONTROL_ENTRY:
     case METADATA_RECORD_REMOVE_ACCESS_CONTROL_ENTRY:
         replay->ignored_count[type]++;

@@ -1,10 +1,14 @@
 /* Making and unmaking the run-time side of a partition. */
 #include "broker/partition.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "protocol/base/check.h"
 #include "protocol/base/retire.h"
+#include "storage/store.h"
+
+static void release(struct pin *pin);
 
 struct partition *partition_create(struct retire *retire, uuid topic_id, int32_t index)
 {
@@ -14,7 +18,7 @@ struct partition *partition_create(struct retire *retire, uuid topic_id, int32_t
     partition->topic_id = topic_id;
     partition->index = index;
     partition->retire = retire;
-    atomic_init(&partition->hold_count, 1);
+    pin_init(&partition->pin, release);
     check(pthread_mutex_init(&partition->append_queue.mutex, NULL) == 0);
     return partition;
 }
@@ -26,19 +30,26 @@ void partition_destroy(struct partition *partition)
     free(partition);
 }
 
-static void partition_free(void *partition)
+static void free_deleted(void *object)
 {
+    struct partition *partition = object;
+    if (partition->log)
+        store_free_log(partition->log);
     partition_destroy(partition);
+}
+
+static void release(struct pin *pin)
+{
+    struct partition *partition = (struct partition *)((char *)pin - offsetof(struct partition, pin));
+    retire(partition->retire, partition, free_deleted);
 }
 
 void partition_hold(struct partition *partition)
 {
-    unsigned before = atomic_fetch_add_explicit(&partition->hold_count, 1, memory_order_relaxed);
-    check(before > 0);
+    pin_take(&partition->pin);
 }
 
 void partition_release(struct partition *partition)
 {
-    if (atomic_fetch_sub_explicit(&partition->hold_count, 1, memory_order_acq_rel) == 1)
-        retire(partition->retire, partition, partition_free);
+    pin_drop(&partition->pin);
 }

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "broker/work.h"
+#include "protocol/base/pin.h"
 #include "storage/log.h"
 
 struct append;
@@ -19,15 +20,16 @@ struct append_queue {
     atomic_bool is_active; /* while true, every append of the partition goes this way */
 };
 
-/* Made with the topic; storage_env.progress hands its address back as the log's owner. After the topic's deletion it
- * lives until nobody holds it. */
+/* Made with the topic; storage_env.progress hands its address back as the log's owner. After the topic's
+ * deletion it lives until nobody holds it. */
 struct partition {
-    struct log *log;           /* lives as long as the partition; a deleted one's answers LOG_CLOSED */
-    struct retire *retire;     /* borrowed */
-    atomic_uint hold_count;    /* 1: the controller's own */
+    struct log *log;       /* lives as long as the partition; a deleted one's answers LOG_CLOSED */
+    struct retire *retire; /* borrowed */
+    struct pin pin;        /* the controller's own hold, and those of partition_hold() and arena_pin() */
     uuid topic_id;
     int32_t index;
     atomic_bool is_deleted;
+    struct partition *next_deleted; /* the controller's, while the loops are told */
     /* One bit per loop that has waiters here (loop.h: at most 64 loops); set by the loop before it
      * looks at the offsets, taken by whoever raises them. */
     _Atomic uint64_t watching_loops;
@@ -36,8 +38,8 @@ struct partition {
 
 /* partition.c: an own hold for the caller; log is set by the caller. NULL: no memory. */
 struct partition *partition_create(struct retire *retire, uuid topic_id, int32_t index);
-/* For whoever keeps the pointer beyond a turn without watching the partition (rq_watch): a worker's job, a queued
- * append. Only from a pointer that is valid in this turn. Any thread. */
+/* For whoever keeps the pointer beyond a turn: a worker's job, a queued append; a request holds it for as
+ * long as it lives by arena_pin(). Only from a pointer that is valid in this turn. Any thread. */
 void partition_hold(struct partition *partition);
 /* The last one hands the partition, and its log, to retire(): readers of this turn may go on. */
 void partition_release(struct partition *partition);

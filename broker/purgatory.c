@@ -18,8 +18,8 @@ struct watch_entry {
 /* One request at one partition; in the request's arena. */
 struct watch {
     struct request *rq;
-    struct watch_entry *entry;
-    struct watch *previous; /* the entry's */
+    struct watch_entry *entry; /* NULL: ended with its partition */
+    struct watch *previous;    /* the entry's */
     struct watch *next;
     struct watch *next_of_request;
 };
@@ -108,6 +108,10 @@ static void arm(struct purgatory *purgatory, struct watch_entry *entry)
 bool rq_watch(struct request *rq, struct partition *partition)
 {
     struct purgatory *purgatory = &rq->loop->purgatory;
+    if (atomic_load_explicit(&partition->is_deleted, memory_order_acquire)) {
+        rq_wake(rq, WAKE_PROGRESS);
+        return true;
+    }
     struct watch_entry *entry = find(purgatory, partition);
     if (entry && entry->watches && entry->watches->rq == rq)
         return true; /* twice in one go; a second watch from a later turn does no harm */
@@ -131,6 +135,8 @@ void purgatory_unwatch(struct request *rq)
     struct purgatory *purgatory = &rq->loop->purgatory;
     for (struct watch *watch = rq->links->watches; watch; watch = watch->next_of_request) {
         struct watch_entry *entry = watch->entry;
+        if (!entry)
+            continue;
         if (watch->previous)
             watch->previous->next = watch->next;
         else
@@ -141,6 +147,18 @@ void purgatory_unwatch(struct request *rq)
             drop(purgatory, entry);
     }
     rq->links->watches = NULL;
+}
+
+void purgatory_end_watches(struct purgatory *purgatory, const struct partition *partition)
+{
+    struct watch_entry *entry = find(purgatory, partition);
+    if (!entry)
+        return;
+    for (struct watch *watch = entry->watches; watch; watch = watch->next) {
+        watch->entry = NULL;
+        rq_wake(watch->rq, WAKE_PROGRESS);
+    }
+    drop(purgatory, entry);
 }
 
 /* -- reports ------------------------------------------------------------------------------------ */

@@ -19,9 +19,10 @@ struct watch_entry;
  * no fetch_or for a further watcher: its bit is set, or was taken and the mail is on its way, and the
  * mail wakes all watchers that are there when it arrives.
  *
- * A partition is watched by address. Whoever deletes one sets is_deleted, reports progress, and
- * hands the partition to retire() only after each loop has delivered a mail posted after that: the
- * mails of a loop are delivered in order, so its watchers have let go by then. */
+ * A partition is watched by address, and a watch holds nothing. So a deletion sets is_deleted, then tells every
+ * loop by a mail (farewell.c), at whose delivery the loop wakes the watchers and ends their watches; the deletion's
+ * own hold is dropped when all loops have delivered. Nobody watches afterwards: rq_watch() looks at is_deleted, and a
+ * loop that reads false there has that mail still before it. */
 struct purgatory {
     struct loop *loop;
     struct watch_entry **buckets; /* hash of partition -> entries; NULL at first */
@@ -45,6 +46,8 @@ void purgatory_destroy(struct purgatory *purgatory);
 /* Any thread. */
 void purgatory_report(struct purgatory *purgatory, struct partition *const *partitions, size_t count);
 
+/* The partition is deleted: wakes those who watch it and ends their watches. On the loop. */
+void purgatory_end_watches(struct purgatory *purgatory, const struct partition *partition);
 /* Ends all watches of the request. */
 void purgatory_unwatch(struct request *rq);
 /* Gives back what no watch uses. */

@@ -67,20 +67,25 @@ int16_t rq_topic_by_id(struct request *rq, uuid id, enum acl_operation op, const
 int16_t rq_group(struct request *rq, slice group_id, enum acl_operation op);
 int16_t rq_txn(struct request *rq, slice transactional_id, enum acl_operation op);
 int16_t rq_cluster(struct request *rq, enum acl_operation op);
+/* Whether the operation is allowed on any topic at all, be it there or not; else TOPIC_AUTHORIZATION_FAILED. */
+int16_t rq_any_topic(struct request *rq, enum acl_operation op);
 /* ERR_NONE, UNKNOWN_TOPIC_OR_PARTITION, or NOT_LEADER_OR_FOLLOWER; *out is valid in this turn. */
 int16_t rq_partition(struct request *rq, const struct topic *topic, int32_t partition,
                      const struct partition_metadata **out);
 /* FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH when the client's epoch is not ours; -1: not checked. */
 int16_t rq_leader_epoch(const struct partition_metadata *partition, int32_t client_epoch);
 
-/* The authoriser behind them: allows all until ACLs exist; tests set one that denies. */
+/* The authoriser behind them: allows all until ACLs exist; tests set one that denies. A null name asks for any
+ * resource of the type. */
 typedef bool (*authorizer)(void *context, const struct conn *conn, enum acl_operation op,
                            int resource_type, slice name);
 
 /* Waiting. A handler sets rq->resume, calls what it waits for, and returns WAIT or BUSY. A request
  * whose connection is gone is never resumed.
  * rq_watch        WAKE_PROGRESS whenever the partition's high watermark, or state, changed since;
- *                 watch first, then look, so that nothing is missed. Holds until the request ends.
+ *                 watch first, then look, so that nothing is missed. Holds until the request ends, or the
+ *                 partition is deleted: that wakes too, as does watching one that is deleted already. The
+ *                 watch does not keep the partition: look it up again when woken, or arena_pin() it.
  * rq_deadline     WAKE_DEADLINE at this monotonic ms; a second call moves it.
  * rq_work         runs fn(rq) on a worker, then WAKE_WORKED. fn may block; it touches the request's
  *                 arena, state, in and out only, never rq->conn or rq->image. Return BUSY. It starts

@@ -52,6 +52,11 @@ int16_t rq_cluster(struct request *rq, enum acl_operation op)
                : ERR_CLUSTER_AUTHORIZATION_FAILED;
 }
 
+int16_t rq_any_topic(struct request *rq, enum acl_operation op)
+{
+    return is_allowed(rq, op, RESOURCE_TOPIC, SLICE_NULL) ? ERR_NONE : ERR_TOPIC_AUTHORIZATION_FAILED;
+}
+
 int16_t rq_partition(struct request *rq, const struct topic *topic, int32_t partition,
                      const struct partition_metadata **out)
 {
@@ -60,8 +65,10 @@ int16_t rq_partition(struct request *rq, const struct topic *topic, int32_t part
     if (partition < 0 || partition >= topic->partition_count)
         return ERR_UNKNOWN_TOPIC_OR_PARTITION;
     const struct partition_metadata *found = &topic->partitions[partition];
-    if (!found->partition || atomic_load_explicit(&found->partition->is_deleted, memory_order_acquire))
+    if (!found->partition)
         return ERR_NOT_LEADER_OR_FOLLOWER;
+    if (atomic_load_explicit(&found->partition->is_deleted, memory_order_acquire))
+        return ERR_UNKNOWN_TOPIC_OR_PARTITION; /* the next image does not have it */
     *out = found;
     return ERR_NONE;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "broker/farewell.h"
+#include "broker/fetch_session.h"
 #include "broker/flusher.h"
 #include "broker/group/group.h"
 #include "broker/listener.h"
@@ -194,6 +196,8 @@ static void create_parts(struct server *server, const struct server_options *opt
     budget_init(&server->budget, config->queued_max_request_bytes > 0
                                      ? (size_t)config->queued_max_request_bytes
                                      : BUDGET_DEFAULT);
+    server->fetch_sessions = fetch_sessions_create((size_t)config->max_incremental_fetch_session_cache_slots,
+                                                   &server->budget, options->seed);
     server->workers = workers_create(options->threaded ? WORKERS : 0, server->retire, &own->schedule);
     server->append_workers =
         workers_create(options->threaded ? APPEND_WORKERS : 0, server->retire, &own->schedule);
@@ -212,6 +216,14 @@ void server_random(struct server *server, void *out, size_t size)
     check(pthread_mutex_unlock(&own->ids_mutex) == 0);
 }
 
+/* What the controller asks of us. */
+static void partitions_deleted(void *context, struct partition *partitions)
+{
+    const struct server *server = context;
+    bool is_closing = atomic_load(&server->own->is_closing);
+    farewell_send(server->loops, is_closing ? 0 : server->loop_count, partitions);
+}
+
 static enum exit_code open_storage(struct server *server, const char **error)
 {
     const struct config *config = server->config;
@@ -222,12 +234,16 @@ static enum exit_code open_storage(struct server *server, const char **error)
     enum store_status status = store_open(&server->env, &options, &server->store, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
-    const struct controller_host host = {
-        .env = &server->env, .store = server->store, .config = config, .random = &server->own->chance
-    };
+    const struct controller_host host = { .env = &server->env,
+                                          .store = server->store,
+                                          .config = config,
+                                          .random = &server->own->chance,
+                                          .partitions_deleted = partitions_deleted,
+                                          .context = server };
     status = controller_open(&host, &server->controller, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
+    server->producer_ids = producer_ids_create(server->controller);
     unsigned threads = server->threaded ? (unsigned)config->num_recovery_threads_per_data_dir : 1;
     status = store_recover(server->store, threads, error);
     if (status == STORE_OK && !controller_raise_epochs(server->controller)) {
@@ -336,6 +352,7 @@ static void close_loops(struct server *server)
     free(server->loops);
     server->loop_count = 0;
     peers_destroy(server->peers);
+    fetch_sessions_destroy(server->fetch_sessions);
 }
 
 void server_close(struct server *server)
@@ -345,6 +362,8 @@ void server_close(struct server *server)
     if (own->listeners)
         listeners_destroy(own->listeners);
     close_loops(server);
+    if (server->producer_ids)
+        producer_ids_destroy(server->producer_ids);
     if (server->controller)
         controller_close(server->controller);
     if (server->store) {

@@ -7,6 +7,7 @@
 #include "broker/controller.h"
 #include "broker/exit_codes.h"
 #include "broker/loop.h"
+#include "broker/producer_ids.h"
 #include "broker/transport.h"
 #include "broker/work.h"
 
@@ -26,10 +27,12 @@ struct server {
     struct store *store;
     struct controller *controller;
     struct coordinator *groups; /* group coordinator; from the loops on */
+    struct producer_ids *producer_ids;
     struct retire *retire;
     struct workers *workers;
     struct workers *append_workers; /* appends that block: a slow device holds up nothing else */
     struct peers *peers;
+    struct fetch_sessions *fetch_sessions;
     struct budget budget;
     struct loop **loops;
     unsigned loop_count;

@@ -7,6 +7,9 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
+/* More producers than write to one partition in a day, as a rule; less than 20 MB of memory. */
+enum { PRODUCER_IDS_MAX = 100000 };
+
 static enum topic_compression compression_of(slice text)
 {
     static const struct {
@@ -110,6 +113,7 @@ void topic_config__defaults(const struct config *config, struct topic_config *ou
         if (default_value(config, i, &value))
             store(out, (enum topic_config_index)i, &value);
     }
+    out->producer_id_expiration_ms = config->producer_id_expiration_ms;
 }
 
 size_t topic_config_default(const struct config *config, size_t index, char *out, size_t capacity)
@@ -231,5 +235,7 @@ void topic_config_log(const struct topic_config *topic, struct log_config *out)
         .flush_messages = topic->flush_messages,
         .flush_ms = topic->flush_ms,
         .max_message_bytes = topic->max_message_bytes,
+        .producer_id_expiration_ms = topic->producer_id_expiration_ms,
+        .producer_ids_max = PRODUCER_IDS_MAX,
     };
 }

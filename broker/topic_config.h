@@ -31,6 +31,7 @@ struct topic_config {
     int32_t index_interval_bytes;
     int64_t flush_messages; /* 1: an answer means that it is on disk (DESIGN 5) */
     int64_t flush_ms;
+    int64_t producer_id_expiration_ms; /* the broker's: there is no topic setting of it */
     int32_t max_message_bytes;
     bool message_timestamp_is_append_time; /* message.timestamp.type=LogAppendTime */
     int64_t message_timestamp_before_max_ms;

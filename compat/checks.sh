@@ -3,7 +3,7 @@
 codecs="none gzip snappy lz4 zstd"
 records=1000
 
-pass() { printf 'pass %s\n' "$1"; }
+pass() { printf 'pass %s\n' "$1${2:+ $2}"; }
 fail() { printf 'fail %s %s\n' "$1" "${2:-}"; }
 skip() { printf 'skip %s %s\n' "$1" "${2:-}"; }
 

@@ -8,7 +8,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
-#include "storage/log_history.h"
+#include "storage/log_producers.h"
 #include "storage/producer_state.h"
 
 static void release(struct pin *pin)

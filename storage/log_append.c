@@ -3,8 +3,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
-#include "storage/log_struct.h"
-#include "storage/producer_state.h"
+#include "storage/log_producers.h"
 #include "storage/segment_tail.h"
 
 /* Index entries that wait in memory before they are worth a write to the file. */
@@ -45,6 +44,12 @@ static size_t refuse_too_large(struct log *log, const struct batch_view *batches
     return left;
 }
 
+/* Whether the batch is to be appended, and not yet: what is settled has another status. */
+static bool is_due(const struct log_append_result *result)
+{
+    return result->status == LOG_BUSY;
+}
+
 /* How many new segments the call needs: plays it through without doing anything. */
 static uint32_t rolls_needed(struct log *log, const struct batch_view *batches, size_t count, int64_t now_ms,
                              const struct log_append_result *results)
@@ -55,7 +60,7 @@ static uint32_t rolls_needed(struct log *log, const struct batch_view *batches, 
     for (size_t i = 0; i < count; i++) {
         struct segment_entries entries;
         struct batch_head head = head_at(&batches[i], next);
-        if (results[i].status == LOG_TOO_LARGE)
+        if (!is_due(&results[i]))
             continue;
         if (segment_growth_must_roll(&growth, &head, &log->config, now_ms)) {
             struct random random = log__random(log, next);
@@ -89,7 +94,7 @@ static void collect(struct log *log, struct batch_view *batches, size_t begin, s
     for (run->end = begin; run->end < count; run->end++) {
         struct batch_view *batch = &batches[run->end];
         struct segment_entries entries;
-        if (results[run->end].status == LOG_TOO_LARGE)
+        if (!is_due(&results[run->end]))
             continue;
         struct batch_head head = head_at(batch, run->next_offset);
         if (segment_growth_must_roll(&growth, &head, &log->config, now_ms))
@@ -128,17 +133,18 @@ static enum log_status undo_write(struct log *log, struct open_file *data, uint3
 
 /* Accounts a written run batch by batch and publishes its end. */
 static void accept_run(struct log *log, struct batch_view *batches, size_t begin, const struct run *run,
-                       int32_t leader_epoch, struct log_append_result *results)
+                       int32_t leader_epoch, int64_t now_ms, struct log_append_result *results)
 {
     struct segment *active = log__active(log);
     for (size_t i = begin; i < run->end; i++) {
         struct segment_entries entries;
-        if (results[i].status == LOG_TOO_LARGE)
+        if (!is_due(&results[i]))
             continue;
         struct batch_head head = batch_head_of(&batches[i]);
         segment_growth_add(&active->growth, &head, &log->config, &entries);
         segment_add_entries(active, log->env->retire, &entries);
-        producer_state_note(&log->producers, &batches[i]);
+        if (batches[i].producer_id >= 0)
+            log__note_producer(log, &batches[i], now_ms);
         bool append_time = (batches[i].attributes & BATCH_ATTRIBUTE_LOG_APPEND_TIME) != 0;
         results[i] = (struct log_append_result){
             .status = LOG_OK,
@@ -184,7 +190,7 @@ static enum log_status append_run(struct log *log, struct batch_view *batches, s
     if (file_status != FILE_OK)
         return undo_write(log, data, position, file_status);
     log->changed = true;
-    accept_run(log, batches, begin, &run, leader_epoch, results);
+    accept_run(log, batches, begin, &run, leader_epoch, now_ms, results);
     return LOG_OK;
 }
 
@@ -221,13 +227,48 @@ static void note_epoch(struct log *log, int32_t leader_epoch)
     }
 }
 
-static enum log_status append(struct log *log, struct batch_view *batches, size_t count, int32_t leader_epoch,
-                              int64_t now_ms, struct log_append_result *results)
+/* Nothing of the batches from begin on was done. What was judged already is judged anew when it comes again:
+ * it may have relied on one that did not get into the log. */
+static void fail_from(size_t begin, size_t count, enum log_status status, struct log_append_result *results)
+{
+    for (size_t i = begin; i < count; i++) {
+        if (results[i].status != LOG_TOO_LARGE)
+            results[i] = (struct log_append_result){ status, -1, -1, -1, -1, false };
+    }
+}
+
+/* Appends what is due, from one roll to the next. */
+static void append_due(struct log *log, struct batch_view *batches, size_t count, int32_t leader_epoch,
+                       int64_t now_ms, struct log_append_result *results)
 {
     enum log_status status = LOG_OK;
-    if (refuse_too_large(log, batches, count, results) == 0)
-        return count > 0 ? LOG_TOO_LARGE : LOG_OK;
-    status = may_append(log, leader_epoch);
+    bool any = false;
+    for (size_t begin = 0, end; begin < count && status == LOG_OK; begin = end) {
+        struct batch_head head = head_at(&batches[begin], log__moment(log).end);
+        end = begin + 1;
+        if (!is_due(&results[begin]))
+            continue;
+        if (segment_growth_must_roll(&log__active(log)->growth, &head, &log->config, now_ms))
+            status = log__roll(log, head.base_offset, now_ms);
+        if (status == LOG_OK)
+            status = append_run(log, batches, begin, count, leader_epoch, now_ms, results, &end);
+        if (status != LOG_OK)
+            fail_from(begin, count, status, results);
+        any |= status == LOG_OK;
+    }
+    if (any)
+        log__note_dirty(log);
+    log__trim_producers(log, now_ms);
+    order_spare(log);
+}
+
+/* Makes sure that what is due can be appended, as far as that can be known beforehand. */
+static enum log_status begin_append(struct log *log, const struct batch_view *batches, size_t count,
+                                    int32_t leader_epoch, int64_t now_ms, struct log_append_result *results)
+{
+    enum log_status status = may_append(log, leader_epoch);
+    if (status == LOG_OK)
+        status = log__judge_producers(log, batches, count, now_ms, results);
     if (status != LOG_OK)
         return status;
     uint32_t rolls = rolls_needed(log, batches, count, now_ms, results);
@@ -235,29 +276,35 @@ static enum log_status append(struct log *log, struct batch_view *batches, size_
         log->spares_wanted = rolls;
         return LOG_BUSY;
     }
-    note_epoch(log, leader_epoch);
-    bool any = false;
-    for (size_t begin = 0, end; begin < count && status == LOG_OK; begin = end) {
-        struct batch_head head = head_at(&batches[begin], log__moment(log).end);
-        end = begin + 1;
-        if (results[begin].status == LOG_TOO_LARGE)
-            continue;
-        if (segment_growth_must_roll(&log__active(log)->growth, &head, &log->config, now_ms))
-            status = log__roll(log, head.base_offset, now_ms);
-        if (status == LOG_OK)
-            status = append_run(log, batches, begin, count, leader_epoch, now_ms, results, &end);
-        if (status != LOG_OK) {
-            for (size_t i = begin; i < count; i++) {
-                if (results[i].status != LOG_TOO_LARGE)
-                    results[i].status = status;
-            }
-        }
-        any |= status == LOG_OK;
+    return LOG_OK;
+}
+
+static enum log_status append(struct log *log, struct batch_view *batches, size_t count, int32_t leader_epoch,
+                              int64_t now_ms, struct log_append_result *results)
+{
+    if (refuse_too_large(log, batches, count, results) == 0)
+        return count > 0 ? LOG_TOO_LARGE : LOG_OK;
+    enum log_status status = begin_append(log, batches, count, leader_epoch, now_ms, results);
+    if (status != LOG_OK) {
+        fail_from(0, count, status, results);
+        return status;
     }
-    if (any)
-        log__note_dirty(log);
-    order_spare(log);
-    return any ? LOG_OK : status;
+    bool any_due = false;
+    for (size_t i = 0; i < count && !any_due; i++)
+        any_due = is_due(&results[i]);
+    if (!any_due)
+        return LOG_OK;
+    note_epoch(log, leader_epoch);
+    append_due(log, batches, count, leader_epoch, now_ms, results);
+    /* The first batch that could be appended says how it went, unless others have an answer of their own. */
+    for (size_t i = 0; i < count; i++) {
+        if (results[i].status == LOG_OK || results[i].status == LOG_BAD_SEQUENCE ||
+            results[i].status == LOG_BAD_EPOCH)
+            return LOG_OK;
+        if (results[i].status != LOG_TOO_LARGE)
+            status = results[i].status;
+    }
+    return status;
 }
 
 enum log_status log_append(struct log *log, struct batch_view *batches, size_t count, int32_t leader_epoch,

@@ -14,12 +14,14 @@ enum file_kind {
     KIND_TIME_INDEX,
     KIND_TXN_INDEX,
     KIND_SNAPSHOT,
+    KIND_PRODUCERS,
     KIND_SPARE,
     KIND_OTHER
 };
 enum file_stage { STAGE_FINAL, STAGE_DELETED, STAGE_CLEANED, STAGE_SWAP };
 
-static const char *const suffixes[] = { ".log", ".index", ".timeindex", ".txnindex", ".snapshot" };
+static const char *const suffixes[] = { ".log",      ".index",    ".timeindex",
+                                        ".txnindex", ".snapshot", ".producers.runnel" };
 
 struct entry {
     char *name;
@@ -274,7 +276,14 @@ static struct segment_files *find_segment(const struct log_directory *directory,
     return bsearch(&key, directory->segments, directory->segment_count, sizeof key, compare_segments);
 }
 
-/* Sorts what is final into segments and snapshots; an index without its .log is removed. */
+static bool has_snapshot(const struct log_directory *directory, int64_t offset)
+{
+    return directory->snapshot_count > 0 &&
+           bsearch(&offset, directory->snapshots, directory->snapshot_count, sizeof offset, compare_offsets);
+}
+
+/* Sorts what is final into segments and snapshots; an index without its .log is removed, and what lies beside
+ * a snapshot that is gone. */
 static enum file_status sort_out(const struct segment_home *home, const struct listing *listing, bool tidy,
                                  struct log_directory *out)
 {
@@ -295,6 +304,8 @@ static enum file_status sort_out(const struct segment_home *home, const struct l
         const struct entry *entry = &listing->entries[i];
         bool is_index = entry->kind == KIND_OFFSET_INDEX || entry->kind == KIND_TIME_INDEX ||
                         entry->kind == KIND_TXN_INDEX;
+        if (tidy && entry->kind == KIND_PRODUCERS && !has_snapshot(out, entry->base_offset))
+            (void)remove_entry(home, entry);
         if (entry->stage != STAGE_FINAL || !is_index)
             continue;
         struct segment_files *files = find_segment(out, entry->base_offset);

@@ -7,7 +7,7 @@
 #include "protocol/base/note.h"
 #include "storage/checkpoint.h"
 #include "storage/log_directory.h"
-#include "storage/log_history.h"
+#include "storage/log_producers.h"
 #include "storage/partition_metadata.h"
 #include "storage/producer_state.h"
 #include "storage/recovery.h"
@@ -123,8 +123,8 @@ void log__drop_spares(struct log *log)
     }
 }
 
-/* The next spare is not to be had. Somebody who took its .log away leaves a spare of no use: log_prepare() makes
- * another. Anything else that trying again does not mend ends the log's appends. Under the mutex. */
+/* The next spare is not to be had. Somebody who took its .log away leaves a spare of no use: log_prepare()
+ * makes another. Anything else that trying again does not mend ends the log's appends. Under the mutex. */
 static enum log_status spare_failed(struct log *log, enum file_status why)
 {
     struct segment_spare *spare = log->spares;
@@ -191,7 +191,7 @@ enum log_status log__roll(struct log *log, int64_t base_offset, int64_t now_ms)
     log->directory_dirty = true;
     log->changed = true;
     log__free_snapshot(log->snapshot); /* one that was not written yet is only less of a short cut */
-    log->snapshot = log__take_snapshot(log, base_offset);
+    log->snapshot = log__take_snapshot(log, base_offset, now_ms);
     log__note_names_dirty(log);
     log__submit_job(log);
     return LOG_OK;
@@ -312,20 +312,11 @@ enum log_status log__open_shut(struct log *log)
     return log__load(log, &plan, NULL);
 }
 
-/* The newest snapshot when it belongs to no segment: the next clean stop replaces it. */
-static int64_t newest_stray(struct log *log, const struct log_directory *directory)
-{
-    struct segment_list *list = log__segments(log);
-    int64_t offset = directory->snapshot_count ? directory->snapshots[directory->snapshot_count - 1] : -1;
-    return offset >= 0 && list->items[segment_list_find(list, offset)]->base_offset != offset ? offset : -1;
-}
-
 /* Before the first append of this process to files that were there before: the host may refuse, what a
  * clean stop left unparsed behind the end goes, and the producers are needed from here on. */
 static enum log_status begin_changes(struct log *log)
 {
     enum file_status status;
-    struct log_directory directory;
     struct segment *active = log__active(log);
     struct open_file *data = segment_data(active, &log->home, FILE_READ | FILE_WRITE, true, &status);
     if (!data)
@@ -338,24 +329,12 @@ static enum log_status begin_changes(struct log *log)
         status = segment_save_indexes(active, &log->home, 0);
         pthread_mutex_unlock(&log->mutex);
     }
-    if (status == FILE_OK && !log->producers_loaded) {
-        status = log_directory_load(&log->home, false, &directory);
-        if (status == FILE_OK) {
-            pthread_mutex_lock(&log->mutex);
-            enum log_status loaded =
-                log__load_producers(log, directory.snapshots, directory.snapshot_count, log__moment(log).end);
-            log->producers_loaded = loaded == LOG_OK;
-            log->stray_snapshot = newest_stray(log, &directory);
-            pthread_mutex_unlock(&log->mutex);
-            log_directory_free(&directory);
-            if (loaded != LOG_OK)
-                return loaded;
-        }
-    }
     if (status != FILE_OK)
         return log__status_of(status);
-    atomic_store(&log->may_change, true);
-    return LOG_OK;
+    enum log_status loaded = log__load_producers(log);
+    if (loaded == LOG_OK)
+        atomic_store(&log->may_change, true);
+    return loaded;
 }
 
 static enum log_status prepare(struct log *log)

@@ -3,9 +3,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
-#include "storage/log_history.h"
-#include "storage/log_struct.h"
-#include "storage/producer_snapshot.h"
+#include "storage/log_producers.h"
 #include "storage/producer_state.h"
 
 static void hold(struct log_flush *flush, struct open_file *file)
@@ -220,24 +218,6 @@ static enum log_status finish_indexes(struct log *log)
     return log__status_of(status);
 }
 
-/* Replaces the snapshot of the stop before by one of this moment. */
-static enum log_status finish_snapshot(struct log *log)
-{
-    char name[PRODUCER_SNAPSHOT_NAME_SIZE], path[SEGMENT_PATH_MAX];
-    int64_t end = log__moment(log).end;
-    struct pending_snapshot *snapshot = log__take_snapshot(log, end);
-    if (!snapshot)
-        return LOG_LIMIT;
-    enum log_status status = log__write_snapshot(log, snapshot);
-    if (status == LOG_OK && log->stray_snapshot >= 0 && log->stray_snapshot != end) {
-        producer_snapshot_name(log->stray_snapshot, name);
-        segment_home_path(&log->home, name, path);
-        (void)file_unlink(log->env->files, path);
-    }
-    log->stray_snapshot = end == log__active(log)->base_offset ? -1 : end;
-    return status;
-}
-
 /* Brings the files to what Kafka expects of a clean stop. Under prepare_mutex; nothing appends. */
 static enum log_status finish_files(struct log *log)
 {
@@ -248,7 +228,7 @@ static enum log_status finish_files(struct log *log)
     if (status == LOG_OK)
         status = finish_indexes(log);
     if (status == LOG_OK)
-        status = finish_snapshot(log);
+        status = log__finish_snapshot(log);
     if (status == LOG_OK && log->epochs_dirty)
         status = log__save_epochs(log);
     if (status == LOG_OK)

@@ -1,20 +1,23 @@
-/* What a log knows of its past besides the batches: leader epochs and producers, read and repaired. */
+/* What a log knows of its past besides the batches: leader epochs, read and repaired. */
 #ifndef RUNNEL_STORAGE_LOG_HISTORY_H
 #define RUNNEL_STORAGE_LOG_HISTORY_H
 
 #include "storage/log_struct.h"
+#include "storage/segment_scan.h"
+
+/* A walk over the headers of batches. */
+struct log_walk {
+    struct log *log;
+    int64_t from, until; /* batches that reach the first offset and begin below the second are visited */
+    enum log_status (*visit)(struct log_walk *, const struct segment_scan *);
+    bool io_fails; /* what cannot be read is LOG_IO, else the end */
+};
+
+/* Visits every readable batch of the segment; damage is stepped over. Under prepare_mutex. May block. */
+enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment);
 
 /* Reads leader-epoch-checkpoint, cuts it to the log, and adds epochs that only the batches know (the file is
  * written behind the appends). Under prepare_mutex, segments set. */
 enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t end_offset);
-/* Rebuilds the producer state up to the log end from the newest good snapshot and the batches behind it. */
-enum log_status log__load_producers(struct log *log, const int64_t *snapshots, size_t snapshot_count,
-                                    int64_t end_offset);
-/* Takes a picture of the producer state for a snapshot at offset; NULL: no memory, or the state is not
- * complete. Under the mutex. */
-struct pending_snapshot *log__take_snapshot(struct log *log, int64_t offset);
-void log__free_snapshot(struct pending_snapshot *snapshot);
-/* Writes <offset>.snapshot, flushed, and frees it; NULL does nothing. */
-enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot);
 
 #endif

@@ -49,8 +49,7 @@ enum { LOG_MAPPED_SEALED_MAX = 8 };
 /* The producer state at a roll, until a worker writes it. */
 struct pending_snapshot {
     int64_t offset;
-    size_t count;
-    struct producer_snapshot_entry *entries; /* owned */
+    struct producer_state *producers; /* owned; a copy */
 };
 
 struct log {
@@ -82,7 +81,8 @@ struct log {
     uint32_t mapped_next;
     struct log_row row; /* while shut */
     struct leader_epochs epochs;
-    struct producer_state *producers;  /* NULL: none seen */
+    struct producer_state
+        *producers; /* NULL: none seen; changes under prepare_mutex too, or when appends may */
     struct pending_snapshot *snapshot; /* as of the last roll, to be written by the job; NULL: none */
     int64_t stray_snapshot;            /* offset of a snapshot at no segment's base; -1: none */
     struct segment_spare *spares;
@@ -91,7 +91,7 @@ struct log {
     uint32_t spares_wanted; /* rolls that the last refused append needs */
     int32_t epoch_wanted;   /* leader epoch of the append that found no directory */
     bool job_pending;
-    bool producers_loaded;
+    bool producers_loaded;       /* under prepare_mutex */
     bool changed;                /* written to since it was opened: indexes and snapshot are due at close */
     bool epochs_dirty;           /* the file is older than the cache */
     bool is_data_dirty;          /* the host knows that the end is beyond the durable end */

@@ -7,6 +7,7 @@
 #include "protocol/base/note.h"
 #include "storage/log_directory.h"
 #include "storage/log_history.h"
+#include "storage/log_producers.h"
 #include "storage/quarantine_file.h"
 #include "storage/segment_load.h"
 #include "storage/segment_tail.h"
@@ -378,9 +379,6 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
                         ? plan->start_offset
                         : opening.list->items[0]->base_offset;
     status = log__load_epochs(log, start, opening.end_offset);
-    if (status == LOG_OK && plan->unclean)
-        status = log__load_producers(log, opening.directory.snapshots, opening.directory.snapshot_count,
-                                     opening.end_offset);
     if (status == LOG_OK)
         publish(&opening);
     else
@@ -389,6 +387,8 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
     if (status != LOG_OK)
         goto failed;
     log_directory_free(&opening.directory);
+    if (plan->unclean)
+        (void)log__load_producers(log); /* asked for again before the first append */
     opening.result.epoch_must_rise = !log_is_durable_mode(log) && (opening.result.cut_size > 0 ||
                                                                    opening.end_offset > plan->durable.offset);
     if (out)

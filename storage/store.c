@@ -185,6 +185,8 @@ static struct store *create(struct storage_env *env, const struct store_options 
     check(pthread_mutex_init(&store->group_lock, NULL) == 0);
     check(pthread_mutex_init(&store->sweep_lock, NULL) == 0);
     check(pthread_mutex_init(&store->delete_lock, NULL) == 0);
+    check(pthread_mutex_init(&store->unlink_lock, NULL) == 0);
+    store->unlink_last = &store->unlink_first;
     store__limits_init(store, options);
     for (size_t i = 0; i < options->directory_count; i++)
         init_directory(store, i);
@@ -382,20 +384,6 @@ static void claim(struct store *store, struct store_found *found, struct log *lo
         log__node(log)->needs_recovery = true;
 }
 
-/* A directory of that name which is not this topic's: left over from a deleted topic whose removal did not
- * get through. Kept for the operator under Kafka's name for such. */
-static void set_aside_found(struct store *store, struct store_found *found)
-{
-    char *path = NULL;
-
-    found->is_claimed = true;
-    enum file_status status =
-        store__set_aside(&store->directories[found->directory], found->name, "stray", &path);
-    note_warn("partition.stray", "directory=%s now=%s status=\"%s\" reason=other_topic_id", found->name,
-              path ? path : "-", file_status_name(status));
-    free(path);
-}
-
 static bool is_other_topic(const struct store *store, const struct store_found *found, uuid topic_id)
 {
     if (found->has_row)
@@ -436,7 +424,9 @@ static struct log *find_or_create(struct store *store, uuid topic_id, const char
     if (found && found->is_claimed)
         found = NULL;
     if (found && is_other_topic(store, found, topic_id)) {
-        set_aside_found(store, found);
+        found->is_claimed = true;
+        (void)store__set_aside_other(&store->directories[found->directory], name,
+                                     found->has_row && store__is_removed(store, found->topic_id));
         found = NULL;
     }
     uint32_t directory = found ? found->directory : choose_directory(store);

@@ -51,24 +51,31 @@ bool store_was_clean(const struct store *store);
 /* The log of a partition, made or found. Without a directory on disk the log is empty and gets one
  * at its first append. After a clean stop it is opened lazily; after an unclean one it must be
  * recovered: store_recover(). owner goes to storage_env.progress. The log is the store's and lives
- * until store_delete_log() or store_close(). NULL: no memory. */
+ * until store_close(), or until the caller frees it after store_delete_logs(). NULL: no memory. */
 struct log *store_log(struct store *store, uuid topic_id, const char *topic, int32_t partition,
                       const struct log_config *config, void *owner);
 
 /* Recovers every log that may hold unflushed data, with up to `threads` threads; call it after
  * store_log() was called for all partitions of the metadata image and before serving. Truncates
  * torn tails, quarantines damage before the durable position, flushes what it kept. Directories of
- * partitions that the image does not know are left alone and reported. The calling thread counts as
- * quiescent meanwhile: if it is a member of env->retire, it must be asleep. */
+ * topics that were removed are unlinked; those of which nothing is known are left alone and reported. The calling
+ * thread counts as quiescent meanwhile: if it is a member of env->retire, it must be asleep. */
 enum store_status store_recover(struct store *store, unsigned threads, const char **error);
 
 /* Whether the recovery of this log lost bytes that were appended but not flushed, or kept some that were: the
  * partition's leader epoch must rise before it serves (DESIGN 7; page-cache mode). */
 bool store_epoch_must_rise(struct store *store, struct log *log);
 
-/* The log is gone for new callers; its directory gets Kafka's -delete name and is unlinked by a
- * worker once nobody holds a pin. May block. */
-enum log_status store_delete_log(struct store *store, struct log *log);
+/* The logs are gone for new callers and answer LOG_CLOSED; their directories get Kafka's -delete name and are
+ * unlinked by a worker, while readers that hold a pin go on. storage_env.progress is not called for them any more.
+ * They are the caller's now: store_free_log(). LOG_OK, or what befell the last one that could not be renamed: the
+ * next start does it (store_topic_removed()). May block. */
+enum log_status store_delete_logs(struct store *store, struct log *const *logs, size_t count);
+/* Frees a deleted log that no thread can reach any more: for retire(). Also after store_close(). */
+void store_free_log(void *log);
+
+/* Before store_log() and store_recover(): this topic was removed, so what still lies here of it may go. */
+void store_topic_removed(struct store *store, uuid topic_id, slice name, int32_t partition_count);
 
 /* __cluster_metadata-0 in the first directory: a log like the others, never lazily opened, recovered
  * unless it is as the last clean stop left it (then nothing is flushed). Not listed in checkpoints. May

@@ -34,14 +34,16 @@ enum file_status store__set_aside(struct store_directory *directory, const char 
 
 /* --- unlinking --------------------------------------------------------------------------------- */
 
-struct unlink_job {
-    struct storage_job job; /* first */
-    struct file_system *files;
+/* Directories go one after another, each as a job of its own: whoever deletes ten thousand topics must not
+ * keep the workers from everybody else's. */
+struct unlink_path {
+    struct unlink_path *next;
     char *path;
 };
 
 struct unlink_visit {
-    const struct unlink_job *job;
+    struct file_system *files;
+    const char *path;
     enum file_status status;
 };
 
@@ -50,42 +52,73 @@ static bool unlink_one(void *context, const char *name)
     struct unlink_visit *visit = context;
     char *path;
 
-    if (asprintf(&path, "%s/%s", visit->job->path, name) < 0)
+    if (asprintf(&path, "%s/%s", visit->path, name) < 0)
         return false;
-    enum file_status status = file_unlink(visit->job->files, path);
+    enum file_status status = file_unlink(visit->files, path);
     free(path);
     if (status != FILE_OK && status != FILE_NOT_FOUND)
         visit->status = status;
     return true;
 }
 
-static void run_unlink(struct storage_job *storage_job)
+static void unlink_directory(struct file_system *files, const char *path)
 {
-    struct unlink_job *job = (struct unlink_job *)storage_job;
-    struct unlink_visit visit = { .job = job };
-    enum file_status status = file_list(job->files, job->path, unlink_one, &visit);
+    struct unlink_visit visit = { .files = files, .path = path };
+    enum file_status status = file_list(files, path, unlink_one, &visit);
 
     if (status == FILE_OK)
         status = visit.status;
     if (status == FILE_OK)
-        status = file_remove_directory(job->files, job->path);
+        status = file_remove_directory(files, path);
     /* What is left is tried again at the next start: the name says that it may go. */
     if (status != FILE_OK && status != FILE_NOT_FOUND)
-        note_warn("partition.unlink_failed", "path=%s status=\"%s\"", job->path, file_status_name(status));
-    free(job->path);
-    free(job);
+        note_warn("partition.unlink_failed", "path=%s status=\"%s\"", path, file_status_name(status));
+}
+
+static void run_unlink(struct storage_job *job)
+{
+    struct store *store = (void *)((char *)job - offsetof(struct store, unlink_job));
+
+    pthread_mutex_lock(&store->unlink_lock);
+    struct unlink_path *first = store->unlink_first;
+    store->unlink_first = first->next;
+    if (!store->unlink_first)
+        store->unlink_last = &store->unlink_first;
+    pthread_mutex_unlock(&store->unlink_lock);
+    unlink_directory(store->env->files, first->path);
+    free(first->path);
+    free(first);
+
+    pthread_mutex_lock(&store->unlink_lock);
+    bool has_more = store->unlink_first != NULL;
+    store->is_unlinking = has_more;
+    pthread_mutex_unlock(&store->unlink_lock);
+    if (has_more)
+        store->env->submit(store->env, &store->unlink_job);
+    else
+        store__drop_hold(store, 1);
 }
 
 void store__unlink_later(struct store *store, char *path)
 {
-    struct unlink_job *job = malloc(sizeof *job);
+    struct unlink_path *item = malloc(sizeof *item);
 
-    if (!job) {
+    if (!item) {
         free(path);
         return;
     }
-    *job = (struct unlink_job){ .job = { .run = run_unlink }, .files = store->env->files, .path = path };
-    store->env->submit(store->env, &job->job);
+    *item = (struct unlink_path){ .path = path };
+    pthread_mutex_lock(&store->unlink_lock);
+    *store->unlink_last = item;
+    store->unlink_last = &item->next;
+    bool must_submit = !store->is_unlinking;
+    store->is_unlinking = true;
+    pthread_mutex_unlock(&store->unlink_lock);
+    if (!must_submit)
+        return;
+    atomic_fetch_add(&store->holds, 1);
+    store->unlink_job.run = run_unlink;
+    store->env->submit(store->env, &store->unlink_job);
 }
 
 /* --- logs -------------------------------------------------------------------------------------- */
@@ -105,7 +138,7 @@ enum file_status store__detach_log(struct store *store, struct log *log)
     return status == FILE_NOT_FOUND ? FILE_OK : status;
 }
 
-enum log_status store_delete_log(struct store *store, struct log *log)
+static enum file_status detach(struct store *store, struct log *log)
 {
     enum file_status status = FILE_OK;
 
@@ -117,16 +150,32 @@ enum log_status store_delete_log(struct store *store, struct log *log)
     if (!is_detached)
         status = store__detach_log(store, log);
     pthread_mutex_unlock(&store->delete_lock);
+    return status;
+}
 
-    /* A running group or sweep may still look at it. */
+enum log_status store_delete_logs(struct store *store, struct log *const *logs, size_t count)
+{
+    enum log_status status = LOG_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        enum log_status one = store__log_status(detach(store, logs[i]));
+        if (one != LOG_OK)
+            status = one;
+    }
+    /* A running group or sweep may still look at them. */
     pthread_mutex_lock(&store->group_lock);
     pthread_mutex_lock(&store->sweep_lock);
     pthread_mutex_lock(&store->lock);
-    store__not_dirty(store, log);
-    store__remove_log(store, log);
+    store__drop_deleted(store);
+    for (size_t i = 0; i < count; i++)
+        store__remove_log(store, logs[i]);
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->sweep_lock);
     pthread_mutex_unlock(&store->group_lock);
-    retire(store->env->retire, log, log__free);
-    return store__log_status(status);
+    return status;
+}
+
+void store_free_log(void *log)
+{
+    log__free(log);
 }

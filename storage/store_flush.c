@@ -67,27 +67,28 @@ void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms)
         store->env->flush_wanted(store->env);
 }
 
-static bool unlink_from(struct log **list, struct log *log)
+static size_t unlink_deleted(struct log **list)
 {
-    for (; *list; list = &log__node(*list)->dirty_next) {
-        if (*list == log) {
-            *list = log__node(log)->dirty_next;
-            return true;
+    size_t count = 0;
+
+    while (*list) {
+        struct log_host_node *node = log__node(*list);
+        if (node->is_deleted) {
+            *list = node->dirty_next;
+            node->is_dirty = false;
+            count++;
+        } else {
+            list = &node->dirty_next;
         }
     }
-    return false;
+    return count;
 }
 
-void store__not_dirty(struct store *store, struct log *log)
+void store__drop_deleted(struct store *store)
 {
     pthread_mutex_lock(&store->dirty_lock);
-    if (log__node(log)->is_dirty) {
-        if (unlink_from(&store->dirty_now, log))
-            store->dirty_now_count--;
-        else
-            unlink_from(&store->dirty_later, log);
-        log__node(log)->is_dirty = false;
-    }
+    store->dirty_now_count -= unlink_deleted(&store->dirty_now);
+    (void)unlink_deleted(&store->dirty_later);
     pthread_mutex_unlock(&store->dirty_lock);
 }
 

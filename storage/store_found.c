@@ -269,6 +269,7 @@ enum store_status store__read_found(struct store *store, const char **error)
 
 void store__forget_found(struct store *store)
 {
+    store__forget_removed(store);
     for (size_t i = 0; i < store->position_bucket_count; i++) {
         for (struct store_position *it = store->position_buckets[i]; it;) {
             struct store_position *next = it->next;

@@ -1,5 +1,5 @@
 /* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
- * store_positions.c, store_lru.c, store_delete.c, store_close.c. */
+ * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_close.c. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
 
@@ -81,6 +81,9 @@ struct store {
     struct store_position **position_buckets;
     struct store_position *positions;
     size_t position_bucket_count;
+    struct store_removed **removed_buckets; /* from the start up to the end of store_recover() */
+    size_t removed_bucket_count;
+    size_t removed_count;
 
     pthread_mutex_t dirty_lock; /* innermost: log's mutex before it */
     struct log *dirty_now;
@@ -97,6 +100,12 @@ struct store {
     size_t group_capacity;
 
     pthread_mutex_t delete_lock; /* outermost: one log at a time gives up its name */
+
+    pthread_mutex_t unlink_lock; /* innermost; guards the three */
+    struct unlink_path *unlink_first;
+    struct unlink_path **unlink_last;
+    bool is_unlinking; /* unlink_job is under way */
+    struct storage_job unlink_job;
 
     pthread_mutex_t sweep_lock; /* held while files are closed for others: no log goes away */
     struct storage_job sweep_job;
@@ -143,8 +152,8 @@ void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms)
 void store__wrote(struct log_host *host, uint64_t size);
 void store__wrote_back(struct log_host *host, uint64_t size);
 void store__failed(struct log_host *host, struct log *log);
-/* Takes the log out of the dirty lists. */
-void store__not_dirty(struct store *store, struct log *log);
+/* Takes deleted logs out of the dirty lists. Under the store's lock. */
+void store__drop_deleted(struct store *store);
 /* The names in the directory changed: its next group flushes them. */
 void store__names_changed(struct store_directory *directory);
 uint64_t store__default_dirty_bytes_max(void);
@@ -170,12 +179,22 @@ bool store__is_crowded(const struct store *store);
 void store__limits_init(struct store *store, const struct store_options *options);
 void store__drop_hold(struct store *store, int64_t count);
 
+/* store_removed.c */
+bool store__is_removed(const struct store *store, uuid topic_id);
+bool store__is_removed_name(const struct store *store, slice topic, int32_t partition);
+/* Sets aside a directory that is another topic's than its name says: to be unlinked when that one was removed, else
+ * kept for the operator under Kafka's name for such. */
+enum file_status store__set_aside_other(struct store_directory *directory, const char *name, bool is_removed);
+/* The same for one that no topic claims. False: nothing is known of it. */
+bool store__drop_removed(struct store *store, struct store_found *found);
+void store__forget_removed(struct store *store);
+
 /* store_delete.c */
 /* Renames the partition directory out of the way; suffix is "delete" or "stray". *path_out is the new path,
  * returned owned, NULL on failure. */
 enum file_status store__set_aside(struct store_directory *directory, const char *name, const char *suffix,
                                   char **path_out);
-/* Has a worker unlink the directory and all in it; takes path. */
+/* Has a worker unlink the directory and all in it, behind those that were asked for before; takes path. */
 void store__unlink_later(struct store *store, char *path);
 /* Takes the name from a log whose is_deleted was just set: log__delete() and the rename. It stays in the
  * table of logs. Under the delete lock, without the store's. */

@@ -52,12 +52,48 @@ static enum file_status adopt(struct store_directory *directory, const struct lo
     return status;
 }
 
-/* Whether the directory is this topic's. One without a readable id got nothing that was acknowledged: its id
- * is flushed with the first append. The image knows the name, so it is this topic's. */
-static enum file_status check_topic(struct store_directory *directory, struct log *log, bool *is_ours)
+struct data_search {
+    struct file_system *files;
+    const char *directory;
+    bool is_found;
+};
+
+static bool search_data(void *context, const char *name)
 {
-    uuid topic_id;
+    struct data_search *search = context;
+    size_t size = strlen(name);
+    struct file_info info;
     char *path;
+
+    if (size < 4 || strcmp(name + size - 4, ".log") != 0)
+        return true;
+    search->is_found = asprintf(&path, "%s/%s", search->directory, name) < 0;
+    if (!search->is_found) {
+        search->is_found = file_info(search->files, path, &info) != FILE_OK || info.size > 0;
+        free(path);
+    }
+    return !search->is_found;
+}
+
+/* Whether a directory without an id may hold records of a removed topic that had the same name. */
+static bool may_be_predecessors(const struct store *store, const struct store_found *found,
+                                const struct log *log)
+{
+    slice topic = slice_of(log_name(log), (size_t)(strrchr(log_name(log), '-') - log_name(log)));
+    struct data_search search = { .files = store->env->files, .directory = log__path(log) };
+
+    if (!store__is_removed_name(store, topic, found->partition) ||
+        store__find_position(store, log__topic_id(log), found->partition))
+        return false;
+    return file_list(search.files, search.directory, search_data, &search) != FILE_OK || search.is_found;
+}
+
+/* Whether the directory is this topic's. One without a readable id got nothing that was acknowledged: its id
+ * is flushed with the first append. The image knows the name, so it is this topic's, or its predecessor's. */
+static enum file_status check_topic(struct store_directory *directory, const struct store_found *found,
+                                    struct log *log, bool *is_ours)
+{
+    uuid topic_id = UUID_ZERO;
     struct file_info info;
     enum file_status status = partition_metadata_read(directory->directory.files, log__path(log), &topic_id);
 
@@ -68,17 +104,15 @@ static enum file_status check_topic(struct store_directory *directory, struct lo
         status = file_info(directory->directory.files, log__path(log), &info);
         if (status != FILE_OK || !info.is_directory)
             return status == FILE_NOT_FOUND ? FILE_OK : status;
-        note_warn("partition.id_missing", "path=%s effect=adopted", log__path(log));
-        return adopt(directory, log);
+        if (!may_be_predecessors(directory->store, found, log)) {
+            note_warn("partition.id_missing", "path=%s effect=adopted", log__path(log));
+            return adopt(directory, log);
+        }
     }
     if (status != FILE_OK)
         return status;
     *is_ours = false;
-    status = store__set_aside(directory, log_name(log), "stray", &path);
-    note_warn("partition.stray", "directory=%s now=%s status=\"%s\" reason=other_topic_id", log_name(log),
-              path ? path : "-", file_status_name(status));
-    free(path);
-    return status;
+    return store__set_aside_other(directory, log_name(log), store__is_removed(directory->store, topic_id));
 }
 
 static struct log_position durable_of(const struct store *store, const struct store_found *found,
@@ -135,7 +169,7 @@ static void open_one(struct recover_run *run, struct log *log)
     int64_t start_offset;
     bool is_ours;
 
-    enum file_status status = check_topic(directory, log, &is_ours);
+    enum file_status status = check_topic(directory, found, log, &is_ours);
     if (status != FILE_OK)
         failed_file(run, status, log);
     if (status != FILE_OK || !is_ours)
@@ -239,8 +273,8 @@ static void tend_leftovers(struct store *store)
         }
     }
     for (size_t i = 0; i < store->found_count; i++) {
-        const struct store_found *found = &store->found[i];
-        if (found->is_claimed)
+        struct store_found *found = &store->found[i];
+        if (found->is_claimed || store__drop_removed(store, found))
             continue;
         if (unknown++ < UNKNOWN_NOTES_MAX)
             note_warn("partition.unknown", "directory=%s/%s reason=not_in_metadata effect=left_alone",
@@ -248,8 +282,10 @@ static void tend_leftovers(struct store *store)
     }
     if (unknown > UNKNOWN_NOTES_MAX)
         note_warn("partition.unknown", "more=%zu", unknown - UNKNOWN_NOTES_MAX);
-    if (unknown > 0)
+    if (unknown > 0) {
+        store__forget_removed(store);
         return; /* their names stay known, for topics that will be called alike */
+    }
     store__forget_found(store);
     for (size_t i = 0; i < store->directory_count; i++)
         directory_forget_names(&store->directories[i].directory);

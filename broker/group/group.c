@@ -20,6 +20,8 @@ struct groups {
     size_t bucket_count; /* a power of two */
     size_t count;
     struct arena arena; /* of the record that is replayed */
+    struct offset_expiry expiry;
+    bool is_loaded; /* no timer before that: the loader has no lock */
 };
 
 static atomic_uint group_count; /* of all shards of the process */
@@ -113,7 +115,8 @@ struct group *groups_make(struct groups *groups, slice id)
     struct group **chain = chain_of(groups, id);
     group->next = *chain;
     *chain = group;
-    groups->count++;
+    if (groups->count++ == 0 && groups->is_loaded)
+        offset_expiry_begin(&groups->expiry);
     return group;
 }
 
@@ -134,7 +137,6 @@ void groups_drop_if_void(struct group *group)
         link = &(*link)->next;
     *link = group->next;
     groups->count--;
-    group_offsets_stop(group);
     group_free(group);
 }
 
@@ -167,6 +169,11 @@ void groups_visit(struct groups *groups, void (*visit)(void *context, struct gro
     }
 }
 
+size_t groups_count(const struct groups *groups)
+{
+    return groups->count;
+}
+
 struct shard *groups_shard(struct groups *groups)
 {
     return groups->shard;
@@ -190,6 +197,7 @@ static void *create(struct shard *shard)
     if (!groups)
         return NULL;
     groups->shard = shard;
+    groups->expiry.groups = groups;
     arena_init(&groups->arena, NULL);
     return groups;
 }
@@ -216,12 +224,14 @@ static void loaded_group(void *context, struct group *group)
         classic_loaded(group);
     else
         consumer_loaded(group);
-    group_offsets_loaded(group);
 }
 
 static void loaded(void *state)
 {
-    groups_visit(state, loaded_group, NULL);
+    struct groups *groups = state;
+    groups_visit(groups, loaded_group, NULL);
+    groups->is_loaded = true;
+    offset_expiry_begin(&groups->expiry);
 }
 
 static void stop_group(void *context, struct group *group)
@@ -231,12 +241,13 @@ static void stop_group(void *context, struct group *group)
         classic_stop(group, error_code);
     else
         consumer_stop(group, error_code);
-    group_offsets_stop(group);
 }
 
 static void stop(void *state, int16_t error_code)
 {
-    groups_visit(state, stop_group, &error_code);
+    struct groups *groups = state;
+    offset_expiry_stop(&groups->expiry);
+    groups_visit(groups, stop_group, &error_code);
 }
 
 /* -- replay -------------------------------------------------------------------------------------------------- */
@@ -350,12 +361,35 @@ static bool replay_decoded(struct groups *groups, const struct decoded *decoded,
     return ok;
 }
 
+/* Which groups the transaction touched is known to them alone. */
+struct marker {
+    int64_t producer_id;
+    bool is_commit;
+    bool ok;
+};
+
+static void end_transaction(void *context, struct group *group)
+{
+    struct marker *marker = context;
+    marker->ok = group_offsets_marker(group, marker->producer_id, marker->is_commit) && marker->ok;
+    groups_drop_if_void(group);
+}
+
+static bool replay_marker(struct groups *groups, const struct shard_record *record)
+{
+    enum { MARKER_ABORT = 0, MARKER_COMMIT = 1 };
+    struct marker marker = { record->producer_id, record->control_type == MARKER_COMMIT, true };
+    if (record->control_type == MARKER_COMMIT || record->control_type == MARKER_ABORT)
+        groups_visit(groups, end_transaction, &marker);
+    return marker.ok;
+}
+
 static bool replay(void *state, const struct shard_record *record)
 {
     struct groups *groups = state;
     struct decoded decoded;
     if (record->control_type >= 0)
-        return true; /* markers: group_offsets, with transactions */
+        return replay_marker(groups, record);
     enum decode_result result = decode(&groups->arena, record, &decoded);
     if (result == NOT_READABLE)
         note_warn("group.record_skipped", "partition=%d offset=%lld reason=unreadable",
@@ -394,6 +428,14 @@ int16_t group_check_delete(const struct group *group)
 {
     return group->type == GROUP_CLASSIC ? classic_check_delete(group->classic)
                                         : consumer_check_delete(group->consumer);
+}
+
+/* What members of another protocol read, nobody here knows. */
+int16_t group_check_offset_delete(const struct group *group)
+{
+    if (group_is_empty(group) || group->type == GROUP_CONSUMER)
+        return ERR_NONE;
+    return slice_equal_string(classic_protocol_type(group->classic), "consumer") ? ERR_NONE : ERR_NON_EMPTY_GROUP;
 }
 
 void group_add_tombstones(struct shard_op *op, const struct group *group)

@@ -39,8 +39,9 @@ struct group *groups_make(struct groups *groups, slice id);
 void groups_drop_if_void(struct group *group);
 /* Ends the state of one type and begins that of the other, empty (migration; in replay). False: no memory. */
 bool group_set_type(struct group *group, enum group_type type);
-/* Calls visit for each; visit must not remove others. */
+/* Calls visit for each; visit may drop the one that it is given, and no other. */
 void groups_visit(struct groups *groups, void (*visit)(void *context, struct group *group), void *context);
+size_t groups_count(const struct groups *groups);
 struct shard *groups_shard(struct groups *groups);
 struct shard *group_shard(const struct group *group);
 const struct config *group_config(const struct group *group);
@@ -63,6 +64,8 @@ const char *group_type_name(const struct group *group);
 bool group_is_empty(const struct group *group);
 /* ERR_NONE, or NON_EMPTY_GROUP: whether DeleteGroups may take it. */
 int16_t group_check_delete(const struct group *group);
+/* ERR_NONE, or NON_EMPTY_GROUP: whether single offsets may be deleted (those of topics that nobody reads). */
+int16_t group_check_offset_delete(const struct group *group);
 /* The tombstones of everything but its offsets. In decide. */
 void group_add_tombstones(struct shard_op *op, const struct group *group);
 /* Whether a member subscribes to the topic: its offsets neither expire nor may be deleted (KIP-211, KIP-496). */

@@ -55,6 +55,16 @@ static int16_t authorize(struct request *rq, int8_t type, slice key)
     return ERR_INVALID_REQUEST;
 }
 
+/* Transactions are not served, and a client that looks for their coordinator is told here, at once: the text
+ * reaches its user. librdkafka, which asks in the versions for one key, gives up for nothing but a refused
+ * authorisation; everything else it tries again until its time is over. */
+static void refuse_transactions(const struct request *rq, struct find_coordinator_response_coordinator *out)
+{
+    out->error_code =
+        rq->api_version < BATCH_SINCE ? ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED : ERR_UNSUPPORTED_VERSION;
+    out->error_message = SLICE_LITERAL("This broker does not serve transactions.");
+}
+
 /* The answer for one key, in the shape of v4; all slices live in this turn. */
 static void find(struct request *rq, int8_t type, slice key,
                  struct find_coordinator_response_coordinator *out)
@@ -65,6 +75,10 @@ static void find(struct request *rq, int8_t type, slice key,
     out->host = SLICE_LITERAL("");
     out->port = -1;
     out->error_code = authorize(rq, type, key);
+    if (out->error_code == ERR_NONE && type == COORDINATOR_TRANSACTION) {
+        refuse_transactions(rq, out);
+        return;
+    }
     if (out->error_code == ERR_NONE) {
         int32_t node_id = coordinator_node(rq, (enum coordinator_type)type, key);
         if (node_id == NO_NODE) {

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "broker/authorized_operations.h"
 #include "broker/internal_topics.h"
 #include "broker/server.h"
 #include "protocol/base/check.h"
@@ -184,36 +185,6 @@ static int16_t error_of_missing(struct request *rq, const struct metadata_reques
 
 /* -- the answer --------------------------------------------------------------------------------- */
 
-static const enum acl_operation topic_operations[] = {
-    OP_READ, OP_WRITE, OP_CREATE, OP_DELETE, OP_ALTER, OP_DESCRIBE, OP_DESCRIBE_CONFIGS, OP_ALTER_CONFIGS
-};
-static const enum acl_operation cluster_operations[] = {
-    OP_CREATE,           OP_ALTER,         OP_DESCRIBE,         OP_CLUSTER_ACTION,
-    OP_DESCRIBE_CONFIGS, OP_ALTER_CONFIGS, OP_IDEMPOTENT_WRITE,
-};
-
-/* Bit n stands for operation n. */
-static int32_t authorized_topic_operations(struct request *rq, slice name)
-{
-    uint32_t bits = 0;
-    const struct topic *topic;
-    for (size_t i = 0; i < sizeof topic_operations / sizeof topic_operations[0]; i++)
-        if (rq_topic(rq, name, topic_operations[i], &topic) != ERR_TOPIC_AUTHORIZATION_FAILED)
-            bits |= 1u << topic_operations[i];
-    return (int32_t)bits;
-}
-
-static int32_t authorized_cluster_operations(struct request *rq)
-{
-    uint32_t bits = 0;
-    if (rq_cluster(rq, OP_DESCRIBE) != ERR_NONE)
-        return 0;
-    for (size_t i = 0; i < sizeof cluster_operations / sizeof cluster_operations[0]; i++)
-        if (rq_cluster(rq, cluster_operations[i]) == ERR_NONE)
-            bits |= 1u << cluster_operations[i];
-    return (int32_t)bits;
-}
-
 static void fill_partition(const struct partition_metadata *from, int32_t index,
                            struct metadata_response_partition *out)
 {
@@ -348,11 +319,11 @@ static void fill_operations(struct request *rq, const struct metadata_request *i
     if (rq->api_version < AUTHORIZED_OPERATIONS_SINCE)
         return;
     if (in->include_cluster_authorized_operations && rq->api_version <= CLUSTER_OPERATIONS_LAST)
-        out->cluster_authorized_operations = authorized_cluster_operations(rq);
+        out->cluster_authorized_operations = rq_cluster_operations(rq);
     for (int32_t i = 0; in->include_topic_authorized_operations && i < out->topics_count; i++) {
         struct metadata_response_topic *topic = &out->topics[i];
         if (topic->error_code != ERR_TOPIC_AUTHORIZATION_FAILED && topic->error_code != ERR_UNKNOWN_TOPIC_ID)
-            topic->topic_authorized_operations = authorized_topic_operations(rq, topic->name);
+            topic->topic_authorized_operations = rq_topic_operations(rq, topic->name);
     }
 }
 

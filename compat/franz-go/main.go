@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,7 +119,29 @@ func readAt(at kgo.Offset, first int64) func(context.Context) error {
 }
 
 func main() {
-	bootstrap = os.Args[1]
+	bootstrap = os.Args[2]
+	switch os.Args[1] {
+	case "write":
+		ledger(ledgerWrite)
+	case "read":
+		ledger(ledgerRead)
+	default:
+		checks()
+	}
+}
+
+func ledger(body func(topic string, partitions int32) error) {
+	partitions, err := strconv.Atoi(os.Args[4])
+	if err == nil {
+		err = body(os.Args[3], int32(partitions))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func checks() {
 	for _, compression := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		check("reads-kcat-"+compression, func(ctx context.Context) error {
 			return readSeries(ctx, "seed-"+compression, false)

@@ -4,6 +4,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -113,7 +114,29 @@ func offsets(version sarama.KafkaVersion, topic string) error {
 }
 
 func main() {
-	bootstrap = os.Args[1:2]
+	bootstrap = os.Args[2:3]
+	switch os.Args[1] {
+	case "write":
+		ledger(ledgerWrite)
+	case "read":
+		ledger(ledgerRead)
+	default:
+		checks()
+	}
+}
+
+func ledger(body func(topic string, partitions int32) error) {
+	partitions, err := strconv.Atoi(os.Args[4])
+	if err == nil {
+		err = body(os.Args[3], int32(partitions))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func checks() {
 	for name, version := range map[string]sarama.KafkaVersion{"old": sarama.V0_11_0_0, "new": sarama.MaxVersion} {
 		topic := "sarama-" + name
 		check(name+"-produce", func() error { return produceSeries(version, topic, "lz4", sarama.WaitForAll) })

@@ -6,14 +6,10 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "codec/fetch.h"
-#include "codec/list_offsets.h"
-#include "codec/metadata.h"
-#include "codec/produce.h"
 #include "protocol/base/crc32c.h"
 #include "protocol/errors.h"
-#include "protocol/record_batch.h"
 #include "tests/support/load.h"
+#include "tests/support/one_partition.h"
 #include "tests/support/served.h"
 #include "tests/support/wire_client.h"
 
@@ -28,14 +24,8 @@ static struct arena arena;
 /* A valid batch of `count` records in memory of the arena, with room behind it. */
 static struct batch_view good_batch(enum codec codec, int count)
 {
-    struct batch_builder_options options = { .producer_id = -1, .producer_epoch = -1, .base_sequence = -1,
-                                             .leader_epoch = -1, .attributes = (uint16_t)codec };
-    struct batch_builder *builder = batch_builder_open(&arena, &options);
-    struct batch_view batch;
-    for (int i = 0; i < count; i++)
-        ck_assert(batch_builder_add(builder, 1700000000000 + i, SLICE_LITERAL("key"), SLICE_LITERAL("value"),
-                                    NULL, 0));
-    ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
+    struct batch_builder_options options = { NO_PRODUCER, .attributes = (uint16_t)codec };
+    struct batch_view batch = small_batch(&arena, &options, count);
     uint8_t *copy = arena_alloc(&arena, batch.size + 4096);
     memcpy(copy, batch.data, batch.size);
     batch.data = copy;
@@ -75,23 +65,13 @@ static int32_t produce_timeout_ms = TIMEOUT_MS;
 /* The error of one partition; -2 when the connection was closed instead. */
 static int16_t produce(const char *name, int16_t version, int16_t acks, slice transactional_id, slice records)
 {
-    struct produce_request request;
-    struct produce_request_topic topic;
-    struct produce_request_partition partition;
+    struct one_produce one;
     struct produce_response response;
-    produce_request_init(&request);
-    produce_request_topic_init(&topic);
-    produce_request_partition_init(&partition);
-    partition.records.bytes = records;
-    topic.name = slice_of_string(name);
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.transactional_id = transactional_id;
-    request.acks = acks;
-    request.timeout_ms = produce_timeout_ms;
-    request.topics = &topic;
-    request.topics_count = 1;
-    if (!wire_call(&client, KEY_PRODUCE, version, &request, &response))
+    one_produce(&one, name, 0, records);
+    one.request.transactional_id = transactional_id;
+    one.request.acks = acks;
+    one.request.timeout_ms = produce_timeout_ms;
+    if (!wire_call(&client, KEY_PRODUCE, version, &one.request, &response))
         return -2;
     ck_assert_int_eq(response.topics[0].partitions[0].error_code == ERR_NONE,
                      response.topics[0].partitions[0].base_offset >= 0);
@@ -100,21 +80,10 @@ static int16_t produce(const char *name, int16_t version, int16_t acks, slice tr
 
 static int64_t end_offset(const char *name)
 {
-    struct list_offsets_request request;
-    struct list_offsets_request_topic topic;
-    struct list_offsets_request_partition partition;
+    struct one_list_offsets one;
     struct list_offsets_response response;
-    list_offsets_request_init(&request);
-    list_offsets_request_topic_init(&topic);
-    list_offsets_request_partition_init(&partition);
-    request.replica_id = -1;
-    partition.timestamp = -1;
-    topic.name = slice_of_string(name);
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(wire_call(&client, KEY_LIST_OFFSETS, 7, &request, &response));
+    one_list_offsets(&one, name, 0, -1);
+    ck_assert(wire_call(&client, KEY_LIST_OFFSETS, 7, &one.request, &response));
     ck_assert_int_eq(response.topics[0].partitions[0].error_code, ERR_NONE);
     return response.topics[0].partitions[0].offset;
 }
@@ -418,20 +387,11 @@ END_TEST
 START_TEST(acks_0_with_an_error)
 {
     struct wire_client other;
-    struct produce_request request;
-    struct produce_request_topic topic;
-    struct produce_request_partition partition;
-    produce_request_init(&request);
-    produce_request_topic_init(&topic);
-    produce_request_partition_init(&partition);
-    partition.records.bytes = SLICE_LITERAL("no batch");
-    topic.name = SLICE_LITERAL("hostile");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
+    struct one_produce one;
+    one_produce(&one, "hostile", 0, SLICE_LITERAL("no batch"));
+    one.request.acks = 0;
     ck_assert(wire_connect(&other, served.bootstrap, TIMEOUT_MS));
-    ck_assert(wire_send(&other, KEY_PRODUCE, 9, &request));
+    ck_assert(wire_send(&other, KEY_PRODUCE, 9, &one.request));
     ck_assert(wire_is_closed_by_peer(&other));
     wire_close(&other);
 }
@@ -542,15 +502,10 @@ START_TEST(topic_names)
         { SLICE_LITERAL("__cluster_metadata"), ERR_UNKNOWN_TOPIC_OR_PARTITION },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct metadata_request request;
-        struct metadata_request_topic topic;
+        struct one_metadata one;
         struct metadata_response response;
-        metadata_request_init(&request);
-        metadata_request_topic_init(&topic);
-        topic.name = rows[i].name;
-        request.topics = &topic;
-        request.topics_count = 1;
-        ck_assert(wire_call(&client, KEY_METADATA, 9, &request, &response));
+        one_metadata(&one, rows[i].name);
+        ck_assert(wire_call(&client, KEY_METADATA, 9, &one.request, &response));
         ck_assert_int_eq(response.topics_count, 1);
         int16_t got = response.topics[0].error_code;
         ck_assert_msg(got == rows[i].expected, "name %zu: %s, expected %s", i, error_name(got),
@@ -561,36 +516,24 @@ END_TEST
 
 static void create_named(const char *name)
 {
-    struct metadata_request request;
-    struct metadata_request_topic topic;
+    struct one_metadata one;
     struct metadata_response response;
-    metadata_request_init(&request);
-    metadata_request_topic_init(&topic);
-    topic.name = slice_of_string(name);
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(wire_call(&client, KEY_METADATA, 9, &request, &response));
+    one_metadata(&one, slice_of_string(name));
+    ck_assert(wire_call(&client, KEY_METADATA, 9, &one.request, &response));
     ck_assert_int_eq(response.topics[0].error_code, ERR_NONE);
 }
 
 static const struct fetch_response_partition *fetch_of(const char *name, struct fetch_request_partition *partitions,
                                                        int32_t count, int32_t max_wait_ms)
 {
-    struct fetch_request request;
-    struct fetch_request_topic topic;
+    struct one_fetch one;
     struct fetch_response response;
-    fetch_request_init(&request);
-    fetch_request_topic_init(&topic);
-    topic.name = slice_of_string(name);
-    topic.partitions = partitions;
-    topic.partitions_count = count;
-    request.max_bytes = 1000;
-    request.min_bytes = 1;
-    request.max_wait_ms = max_wait_ms;
-    request.session_epoch = -1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(wire_call(&client, KEY_FETCH, 12, &request, &response));
+    one_fetch(&one, name, 0, 0);
+    one.topic.partitions = partitions;
+    one.topic.partitions_count = count;
+    one.request.max_bytes = 1000;
+    one.request.max_wait_ms = max_wait_ms;
+    ck_assert(wire_call(&client, KEY_FETCH, 12, &one.request, &response));
     ck_assert_int_eq(response.topics[0].partitions_count, count);
     return response.topics[0].partitions;
 }
@@ -598,26 +541,15 @@ static const struct fetch_response_partition *fetch_of(const char *name, struct 
 static struct fetch_response_partition fetch(int64_t offset, int32_t epoch, int32_t max_bytes, int32_t min_bytes,
                                              int32_t max_wait_ms)
 {
-    struct fetch_request request;
-    struct fetch_request_topic topic;
-    struct fetch_request_partition partition;
+    struct one_fetch one;
     struct fetch_response response;
-    fetch_request_init(&request);
-    fetch_request_topic_init(&topic);
-    fetch_request_partition_init(&partition);
-    partition.fetch_offset = offset;
-    partition.current_leader_epoch = epoch;
-    partition.partition_max_bytes = max_bytes;
-    topic.name = SLICE_LITERAL("hostile");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.max_bytes = max_bytes;
-    request.min_bytes = min_bytes;
-    request.max_wait_ms = max_wait_ms;
-    request.session_epoch = -1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(wire_call(&client, KEY_FETCH, 12, &request, &response));
+    one_fetch(&one, "hostile", 0, offset);
+    one.partition.current_leader_epoch = epoch;
+    one.partition.partition_max_bytes = max_bytes;
+    one.request.max_bytes = max_bytes;
+    one.request.min_bytes = min_bytes;
+    one.request.max_wait_ms = max_wait_ms;
+    ck_assert(wire_call(&client, KEY_FETCH, 12, &one.request, &response));
     ck_assert_int_eq(response.error_code, ERR_NONE);
     return response.topics[0].partitions[0];
 }

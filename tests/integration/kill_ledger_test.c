@@ -1,6 +1,7 @@
 /* Kills the broker at random moments with requests in flight: what was acknowledged is found again, all of it. */
 #include "tests/support/kafka_client.h"
 #include "tests/support/ledger.h"
+#include "tests/support/ledger_reading.h"
 #include "tests/support/served.h"
 
 #include "protocol/base/clock.h"
@@ -164,35 +165,12 @@ static void produce_and_kill(struct run *run, int round)
     ck_assert_int_gt(unacknowledged, 0);
 }
 
-/* Reads every partition from an offset to its end and judges what came. */
+/* Judges every partition from the beginning, or from where it was judged before. */
 static struct ledger_verdict read_back(struct run *run, bool from_beginning)
 {
-    rd_kafka_t *consumer = client_create(RD_KAFKA_CONSUMER, run->served.bootstrap, NULL);
-    struct ledger_judge *judge = ledger_judge_open(run->ledger);
-    struct reader readers[PARTITIONS];
-    int64_t first[PARTITIONS], end[PARTITIONS], begin[PARTITIONS];
-
-    for (int p = 0; p < PARTITIONS; p++) {
-        client_bounds(consumer, topic, p, &first[p], &end[p]);
-        begin[p] = from_beginning ? 0 : run->verified_to[p];
-        ledger_judge_begin(judge, p, begin[p]);
-        if (begin[p] < end[p])
-            reader_open(&readers[p], consumer, topic, p, begin[p]);
-    }
-    for (int p = 0; p < PARTITIONS; p++) {
-        if (begin[p] >= end[p])
-            continue;
-        for (int64_t offset = begin[p]; offset < end[p];) {
-            rd_kafka_message_t *got = reader_next(&readers[p]);
-            ledger_judge_record(judge, p, got->offset, slice_of(got->payload, got->len));
-            offset = got->offset + 1;
-            rd_kafka_message_destroy(got);
-        }
-        reader_close(&readers[p]);
-        run->verified_to[p] = end[p];
-    }
-    rd_kafka_destroy(consumer);
-    return ledger_judge_close(judge);
+    if (from_beginning)
+        memset(run->verified_to, 0, sizeof run->verified_to);
+    return ledger_read_back(run->ledger, run->served.bootstrap, topic, PARTITIONS, run->verified_to);
 }
 
 static void expect_all(const struct ledger_verdict *verdict, int round)

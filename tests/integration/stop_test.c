@@ -3,11 +3,9 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "codec/fetch.h"
-#include "codec/produce.h"
 #include "protocol/errors.h"
-#include "protocol/record_batch.h"
 #include "tests/support/load.h"
+#include "tests/support/one_partition.h"
 #include "tests/support/served.h"
 #include "tests/support/wire_client.h"
 
@@ -15,48 +13,20 @@ enum { TIMEOUT_MS = 10000, KEY_PRODUCE = 0, KEY_FETCH = 1, RECORDS = 50 };
 
 static void send_record(struct wire_client *client, struct arena *arena, int16_t acks)
 {
-    struct batch_builder_options options = { .producer_id = -1, .producer_epoch = -1, .base_sequence = -1,
-                                             .leader_epoch = -1 };
-    struct batch_builder *builder = batch_builder_open(arena, &options);
-    struct batch_view batch;
-    struct produce_request request;
-    struct produce_request_topic topic;
-    struct produce_request_partition partition;
-    ck_assert(batch_builder_add(builder, 1700000000000, SLICE_NULL, SLICE_LITERAL("value"), NULL, 0));
-    ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
-    produce_request_init(&request);
-    produce_request_topic_init(&topic);
-    produce_request_partition_init(&partition);
-    partition.records.bytes = slice_of(batch.data, batch.size);
-    topic.name = SLICE_LITERAL("stopping");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.acks = acks;
-    request.timeout_ms = TIMEOUT_MS;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(wire_send(client, KEY_PRODUCE, 9, &request));
+    static const struct batch_builder_options options = { NO_PRODUCER };
+    struct batch_view batch = small_batch(arena, &options, 1);
+    struct one_produce one;
+    one_produce(&one, "stopping", 0, batch_bytes(&batch));
+    one.request.acks = acks;
+    ck_assert(wire_send(client, KEY_PRODUCE, 9, &one.request));
 }
 
 static void send_fetch(struct wire_client *client, int64_t offset, int32_t max_wait_ms)
 {
-    struct fetch_request request;
-    struct fetch_request_topic topic;
-    struct fetch_request_partition partition;
-    fetch_request_init(&request);
-    fetch_request_topic_init(&topic);
-    fetch_request_partition_init(&partition);
-    partition.fetch_offset = offset;
-    partition.partition_max_bytes = 1 << 20;
-    topic.name = SLICE_LITERAL("stopping");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.session_epoch = -1;
-    request.min_bytes = 1;
-    request.max_wait_ms = max_wait_ms;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(wire_send(client, KEY_FETCH, 11, &request));
+    struct one_fetch one;
+    one_fetch(&one, "stopping", 0, offset);
+    one.request.max_wait_ms = max_wait_ms;
+    ck_assert(wire_send(client, KEY_FETCH, 11, &one.request));
 }
 
 static const struct {

@@ -2,11 +2,8 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "codec/fetch.h"
-#include "codec/metadata.h"
-#include "codec/produce.h"
 #include "protocol/errors.h"
-#include "protocol/record_batch.h"
+#include "tests/support/one_partition.h"
 #include "tests/support/served.h"
 #include "tests/support/wire_client.h"
 
@@ -17,8 +14,7 @@ static struct arena arena;
 
 static struct batch_view make_batch(enum codec codec, size_t value_size)
 {
-    struct batch_builder_options options = { .producer_id = -1, .producer_epoch = -1, .base_sequence = -1,
-                                             .leader_epoch = -1, .attributes = (uint16_t)codec };
+    struct batch_builder_options options = { NO_PRODUCER, .attributes = (uint16_t)codec };
     struct batch_builder *builder = batch_builder_open(&arena, &options);
     uint8_t *value = arena_alloc(&arena, value_size);
     struct batch_view batch;
@@ -32,59 +28,30 @@ static struct batch_view make_batch(enum codec codec, size_t value_size)
 
 static void create_topic(void)
 {
-    struct metadata_request request;
-    struct metadata_request_topic topic;
+    struct one_metadata one;
     struct metadata_response response;
-    metadata_request_init(&request);
-    metadata_request_topic_init(&topic);
-    topic.name = SLICE_LITERAL("t");
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(wire_call(&client, KEY_METADATA, 9, &request, &response));
+    one_metadata(&one, SLICE_LITERAL("t"));
+    ck_assert(wire_call(&client, KEY_METADATA, 9, &one.request, &response));
     ck_assert_int_eq(response.topics[0].error_code, ERR_NONE);
 }
 
 static struct produce_response_partition produce(const struct batch_view *batch, int32_t timeout_ms)
 {
-    struct produce_request request;
-    struct produce_request_topic topic;
-    struct produce_request_partition partition;
+    struct one_produce one;
     struct produce_response response;
-    produce_request_init(&request);
-    produce_request_topic_init(&topic);
-    produce_request_partition_init(&partition);
-    partition.records.bytes = slice_of(batch->data, batch->size);
-    topic.name = SLICE_LITERAL("t");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.acks = -1;
-    request.timeout_ms = timeout_ms;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(wire_call(&client, KEY_PRODUCE, 9, &request, &response));
+    one_produce(&one, "t", 0, batch_bytes(batch));
+    one.request.timeout_ms = timeout_ms;
+    ck_assert(wire_call(&client, KEY_PRODUCE, 9, &one.request, &response));
     return response.topics[0].partitions[0];
 }
 
 static struct batch_view fetch(int64_t offset)
 {
-    struct fetch_request request;
-    struct fetch_request_topic topic;
-    struct fetch_request_partition partition;
+    struct one_fetch one;
     struct fetch_response response;
     struct batch_view batch;
-    fetch_request_init(&request);
-    fetch_request_topic_init(&topic);
-    fetch_request_partition_init(&partition);
-    partition.fetch_offset = offset;
-    partition.partition_max_bytes = 1 << 20;
-    topic.name = SLICE_LITERAL("t");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.replica_id = -1;
-    request.max_bytes = 1 << 20;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(wire_call(&client, KEY_FETCH, 11, &request, &response));
+    one_fetch(&one, "t", 0, offset);
+    ck_assert(wire_call(&client, KEY_FETCH, 11, &one.request, &response));
     ck_assert_int_eq(response.topics[0].partitions[0].error_code, ERR_NONE);
     ck_assert_int_eq(batch_view(response.topics[0].partitions[0].records.bytes, &batch), BATCH_OK);
     return batch;

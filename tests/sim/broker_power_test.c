@@ -7,12 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "codec/fetch.h"
-#include "codec/metadata.h"
-#include "codec/produce.h"
 #include "protocol/base/bytes.h"
 #include "protocol/errors.h"
-#include "protocol/record_batch.h"
+#include "tests/support/one_partition.h"
 #include "tests/support/sim.h"
 
 enum {
@@ -38,9 +35,7 @@ static struct {
 
 static struct batch_view make_batch(struct arena *arena, int64_t first, int64_t count)
 {
-    static const struct batch_builder_options options = {
-        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1, .leader_epoch = -1
-    };
+    static const struct batch_builder_options options = { NO_PRODUCER };
     struct batch_builder *builder = batch_builder_open(arena, &options);
     for (int64_t i = first; i < first + count; i++) {
         uint8_t value[8];
@@ -56,24 +51,11 @@ static struct batch_view make_batch(struct arena *arena, int64_t first, int64_t 
 static bool send_records(int32_t p, int64_t count)
 {
     struct arena arena;
-    struct produce_request request;
-    struct produce_request_topic topic;
-    struct produce_request_partition partition;
+    struct one_produce one;
     arena_init(&arena, NULL);
     struct batch_view batch = make_batch(&arena, ledger[p].sent_count, count);
-    produce_request_init(&request);
-    produce_request_topic_init(&topic);
-    produce_request_partition_init(&partition);
-    partition.partition = p;
-    partition.records.bytes = slice_of(batch.data, batch.size);
-    topic.name = SLICE_LITERAL("orders");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.acks = -1;
-    request.timeout_ms = 30000;
-    request.topics = &topic;
-    request.topics_count = 1;
-    bool sent = sim_send(&client, KEY_PRODUCE, PRODUCE_VERSION, &request);
+    one_produce(&one, "orders", p, batch_bytes(&batch));
+    bool sent = sim_send(&client, KEY_PRODUCE, PRODUCE_VERSION, &one.request);
     arena_destroy(&arena);
     ledger[p].sent_count += count;
     return sent;
@@ -93,38 +75,19 @@ static int16_t receive_answer(int32_t p, int64_t count)
 
 static void make_topic(void)
 {
-    struct metadata_request request;
-    struct metadata_request_topic topic;
+    struct one_metadata one;
     struct metadata_response response;
-    metadata_request_init(&request);
-    metadata_request_topic_init(&topic);
-    topic.name = SLICE_LITERAL("orders");
-    request.topics = &topic;
-    request.topics_count = 1;
-    request.allow_auto_topic_creation = true;
-    ck_assert(sim_call(&client, KEY_METADATA, METADATA_VERSION, &request, &response));
+    one_metadata(&one, SLICE_LITERAL("orders"));
+    ck_assert(sim_call(&client, KEY_METADATA, METADATA_VERSION, &one.request, &response));
     ck_assert_int_eq(response.topics[0].error_code, ERR_NONE);
 }
 
 static void fetch_from(int32_t p, int64_t offset, struct fetch_response *response)
 {
-    struct fetch_request request;
-    struct fetch_request_topic topic;
-    struct fetch_request_partition partition;
-    fetch_request_init(&request);
-    fetch_request_topic_init(&topic);
-    fetch_request_partition_init(&partition);
-    partition.partition = p;
-    partition.fetch_offset = offset;
-    partition.partition_max_bytes = 500;
-    topic.name = SLICE_LITERAL("orders");
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.session_epoch = -1;
-    request.max_bytes = 1 << 20;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ck_assert(sim_call(&client, KEY_FETCH, FETCH_VERSION, &request, response));
+    struct one_fetch one;
+    one_fetch(&one, "orders", p, offset);
+    one.partition.partition_max_bytes = 500;
+    ck_assert(sim_call(&client, KEY_FETCH, FETCH_VERSION, &one.request, response));
     ck_assert_int_eq(response->topics[0].partitions[0].error_code, ERR_NONE);
 }
 

@@ -6,11 +6,8 @@
 
 #include "codec/api_versions.h"
 #include "codec/find_coordinator.h"
-#include "codec/list_offsets.h"
-#include "codec/metadata.h"
-#include "codec/produce.h"
 #include "protocol/errors.h"
-#include "protocol/record_batch.h"
+#include "tests/support/one_partition.h"
 #include "tests/support/sim.h"
 
 enum {
@@ -406,31 +403,16 @@ static void produce_six(const char *topic_name)
     static const int64_t timestamps[3][3] = { { 100, 300, 200 }, { 250 }, { 400, 350 } };
     static const int counts[3] = { 3, 1, 2 };
     for (int b = 0; b < 3; b++) {
-        struct batch_builder_options options = { .producer_id = -1,
-                                                 .producer_epoch = -1,
-                                                 .base_sequence = -1,
-                                                 .attributes = b == 1 ? CODEC_ZSTD : CODEC_NONE };
+        struct batch_builder_options options = { NO_PRODUCER, .attributes = b == 1 ? CODEC_ZSTD : CODEC_NONE };
         struct batch_builder *builder = batch_builder_open(&arena, &options);
         struct batch_view batch;
         for (int i = 0; i < counts[b]; i++)
             ck_assert(batch_builder_add(builder, timestamps[b][i], SLICE_NULL, text("value"), NULL, 0));
         ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
-        struct produce_request request;
-        struct produce_request_topic topic;
-        struct produce_request_partition partition;
+        struct one_produce one;
         struct produce_response response;
-        produce_request_init(&request);
-        produce_request_topic_init(&topic);
-        produce_request_partition_init(&partition);
-        partition.records.bytes = slice_of(batch.data, batch.size);
-        topic.name = text(topic_name);
-        topic.partitions = &partition;
-        topic.partitions_count = 1;
-        request.acks = -1;
-        request.timeout_ms = 10000;
-        request.topics = &topic;
-        request.topics_count = 1;
-        ck_assert(sim_call(&client, KEY_PRODUCE, 9, &request, &response));
+        one_produce(&one, topic_name, 0, batch_bytes(&batch));
+        ck_assert(sim_call(&client, KEY_PRODUCE, 9, &one.request, &response));
         ck_assert_int_eq(response.topics[0].partitions[0].error_code, ERR_NONE);
     }
 }
@@ -616,8 +598,9 @@ static const struct {
     { "a group", 0, "group", 0, ERR_NONE },
     { "a group", 0, "group", 6, ERR_NONE },
     { "an empty group", 0, "", 3, ERR_NONE },
-    { "a transactional id", 1, "txn", 1, ERR_NONE },
-    { "a transactional id", 1, "txn", 4, ERR_NONE },
+    { "a transactional id, for those who take nothing else as final", 1, "txn", 1,
+      ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED },
+    { "a transactional id", 1, "txn", 4, ERR_UNSUPPORTED_VERSION },
     { "an unknown type", 3, "x", 2, ERR_INVALID_REQUEST },
     { "an unknown type", 3, "x", 5, ERR_INVALID_REQUEST },
     { "a negative type", -1, "x", 5, ERR_INVALID_REQUEST },
@@ -678,11 +661,12 @@ START_TEST(each_coordinator_key_has_its_own_error)
     for (int8_t type = 0; type <= 1; type++) {
         request.key_type = type;
         ck_assert(sim_call(&client, KEY_FIND_COORDINATOR, 4, &request, &response));
-        ck_assert_int_eq(response.coordinators[0].error_code, ERR_NONE);
+        int16_t allowed = type == 0 ? ERR_NONE : ERR_UNSUPPORTED_VERSION;
+        ck_assert_int_eq(response.coordinators[0].error_code, allowed);
         ck_assert_int_eq(response.coordinators[1].error_code,
                          type == 0 ? ERR_GROUP_AUTHORIZATION_FAILED
                                    : ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
-        ck_assert_int_eq(response.coordinators[2].error_code, ERR_NONE);
+        ck_assert_int_eq(response.coordinators[2].error_code, allowed);
     }
     deny(OP_CLUSTER_ACTION, "kafka-cluster");
     request.key_type = 2;

@@ -180,7 +180,8 @@ static struct script *run_script(bool flushes_lie)
     mixed_appends(script, 6);
     flush(script);
     script->gone_operation = file_double_operation_count(script->disk) + 1;
-    check(store_delete_log(script->store, script->logs[GONE]) == LOG_OK);
+    check(store_delete_logs(script->store, &script->logs[GONE], 1) == LOG_OK);
+    store_free_log(script->logs[GONE]);
     script->logs[GONE] = NULL;
     mixed_appends(script, 3);
     close_session(script, false);

@@ -1,20 +1,20 @@
 # broker.sh: the broker for tests in bash; source it. $RUNNEL_BINARY names the program.
 #
-#   broker_start DATA_DIR [ARGUMENTS]   starts it on a free port and waits until it serves;
+#   broker_start DATA_DIR [ARGUMENTS]   starts it on a free port, or on $BROKER_PORT, and waits until it serves;
 #                                       sets BOOTSTRAP (HOST:PORT) and BROKER_PID; fails after 30 s
 #   broker_stop                         SIGTERM; returns its exit status (0 after a clean stop)
 #   broker_kill                         SIGKILL, and waits until it is gone
 #
 # What it says is appended to DATA_DIR.stderr.
 
-BROKER_PID='' BOOTSTRAP=''
+BROKER_PID='' BROKER_PORT=0 BOOTSTRAP=''
 
 broker_start() {
     local data_dir=$1 fifo
     shift
     fifo=$(mktemp -u "${TMPDIR:-/tmp}/runnel-ready-XXXXXX")
     mkfifo "$fifo" || return 1
-    "$RUNNEL_BINARY" --data-dir "$data_dir" --listen 127.0.0.1:0 --ready-fd 3 "$@" \
+    "$RUNNEL_BINARY" --data-dir "$data_dir" --listen "127.0.0.1:$BROKER_PORT" --ready-fd 3 "$@" \
         3>"$fifo" >>"$data_dir.stderr" 2>&1 </dev/null &
     BROKER_PID=$!
     BOOTSTRAP=

@@ -113,9 +113,10 @@ static _Noreturn void become_broker(char *const argv[], int ready_fd, int stderr
 
 static void fill_arguments(char *argv[], const char *binary, const char *data_dir, const char *const arguments[])
 {
-    const char *fixed[] = { binary, "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--ready-fd", "3" };
+    const char *fixed[] = { binary, "--data-dir", data_dir, "--ready-fd", "3", "--listen", "127.0.0.1:0" };
+    bool listens = arguments && *arguments && strcmp(*arguments, "--listen") == 0;
     int count = 0;
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed - (listens ? 2 : 0); i++)
         argv[count++] = (char *)fixed[i];
     for (; arguments && *arguments; arguments++) {
         check(count < ARGUMENTS_MAX - 1);

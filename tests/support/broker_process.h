@@ -14,7 +14,8 @@ struct broker_process;
 /* Starts the binary that $RUNNEL_BINARY names, else `binary`, on 127.0.0.1 and a free port; does not wait.
  *
  * data_dir   a directory that outlives the child; its standard error is appended to DATA_DIR.stderr.
- * arguments  further arguments, ended by NULL; NULL for none. Borrowed until return.
+ * arguments  further arguments, ended by NULL; NULL for none. Where the first is --listen, its address is the one.
+ *            Borrowed until return.
  * Returned owned: broker_process_stop or broker_process_kill ends it. It dies with the thread that
  * started it, and a program that exits with children left kills them and prints what they said. */
 struct broker_process *broker_process_spawn(const char *binary, const char *data_dir,

@@ -11,12 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "codec/fetch.h"
-#include "codec/metadata.h"
-#include "codec/produce.h"
 #include "protocol/base/check.h"
 #include "protocol/errors.h"
-#include "protocol/record_batch.h"
+#include "tests/support/one_partition.h"
 #include "tests/support/wire_client.h"
 
 enum {
@@ -47,16 +44,10 @@ void load_make_topic(const char *address, const char *topic)
     check(wire_connect(&client, address, TIMEOUT_MS));
     for (bool ready = false; !ready;) {
         check(monotonic_seconds() < until);
-        struct metadata_request request;
-        struct metadata_request_topic name;
+        struct one_metadata one;
         struct metadata_response response;
-        metadata_request_init(&request);
-        metadata_request_topic_init(&name);
-        name.name = slice_of_string(topic);
-        request.topics = &name;
-        request.topics_count = 1;
-        request.allow_auto_topic_creation = true;
-        check(wire_call(&client, API_KEY_METADATA, METADATA_VERSION, &request, &response));
+        one_metadata(&one, slice_of_string(topic));
+        check(wire_call(&client, API_KEY_METADATA, METADATA_VERSION, &one.request, &response));
         ready = response.topics_count == 1 && response.topics[0].error_code == ERR_NONE &&
                 response.topics[0].partitions_count > 0;
         for (int32_t i = 0; ready && i < response.topics[0].partitions_count; i++)
@@ -68,8 +59,7 @@ void load_make_topic(const char *address, const char *topic)
 /* Records of record_size until the batch has about batch_size bytes. */
 static struct batch_view make_batch(struct arena *arena, const struct load_options *options)
 {
-    struct batch_builder_options header = { .producer_id = -1, .producer_epoch = -1, .base_sequence = -1,
-                                            .leader_epoch = -1 };
+    static const struct batch_builder_options header = { NO_PRODUCER };
     struct batch_builder *builder = batch_builder_open(arena, &header);
     uint8_t *value = check_memory(arena_alloc(arena, options->record_size));
     for (size_t i = 0; i < options->record_size; i++)
@@ -85,23 +75,12 @@ static struct batch_view make_batch(struct arena *arena, const struct load_optio
 static slice make_produce_frame(struct arena *arena, const struct worker *worker, size_t *batch_size)
 {
     struct batch_view batch = make_batch(arena, worker->options);
-    struct produce_request request;
-    struct produce_request_topic topic;
-    struct produce_request_partition partition;
-    produce_request_init(&request);
-    produce_request_topic_init(&topic);
-    produce_request_partition_init(&partition);
-    partition.partition = worker->index;
-    partition.records.bytes = slice_of(batch.data, batch.size);
-    topic.name = slice_of_string(worker->options->topic);
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.acks = worker->options->acks;
-    request.timeout_ms = TIMEOUT_MS;
-    request.topics = &topic;
-    request.topics_count = 1;
+    struct one_produce one;
+    one_produce(&one, worker->options->topic, worker->index, batch_bytes(&batch));
+    one.request.acks = worker->options->acks;
+    one.request.timeout_ms = TIMEOUT_MS;
     *batch_size = batch.size;
-    return wire_encode(arena, API_KEY_PRODUCE, PRODUCE_VERSION, 0, SLICE_LITERAL("load"), &request);
+    return wire_encode(arena, API_KEY_PRODUCE, PRODUCE_VERSION, 0, SLICE_LITERAL("load"), &one.request);
 }
 
 static void *run_producer(void *context)
@@ -150,25 +129,13 @@ static void *run_fetcher(void *context)
     check(wire_connect(&client, worker->options->address, TIMEOUT_MS));
     int64_t offset = 0;
     while (worker->size < worker->size_wanted) {
-        struct fetch_request request;
-        struct fetch_request_topic topic;
-        struct fetch_request_partition partition;
+        struct one_fetch one;
         struct fetch_response response;
-        fetch_request_init(&request);
-        fetch_request_topic_init(&topic);
-        fetch_request_partition_init(&partition);
-        partition.partition = worker->index;
-        partition.fetch_offset = offset;
-        partition.partition_max_bytes = (int32_t)worker->options->fetch_size;
-        topic.name = slice_of_string(worker->options->topic);
-        topic.partitions = &partition;
-        topic.partitions_count = 1;
-        request.max_wait_ms = 1000;
-        request.min_bytes = 1;
-        request.session_epoch = -1;
-        request.topics = &topic;
-        request.topics_count = 1;
-        check(wire_call(&client, API_KEY_FETCH, FETCH_VERSION, &request, &response));
+        one_fetch(&one, worker->options->topic, worker->index, offset);
+        one.partition.partition_max_bytes = (int32_t)worker->options->fetch_size;
+        one.request.max_bytes = INT32_MAX;
+        one.request.max_wait_ms = 1000;
+        check(wire_call(&client, API_KEY_FETCH, FETCH_VERSION, &one.request, &response));
         check(response.topics[0].partitions[0].error_code == ERR_NONE);
         size_t size;
         offset = behind_last_batch(response.topics[0].partitions[0].records.bytes, offset, &size);

@@ -243,7 +243,7 @@ void rig_make_batch(const struct rig_batch *spec, struct batch_view *out)
     arena_init(&arena, NULL);
     struct batch_builder_options options = {
         .producer_id = spec->producer_id ? spec->producer_id : -1,
-        .producer_epoch = spec->producer_id ? 0 : -1,
+        .producer_epoch = spec->producer_id ? spec->epoch : -1,
         .base_sequence = spec->producer_id ? spec->sequence : -1,
         .attributes = spec->attributes,
     };

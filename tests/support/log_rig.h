@@ -61,6 +61,7 @@ struct rig_batch {
     uint16_t attributes;
     int64_t producer_id; /* 0: none */
     int32_t sequence;
+    int16_t epoch;
 };
 
 /* Builds one batch; its bytes are malloc'ed and returned owned in out->data. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "broker/loop_internal.h"
 #include "codec/apis.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/check.h"
@@ -25,8 +26,11 @@ static struct config *load_config(const char *settings)
 static void start(struct sim *sim)
 {
     const char *error = NULL;
-    struct server_options options = { .config = sim->config, .files = file_double_system(sim->disk),
-                                      .clock = &sim->clock.clock, .seed = sim->seed, .threaded = false };
+    struct server_options options = { .config = sim->config,
+                                      .files = file_double_system(sim->disk),
+                                      .clock = &sim->clock.clock,
+                                      .seed = sim->seed,
+                                      .threaded = false };
     enum exit_code code = server_open(&options, &sim->server, &error);
     if (code != EXIT_OK)
         fprintf(stderr, "sim: the broker did not start: %s (seed %llu)\n", error ? error : "?",
@@ -36,8 +40,13 @@ static void start(struct sim *sim)
 
 void sim_open(struct sim *sim, uint64_t seed, const char *settings)
 {
+    sim_open_on(sim, file_double_create(), seed, settings);
+}
+
+void sim_open_on(struct sim *sim, struct file_double *disk, uint64_t seed, const char *settings)
+{
     sim->seed = seed;
-    sim->disk = file_double_create();
+    sim->disk = disk;
     sim->config = load_config(settings);
     clock_virtual_init(&sim->clock, INT64_C(1000) * START_MS_AFTER_EPOCH_S);
     start(sim);
@@ -48,6 +57,12 @@ void sim_close(struct sim *sim)
     server_close(sim->server);
     config_destroy(sim->config);
     file_double_destroy(sim->disk);
+}
+
+void sim_restart(struct sim *sim)
+{
+    server_close(sim->server);
+    start(sim);
 }
 
 void sim_power_cycle(struct sim *sim, enum file_double_cut cut)
@@ -62,9 +77,41 @@ void sim_power_cycle(struct sim *sim, enum file_double_cut cut)
     start(sim);
 }
 
+struct file_double *sim_stop(struct sim *sim)
+{
+    struct file_double *disk = sim->disk;
+    server_close(sim->server);
+    sim->server = NULL;
+    sim->disk = NULL;
+    return disk;
+}
+
+void sim_start_on(struct sim *sim, struct file_double *disk)
+{
+    check(sim->disk == NULL);
+    sim->disk = disk;
+    start(sim);
+}
+
+/* The steps of server_step() but for the flush. */
+static bool step_without_flush(struct server *server)
+{
+    struct loop *loop = server->loops[0];
+    if (loop__has_work(loop) || timer_next_ms(&loop->timers) <= clock_mono_ms(server->clock)) {
+        loop_turn(loop);
+        return true;
+    }
+    return workers_step(server->workers) || workers_step(server->append_workers);
+}
+
+bool sim_step(struct sim *sim)
+{
+    return sim->flushes_are_held ? step_without_flush(sim->server) : server_step(sim->server);
+}
+
 void sim_settle(struct sim *sim)
 {
-    while (server_step(sim->server))
+    while (sim_step(sim))
         ;
 }
 
@@ -100,7 +147,7 @@ bool sim_send_bytes(struct sim_client *client, const void *bytes, size_t size)
         enum transport_status status = client->end->ops->write(client->end, &part, 1, sent, &now);
         if (status == TRANSPORT_OK)
             continue;
-        if (status != TRANSPORT_AGAIN || (now == 0 && !server_step(client->sim->server)))
+        if (status != TRANSPORT_AGAIN || (now == 0 && !sim_step(client->sim)))
             return false;
     }
     return true;
@@ -110,7 +157,8 @@ bool sim_send(struct sim_client *client, int16_t api_key, int16_t version, const
 {
     struct arena arena;
     arena_init(&arena, NULL);
-    slice frame = wire_encode(&arena, api_key, version, ++client->correlation_id, SLICE_LITERAL("sim"), request);
+    slice frame =
+        wire_encode(&arena, api_key, version, ++client->correlation_id, SLICE_LITERAL("sim"), request);
     bool sent = !slice_is_null(frame) && sim_send_bytes(client, frame.data, frame.size);
     arena_destroy(&arena);
     return sent;
@@ -123,7 +171,7 @@ static bool read_bytes(struct sim_client *client, uint8_t *out, size_t size)
         enum transport_status status = client->end->ops->read(client->end, out + have, size - have, &got);
         if (status == TRANSPORT_OK)
             continue;
-        if (status != TRANSPORT_AGAIN || !server_step(client->sim->server))
+        if (status != TRANSPORT_AGAIN || !sim_step(client->sim))
             return false;
     }
     return true;
@@ -149,7 +197,8 @@ bool sim_receive(struct sim_client *client, int16_t api_key, int16_t version, vo
            schema->response.decode(&reader, version, response);
 }
 
-bool sim_call(struct sim_client *client, int16_t api_key, int16_t version, const void *request, void *response)
+bool sim_call(struct sim_client *client, int16_t api_key, int16_t version, const void *request,
+              void *response)
 {
     return sim_send(client, api_key, version, request) && sim_receive(client, api_key, version, response);
 }

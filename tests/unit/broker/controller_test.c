@@ -289,8 +289,8 @@ static const struct {
       "Topic 'or.ders' already exists." },
     { "a collision", "or_ders", 1, 1, NULL, NULL, ERR_INVALID_TOPIC_EXCEPTION,
       "Topic 'or_ders' collides with existing topic: or.ders" },
-    { "no partitions", "a", 0, 1, NULL, NULL, ERR_INVALID_PARTITIONS, "larger than 0" },
-    { "less than none", "a", -2, 1, NULL, NULL, ERR_INVALID_PARTITIONS, "larger than 0" },
+    { "no partitions", "a", 0, 1, NULL, NULL, ERR_INVALID_PARTITIONS, "invalid non-positive value" },
+    { "less than none", "a", -2, 1, NULL, NULL, ERR_INVALID_PARTITIONS, "invalid non-positive value" },
     { "no replicas", "a", 1, 0, NULL, NULL, ERR_INVALID_REPLICATION_FACTOR, "larger than 0" },
     { "replicas below the default's mark", "a", 1, -2, NULL, NULL, ERR_INVALID_REPLICATION_FACTOR,
       "larger than 0" },
@@ -299,8 +299,7 @@ static const struct {
     { "an unknown setting", "a", 1, 1, "no.such.setting", "1", ERR_INVALID_CONFIG, "no.such.setting" },
     { "a setting out of range", "a", 1, 1, "retention.ms", "-7", ERR_INVALID_CONFIG, "retention.ms" },
     { "a setting without value", "a", 1, 1, "retention.ms", NULL, ERR_INVALID_CONFIG, "Null value" },
-    { "more partitions than a batch takes", "a", 10000, 1, NULL, NULL, ERR_POLICY_VIOLATION, "Excessively" },
-    { "the largest number", "a", INT32_MAX, 1, NULL, NULL, ERR_POLICY_VIOLATION, "Excessively" },
+    { "more records than a batch takes", "a", 9999, 1, "retention.ms", "1", ERR_POLICY_VIOLATION, "excessively" },
     { "settings before counts", "a", 0, 1, "no.such.setting", "1", ERR_INVALID_CONFIG, "" },
     { "a name in the way of everything else", "a/b", 0, 0, "x", "1", ERR_INVALID_TOPIC_EXCEPTION, "" },
 };
@@ -342,6 +341,31 @@ START_TEST(a_name_twice_in_one_call_is_made_not_at_all)
     ck_assert_int_eq(topics[4].error_code, ERR_INVALID_TOPIC_EXCEPTION);
     ck_assert_ptr_null(topic_of("a"));
     ck_assert_uint_eq(controller_image(controller)->topic_count, 2);
+}
+END_TEST
+
+START_TEST(a_call_for_too_many_partitions_is_refused_as_a_whole)
+{
+    static const struct {
+        const char *what;
+        int32_t first, second;
+        int16_t error_code;
+    } rows[] = {
+        { "the largest number", INT32_MAX, 1, ERR_POLICY_VIOLATION },
+        { "the largest number twice", INT32_MAX, INT32_MAX, ERR_POLICY_VIOLATION },
+        { "one above Kafka's bound, with the default for one", 10000, -1, ERR_POLICY_VIOLATION },
+        { "at the bound", 5000, 5000, ERR_NONE },
+    };
+    power_on();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct create_topic topics[] = { one("a", rows[i].first), one("b", rows[i].second) };
+        controller_create_topics(controller, topics, 2, true);
+        for (int t = 0; t < 2; t++) {
+            ck_assert_msg(topics[t].error_code == rows[i].error_code, "%s", rows[i].what);
+            ck_assert_str_eq(topics[t].message,
+                             rows[i].error_code ? "Excessively large number of partitions per request." : "");
+        }
+    }
 }
 END_TEST
 
@@ -702,6 +726,7 @@ int main(void)
     tcase_add_test(tests, the_raft_epoch_rises_with_the_first_change_after_a_start);
     tcase_add_loop_test(tests, what_kafka_refuses_is_refused, 0, sizeof refusals / sizeof refusals[0]);
     tcase_add_test(tests, a_name_twice_in_one_call_is_made_not_at_all);
+    tcase_add_test(tests, a_call_for_too_many_partitions_is_refused_as_a_whole);
     tcase_add_test(tests, partitions_are_bounded);
     tcase_add_test(tests, a_power_cut_loses_nothing_that_was_answered);
     tcase_add_test(tests, a_kill_loses_nothing_that_was_answered);

@@ -290,10 +290,38 @@ START_TEST(what_has_no_meaning_yet_is_counted)
 {
     ck_assert(config_of(4, "", "min.insync.replicas", "1"));
     ck_assert(config_of(4, "1", "log.cleaner.threads", "2"));
-    struct producer_ids_record ids = { 1, 5, 2000 };
-    ck_assert(replayed(METADATA_RECORD_PRODUCER_IDS, 0, &ids));
     ck_assert_uint_eq(replay.ignored_count[METADATA_RECORD_CONFIG], 2);
-    ck_assert_uint_eq(replay.ignored_count[METADATA_RECORD_PRODUCER_IDS], 1);
+}
+END_TEST
+
+static const struct {
+    const char *what;
+    int64_t before, next; /* before -1: no record before */
+    bool ok;
+} blocks[] = {
+    { "the first block", -1, 1000, true },
+    { "a snapshot's 0", -1, 0, true },
+    { "the next block", 1000, 2000, true },
+    { "a block after a gap", 1000, 1001, true },
+    { "the last number", 1000, INT64_MAX, true },
+    { "the same block again", 2000, 2000, false },
+    { "a step back", 2000, 1000, false },
+    { "a negative number", -1, -2, false },
+    { "no number", -1, -1, false },
+};
+
+START_TEST(producer_ids_only_rise)
+{
+    struct producer_ids_record ids = { 1, 5, blocks[_i].before };
+    if (blocks[_i].before >= 0)
+        ck_assert(replayed(METADATA_RECORD_PRODUCER_IDS, 0, &ids));
+    ck_assert_int_eq(image_change_next_producer_id(change), blocks[_i].before);
+    ids.next_producer_id = blocks[_i].next;
+    bool ok = replayed(METADATA_RECORD_PRODUCER_IDS, 0, &ids);
+    ck_assert_msg(ok == blocks[_i].ok, "%s", blocks[_i].what);
+    if (!ok)
+        expect_refused(ok, "goes back");
+    ck_assert_int_eq(image_change_next_producer_id(change), ok ? blocks[_i].next : blocks[_i].before);
 }
 END_TEST
 
@@ -330,6 +358,7 @@ int main(void)
     tcase_add_test(tests, voters_are_this_node);
     tcase_add_loop_test(tests, values_are_judged, 0, sizeof values / sizeof values[0]);
     tcase_add_test(tests, what_has_no_meaning_yet_is_counted);
+    tcase_add_loop_test(tests, producer_ids_only_rise, 0, sizeof blocks / sizeof *blocks);
     tcase_add_test(tests, random_records_do_no_harm);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

@@ -199,7 +199,8 @@ START_TEST(own_values_on_top)
                                          "message.timestamp.type",
                                          "LogAppendTime",
                                          NULL };
-    struct try_result result = try_load(&(struct try_sources){ .text = "log.segment.bytes=2097152" });
+    struct try_result result = try_load(
+        &(struct try_sources){ .text = "log.segment.bytes=2097152\nproducer.id.expiration.ms=3600000" });
     struct topic_config_override overrides[OVERRIDES_MAX];
     struct topic_config topic;
     struct log_config log;
@@ -213,6 +214,8 @@ START_TEST(own_values_on_top)
     ck_assert_int_eq(log.segment_bytes, 2097152);
     ck_assert_int_eq(log.flush_messages, 10);
     ck_assert_int_eq(log.max_message_bytes, 1048588);
+    ck_assert_int_eq(log.producer_id_expiration_ms, 3600000);
+    ck_assert_uint_eq(log.producer_ids_max, 100000);
     try_end(&result);
 }
 END_TEST

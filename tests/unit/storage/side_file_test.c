@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "storage/file_double.h"
-#include "storage/producer_snapshot.h"
 #include "storage/side_file.h"
 
 static struct side_row row_of(uint32_t i)
@@ -120,73 +119,6 @@ START_TEST(positions_survive_holes)
 }
 END_TEST
 
-/* Computed from the layout in Kafka's ProducerStateManager. */
-static const uint8_t empty_snapshot[] = { 0, 1, 0x48, 0x67, 0x4b, 0xc7, 0, 0, 0, 0 };
-static const uint8_t one_entry[] = {
-    0,    1, 0x86, 0x69, 0xb7, 0xe6, 0,    0,    0,    1,    0,    0,    0,    0,
-    0,    0, 3,    0xe8, 0,    0,    0,    0,    0,    4,    0,    0,    0,    0,
-    0,    0, 0,    9,    0,    0,    0,    4,    0,    0,    1,    0x8b, 0xcf, 0xe5,
-    0x68, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-};
-
-START_TEST(producer_snapshots_are_kafkas)
-{
-    struct producer_snapshot_entry entry = { .producer_id = 1000,
-                                             .last_offset = 9,
-                                             .timestamp = 1700000000000,
-                                             .current_txn_first_offset = -1,
-                                             .last_sequence = 4,
-                                             .offset_delta = 4,
-                                             .coordinator_epoch = -1 };
-    struct producer_snapshot_entry *read;
-    uint8_t bytes[sizeof one_entry];
-    size_t count;
-
-    producer_snapshot_encode(NULL, 0, bytes);
-    ck_assert_mem_eq(bytes, empty_snapshot, sizeof empty_snapshot);
-    producer_snapshot_encode(&entry, 1, bytes);
-    ck_assert_mem_eq(bytes, one_entry, sizeof one_entry);
-    ck_assert(producer_snapshot_decode(slice_of(one_entry, sizeof one_entry), &read, &count));
-    ck_assert_uint_eq(count, 1);
-    ck_assert_mem_eq(read, &entry, sizeof entry);
-    free(read);
-    for (size_t size = 0; size < sizeof one_entry; size++) {
-        memcpy(bytes, one_entry, sizeof bytes);
-        ck_assert(!producer_snapshot_decode(slice_of(bytes, size), &read, &count));
-        bytes[size] ^= 0x10;
-        ck_assert(!producer_snapshot_decode(slice_of(bytes, sizeof bytes), &read, &count));
-    }
-}
-END_TEST
-
-START_TEST(producer_snapshot_files)
-{
-    struct file_double *disk = file_double_create();
-    struct file_system *files = file_double_system(disk);
-    struct producer_snapshot_entry entries[3] = { { .producer_id = 1 },
-                                                  { .producer_id = 2 },
-                                                  { .producer_id = 3 } };
-    struct producer_snapshot_entry *read;
-    size_t count;
-    int64_t offset;
-
-    ck_assert_int_eq(producer_snapshot_write(files, "/", 42, entries, 3), FILE_OK);
-    ck_assert_int_eq(producer_snapshot_read(files, "/", 42, &read, &count), FILE_OK);
-    ck_assert_uint_eq(count, 3);
-    ck_assert_int_eq(read[2].producer_id, 3);
-    free(read);
-    ck_assert_int_eq(producer_snapshot_read(files, "/", 43, &read, &count), FILE_NOT_FOUND);
-    ck_assert(file_double_flip_bit(disk, "/00000000000000000042.snapshot", 20, 0));
-    ck_assert_int_eq(producer_snapshot_read(files, "/", 42, &read, &count), FILE_IO);
-    ck_assert(producer_snapshot_parse_name("00000000000000000042.snapshot", &offset));
-    ck_assert_int_eq(offset, 42);
-    ck_assert(!producer_snapshot_parse_name("42.snapshot", &offset));
-    ck_assert(!producer_snapshot_parse_name("00000000000000000042.snapshot.deleted", &offset));
-    ck_assert(!producer_snapshot_parse_name("99999999999999999999.snapshot", &offset));
-    file_double_destroy(disk);
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("side_file");
@@ -195,8 +127,6 @@ int main(void)
     tcase_add_test(tcase, a_table_round_trip);
     tcase_add_test(tcase, a_damaged_table_is_not_believed);
     tcase_add_test(tcase, positions_survive_holes);
-    tcase_add_test(tcase, producer_snapshots_are_kafkas);
-    tcase_add_test(tcase, producer_snapshot_files);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

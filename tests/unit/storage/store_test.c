@@ -369,10 +369,13 @@ START_TEST(a_deleted_topic_goes_and_its_name_is_free)
     ck_assert_ptr_ne(old, new);
     ck_assert_int_eq(append(old, 1), LOG_CLOSED);
     append_ok(new, 1);
-    ck_assert_int_eq(store_delete_log(store, old), LOG_OK);
+    ck_assert_int_eq(store_delete_logs(store, &old, 1), LOG_OK);
+    store_free_log(old);
     storage_host_run(&host);
     ck_assert_int_eq(log_offsets(new).end, 3);
-    ck_assert_int_eq(store_delete_log(store, new), LOG_OK);
+    ck_assert_int_eq(store_delete_logs(store, &new, 1), LOG_OK);
+    ck_assert_int_eq(append(new, 1), LOG_CLOSED);
+    store_free_log(new);
     storage_host_run(&host);
     storage_host_flush(&host, store);
     ck_assert(!exists("/data/t-0"));

@@ -227,10 +227,12 @@ static void *topics_main(void *argument)
         struct batch_view batch = storage_host_batch(&arena, i, 1, 10);
         append(log, &batch, member);
         struct log *next = i % 2 ? store_log(store, next_id, "fleeting", 0, &config, NULL) : NULL;
-        check(store_delete_log(store, log) == LOG_OK);
+        check(store_delete_logs(store, &log, 1) == LOG_OK);
+        retire(host.env.retire, log, store_free_log);
         if (next) {
             append(next, &batch, member);
-            check(store_delete_log(store, next) == LOG_OK);
+            check(store_delete_logs(store, &next, 1) == LOG_OK);
+            retire(host.env.retire, next, store_free_log);
         }
         arena_reset(&arena);
         retire_quiescent(host.env.retire, member);

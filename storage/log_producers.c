@@ -1,0 +1,383 @@
+/* The producers of a log: judged at an append, kept in snapshots, found again when the log is opened. */
+#include "storage/log_producers.h"
+
+#include <stdlib.h>
+
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
+#include "storage/log_directory.h"
+#include "storage/log_history.h"
+#include "storage/producer_snapshot.h"
+#include "storage/producer_state.h"
+
+/* What a new producer's append takes away of those that are expired: so they go as fast as others come, and
+ * no append pays for many. */
+enum { EXPIRED_PER_APPEND = 2 };
+/* While a log is read, who was forgotten may still be in the table: its bound is looked at this late. */
+enum { LOAD_SLACK = 4096 };
+/* Bytes of .log files that are read again for batches which a snapshot of Kafka's does not tell of. */
+enum { SCAN_BACK_SIZE_MAX = 64 << 20 };
+
+/* -- appending ------------------------------------------------------------------------------------- */
+
+static struct log_append_result duplicate_of(const struct producer_batch *original,
+                                             const struct batch_view *batch)
+{
+    /* Snapshots do not say what kind of time the original has: what the topic has now decides, as the client
+     * reads the answer now. */
+    bool append_time = (batch->attributes & BATCH_ATTRIBUTE_LOG_APPEND_TIME) != 0;
+    return (struct log_append_result){
+        .status = LOG_OK,
+        .base_offset = original->last_offset - original->offset_delta,
+        .last_offset = original->last_offset,
+        .end_offset = original->last_offset + 1,
+        .append_time_ms = append_time ? original->timestamp : -1,
+        .is_duplicate = true,
+    };
+}
+
+/* Settles the result of a batch that is not to be appended. */
+static void settle(enum producer_verdict verdict, const struct producer_batch *original,
+                   const struct batch_view *batch, struct log_append_result *result)
+{
+    switch (verdict) {
+    case PRODUCER_ACCEPTED:
+        return;
+    case PRODUCER_DUPLICATE:
+        *result = duplicate_of(original, batch);
+        return;
+    case PRODUCER_BAD_SEQUENCE:
+        result->status = LOG_BAD_SEQUENCE;
+        return;
+    case PRODUCER_BAD_EPOCH:
+        result->status = LOG_BAD_EPOCH;
+        return;
+    }
+    check_unreachable("producer_verdict");
+}
+
+enum log_status log__judge_producers(struct log *log, const struct batch_view *batches, size_t count,
+                                     int64_t now_ms, struct log_append_result *results)
+{
+    struct producer_judge judge;
+    struct producer_batch original;
+    size_t from_producers = 0;
+    int64_t next = log__moment(log).end;
+    for (size_t i = 0; i < count; i++)
+        from_producers += batches[i].producer_id >= 0;
+    if (from_producers == 0)
+        return LOG_OK;
+    if (!producer_judge_begin(&judge, log->producers, from_producers, now_ms,
+                              log->config.producer_id_expiration_ms))
+        return LOG_LIMIT;
+    for (size_t i = 0; i < count; i++) {
+        if (results[i].status != LOG_BUSY)
+            continue;
+        if (batches[i].producer_id >= 0)
+            settle(producer_judge_batch(&judge, &batches[i], next, &original), &original, &batches[i],
+                   &results[i]);
+        if (results[i].status == LOG_BUSY)
+            next += (int64_t)batches[i].last_offset_delta + 1;
+    }
+    bool ok = producer_state_reserve(&log->producers, judge.producer_count, judge.older_count);
+    producer_judge_end(&judge);
+    return ok ? LOG_OK : LOG_LIMIT;
+}
+
+void log__note_producer(struct log *log, const struct batch_view *batch, int64_t now_ms)
+{
+    struct producer_marker marker;
+    if ((batch->attributes & BATCH_ATTRIBUTE_CONTROL) == 0)
+        producer_state_note(log->producers, batch, now_ms, log->config.producer_id_expiration_ms);
+    else if (producer_marker_read(slice_of(batch->data, batch->size), &marker))
+        producer_state_mark(log->producers, &marker, now_ms);
+}
+
+void log__trim_producers(struct log *log, int64_t now_ms)
+{
+    producer_state_trim(log->producers, log->config.producer_ids_max, now_ms,
+                        log->config.producer_id_expiration_ms, EXPIRED_PER_APPEND);
+}
+
+/* -- loading --------------------------------------------------------------------------------------- */
+
+/* One load. */
+struct load {
+    struct log_walk walk; /* first */
+    struct producer_state *producers;
+    int64_t now_ms;
+};
+
+/* The end of a transaction is in the record of a control batch. */
+static bool read_marker(struct segment_scan *scan, struct producer_marker *marker, bool *is_marker)
+{
+    enum { CONTROL_BATCH_SIZE_MAX = 64 << 10 };
+    *is_marker = false;
+    if (scan->head.size > CONTROL_BATCH_SIZE_MAX)
+        return true;
+    uint8_t *bytes = malloc(scan->head.size);
+    if (!bytes)
+        return false;
+    *is_marker =
+        segment_scan_copy(scan, bytes) && producer_marker_read(slice_of(bytes, scan->head.size), marker);
+    free(bytes);
+    return true;
+}
+
+/* What lies in the log was judged when it was appended: it is taken as it is. */
+static enum log_status note_scanned(struct log_walk *walk, const struct segment_scan *scan)
+{
+    struct load *load = (struct load *)walk;
+    struct producer_marker marker;
+    bool is_marker;
+    if (scan->view.producer_id < 0)
+        return LOG_OK;
+    if (!producer_state_reserve(&load->producers, 1, 1))
+        return LOG_LIMIT;
+    if ((scan->view.attributes & BATCH_ATTRIBUTE_CONTROL) == 0) {
+        producer_state_note(load->producers, &scan->view, load->now_ms, 0);
+    } else {
+        struct segment_scan at = *scan;
+        if (!read_marker(&at, &marker, &is_marker))
+            return LOG_LIMIT;
+        if (is_marker)
+            producer_state_mark(load->producers, &marker, load->now_ms);
+    }
+    size_t count_max = walk->log->config.producer_ids_max;
+    if (count_max > 0 && producer_state_count(load->producers) > count_max + LOAD_SLACK)
+        producer_state_trim(load->producers, count_max, 0, 0, 0);
+    return LOG_OK;
+}
+
+/* Notes the batches of [from, until). */
+static enum log_status scan(struct load *load, int64_t from, int64_t until)
+{
+    struct segment_list *list = log__segments(load->walk.log);
+    enum log_status status = LOG_OK;
+    load->walk.from = from;
+    load->walk.until = until;
+    for (size_t i = segment_list_find(list, from); i < list->count && status == LOG_OK; i++) {
+        if (list->items[i]->base_offset < until)
+            status = log__walk_segment(&load->walk, list->items[i]);
+    }
+    return status;
+}
+
+static bool is_same_batch(const struct producer_batch *a, const struct producer_batch *b)
+{
+    return a->last_offset == b->last_offset && a->last_sequence == b->last_sequence &&
+           a->offset_delta == b->offset_delta;
+}
+
+/* The base offset of the oldest segment from which it is not too much to read up to offset. */
+static int64_t scan_back_begin(struct log *log, int64_t offset)
+{
+    struct segment_list *list = log__segments(log);
+    size_t i = segment_list_find(list, offset);
+    uint64_t size = atomic_load(&list->items[i]->size);
+    while (i > 0 && size + atomic_load(&list->items[i - 1]->size) <= SCAN_BACK_SIZE_MAX)
+        size += atomic_load(&list->items[--i]->size);
+    return size <= SCAN_BACK_SIZE_MAX ? list->items[i]->base_offset : offset;
+}
+
+/* A snapshot of Kafka's tells one batch of each producer: those before are looked for in the log. */
+static enum log_status complete_entries(struct load *load, int64_t offset, struct producer_entry *entries,
+                                        size_t count)
+{
+    struct load back = { .walk = load->walk, .now_ms = load->now_ms };
+    struct producer_entry found;
+    int64_t begin = scan_back_begin(load->walk.log, offset);
+    enum log_status status = begin < offset ? scan(&back, begin, offset) : LOG_OK;
+    for (size_t i = 0; i < count && status == LOG_OK; i++) {
+        struct producer_entry *entry = &entries[i];
+        entry->written_ms = load->now_ms; /* not known, and too late is harmless */
+        if (entry->batch_count == 1 && producer_state_find(back.producers, entry->producer_id, &found) &&
+            found.epoch == entry->epoch && found.batch_count > 0 &&
+            is_same_batch(&found.batches[found.batch_count - 1], &entry->batches[0])) {
+            memcpy(entry->batches, found.batches, sizeof found.batches);
+            entry->batch_count = found.batch_count;
+        }
+    }
+    producer_state_destroy(back.producers);
+    return status;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    const struct producer_entry *x = a, *y = b;
+    int64_t x_offset = x->batch_count ? x->batches[x->batch_count - 1].last_offset : -1;
+    int64_t y_offset = y->batch_count ? y->batches[y->batch_count - 1].last_offset : -1;
+    return (x_offset > y_offset) - (x_offset < y_offset);
+}
+
+/* Puts them in by when they wrote: Kafka's order says nothing. */
+static enum log_status put_entries(struct load *load, struct producer_entry *entries, size_t count)
+{
+    if (count > 0)
+        qsort(entries, count, sizeof *entries, compare_entries);
+    if (!producer_state_reserve(&load->producers, count, 0))
+        return LOG_LIMIT;
+    for (size_t i = 0; i < count; i++) {
+        if (!producer_state_reserve(&load->producers, 1, entries[i].batch_count > 1))
+            return LOG_LIMIT;
+        producer_state_put(load->producers, &entries[i]);
+    }
+    return LOG_OK;
+}
+
+/* Loads the newest snapshot that can be read; *from is where the batches go on. */
+static enum log_status read_snapshot(struct load *load, const struct log_directory *directory, int64_t *from)
+{
+    struct log *log = load->walk.log;
+    *from = 0;
+    for (size_t i = directory->snapshot_count; i > 0; i--) {
+        struct producer_entry *entries;
+        size_t count;
+        bool is_complete;
+        int64_t offset = directory->snapshots[i - 1];
+        enum file_status read =
+            producer_files_read(log->env->files, log->path, offset, &entries, &count, &is_complete);
+        if (read == FILE_LIMIT)
+            return LOG_LIMIT;
+        if (read != FILE_OK) {
+            note_warn("log.snapshot_ignored", "log=%s offset=%lld reason=damaged", log->name,
+                      (long long)offset);
+            continue;
+        }
+        enum log_status status = is_complete ? LOG_OK : complete_entries(load, offset, entries, count);
+        if (status == LOG_OK)
+            status = put_entries(load, entries, count);
+        free(entries);
+        *from = offset;
+        return status;
+    }
+    return LOG_OK;
+}
+
+/* Removes snapshots that are not to be believed, as they lie beyond the end: of batches that a power cut
+ * took, whose offsets others get; and those at no segment's base but the newest, which a clean stop left (as
+ * Kafka does). */
+static enum log_status drop_snapshots(struct log *log, struct log_directory *directory, int64_t end)
+{
+    struct segment_list *list = log__segments(log);
+    enum file_status status = FILE_OK;
+    bool any_beyond = false;
+    size_t kept = 0;
+    int64_t stray = -1;
+    for (size_t i = directory->snapshot_count; i > 0 && status == FILE_OK; i--) {
+        int64_t offset = directory->snapshots[i - 1];
+        bool is_stray = list->items[segment_list_find(list, offset)]->base_offset != offset;
+        bool is_beyond = offset > end;
+        if (is_beyond || (is_stray && stray >= 0)) {
+            directory->snapshots[i - 1] = -1;
+            any_beyond |= is_beyond;
+            status = producer_files_unlink(log->env->files, log->path, offset);
+        } else if (is_stray) {
+            stray = offset;
+        }
+    }
+    for (size_t i = 0; i < directory->snapshot_count; i++) {
+        if (directory->snapshots[i] >= 0)
+            directory->snapshots[kept++] = directory->snapshots[i];
+    }
+    directory->snapshot_count = kept;
+    log->stray_snapshot = stray;
+    if (any_beyond && status == FILE_OK)
+        status = file_flush_directory(log->env->files, log->path);
+    return log__status_of(status);
+}
+
+static enum log_status load_state(struct load *load, const struct log_directory *directory, int64_t end)
+{
+    const struct log_config *config = &load->walk.log->config;
+    int64_t from;
+    enum log_status status = read_snapshot(load, directory, &from);
+    if (status == LOG_OK && from < end)
+        status = scan(load, from, end);
+    if (status == LOG_OK)
+        producer_state_trim(load->producers, config->producer_ids_max, load->now_ms,
+                            config->producer_id_expiration_ms, SIZE_MAX);
+    return status;
+}
+
+enum log_status log__load_producers(struct log *log)
+{
+    struct log_directory directory;
+    struct load load = { .walk = { .log = log, .visit = note_scanned, .io_fails = true },
+                         .now_ms = clock_wall_ms(log->env->clock) };
+    int64_t end = log__moment(log).end;
+    if (log->producers_loaded)
+        return LOG_OK;
+    enum log_status status = log__status_of(log_directory_load(&log->home, false, &directory));
+    if (status != LOG_OK)
+        return status;
+    status = drop_snapshots(log, &directory, end);
+    if (status == LOG_OK)
+        status = load_state(&load, &directory, end);
+    log_directory_free(&directory);
+    if (status != LOG_OK) {
+        producer_state_destroy(load.producers);
+        return status;
+    }
+    pthread_mutex_lock(&log->mutex);
+    producer_state_destroy(log->producers);
+    log->producers = load.producers;
+    pthread_mutex_unlock(&log->mutex);
+    log->producers_loaded = true;
+    return LOG_OK;
+}
+
+/* -- snapshots ------------------------------------------------------------------------------------- */
+
+struct pending_snapshot *log__take_snapshot(struct log *log, int64_t offset, int64_t now_ms)
+{
+    struct pending_snapshot *snapshot = malloc(sizeof *snapshot);
+    if (!snapshot)
+        return NULL;
+    /* What is expired need not be written, nor kept. */
+    producer_state_trim(log->producers, 0, now_ms, log->config.producer_id_expiration_ms, SIZE_MAX);
+    *snapshot = (struct pending_snapshot){ .offset = offset };
+    if (producer_state_count(log->producers) > 0) {
+        snapshot->producers = producer_state_copy(log->producers);
+        if (!snapshot->producers) {
+            free(snapshot);
+            return NULL;
+        }
+    }
+    return snapshot;
+}
+
+void log__free_snapshot(struct pending_snapshot *snapshot)
+{
+    if (snapshot)
+        producer_state_destroy(snapshot->producers);
+    free(snapshot);
+}
+
+enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot)
+{
+    if (!snapshot)
+        return LOG_OK;
+    enum file_status status =
+        producer_files_write(log->env->files, log->path, snapshot->offset, snapshot->producers);
+    log__free_snapshot(snapshot);
+    return log__status_of(status);
+}
+
+enum log_status log__finish_snapshot(struct log *log)
+{
+    int64_t end = log__moment(log).end;
+    enum log_status status = log__load_producers(log); /* else what is known would be replaced by nothing */
+    if (status != LOG_OK)
+        return status;
+    pthread_mutex_lock(&log->mutex);
+    struct pending_snapshot *snapshot = log__take_snapshot(log, end, clock_wall_ms(log->env->clock));
+    pthread_mutex_unlock(&log->mutex);
+    if (!snapshot)
+        return LOG_LIMIT;
+    status = log__write_snapshot(log, snapshot);
+    if (status == LOG_OK && log->stray_snapshot >= 0 && log->stray_snapshot != end)
+        (void)producer_files_unlink(log->env->files, log->path, log->stray_snapshot);
+    log->stray_snapshot = end == log__active(log)->base_offset ? -1 : end;
+    return status;
+}

@@ -1,0 +1,31 @@
+/* The producers of a log: judged at an append, kept in snapshots, found again when the log is opened. */
+#ifndef RUNNEL_STORAGE_LOG_PRODUCERS_H
+#define RUNNEL_STORAGE_LOG_PRODUCERS_H
+
+#include "storage/log_struct.h"
+
+/* Judges what is to be appended and comes from producers, before anything has an offset: who is refused, or
+ * was there before, has its result; the others' status stays LOG_BUSY. Room for them is made. LOG_LIMIT: no
+ * memory. Under the mutex. */
+enum log_status log__judge_producers(struct log *log, const struct batch_view *batches, size_t count,
+                                     int64_t now_ms, struct log_append_result *results);
+/* Remembers an appended batch that has a producer id. Under the mutex. */
+void log__note_producer(struct log *log, const struct batch_view *batch, int64_t now_ms);
+/* After an append: keeps the bounds. Under the mutex. */
+void log__trim_producers(struct log *log, int64_t now_ms);
+
+/* Rebuilds the state up to the log end from the newest good snapshot and the batches behind it, when that was
+ * not done yet; removes snapshots that no one needs. Under prepare_mutex, while nothing appends. May block.
+ */
+enum log_status log__load_producers(struct log *log);
+
+/* Takes a picture of the state for a snapshot at offset; NULL: no memory. Under the mutex. */
+struct pending_snapshot *log__take_snapshot(struct log *log, int64_t offset, int64_t now_ms);
+void log__free_snapshot(struct pending_snapshot *snapshot);
+/* Writes the snapshot, flushed, and frees it; NULL does nothing. */
+enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot);
+/* Replaces the snapshot of the stop before by one of this moment. Under prepare_mutex, while nothing appends.
+ */
+enum log_status log__finish_snapshot(struct log *log);
+
+#endif
