@@ -97,6 +97,12 @@ static bool replay(struct shard *shard, struct shard_op *op)
     return ok;
 }
 
+void shard__fail(struct shard *shard, struct shard_op *op)
+{
+    if (op->step->fail)
+        op->step->fail(op, shard->state);
+}
+
 /* Under the lock. */
 static void finish_append(struct shard *shard, struct shard_op *op)
 {
@@ -109,6 +115,8 @@ static void finish_append(struct shard *shard, struct shard_op *op)
         }
     } else if (op->append_status == LOG_IO || op->append_status == LOG_CLOSED) {
         shard__give_up(shard, ERR_NOT_COORDINATOR, SHARD_IDLE);
+    } else {
+        shard__fail(shard, op);
     }
 }
 
@@ -146,6 +154,7 @@ static void deliver_appended(struct loop_mail *mail, struct loop *loop)
         op->step->finish(op);
     else if (!is_waiting) {
         struct request *rq = op->rq;
+        shard__take(op);
         rq_wake(rq, WAKE_WORKED);
         rq_release(rq);
     }
@@ -192,10 +201,12 @@ bool shard__append(struct shard *shard, struct shard_op *op)
 {
     if (batch_builder_finish(op->records, &op->batch) != BATCH_OK) {
         op->error_code = ERR_COORDINATOR_NOT_AVAILABLE; /* no memory */
+        shard__fail(shard, op);
         return true;
     }
     if (op->batch.size > (size_t)atomic_load(&shard->batch_size_max)) {
         op->error_code = ERR_UNKNOWN_SERVER_ERROR; /* Kafka: the record is too large for the topic */
+        shard__fail(shard, op);
         return true;
     }
     op->append_status = is_device_slow(shard) ? LOG_BUSY : append_once(shard, op);

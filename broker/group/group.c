@@ -86,13 +86,16 @@ static void group_free(struct group *group)
     atomic_fetch_sub_explicit(&group_count, 1, memory_order_relaxed);
 }
 
+bool groups_are_full(void)
+{
+    return atomic_load_explicit(&group_count, memory_order_relaxed) >= GROUPS_MAX;
+}
+
 struct group *groups_make(struct groups *groups, slice id)
 {
     struct group *group = groups_find(groups, id);
     if (group)
         return group;
-    if (atomic_load_explicit(&group_count, memory_order_relaxed) >= GROUPS_MAX)
-        return NULL;
     if (groups->count >= groups->bucket_count && !grow(groups))
         return NULL;
     group = calloc(1, sizeof *group + id.size);

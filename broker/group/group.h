@@ -31,7 +31,9 @@ struct group {
 
 /* NULL: there is none. */
 struct group *groups_find(struct groups *groups, slice id);
-/* Found or made, empty and classic. NULL: no memory, or too many groups (GROUPS_MAX per broker). */
+/* GROUPS_MAX: whoever would make another one refuses. In decide; what is in the log already is never refused. */
+bool groups_are_full(void);
+/* Found or made, empty and classic. NULL: no memory. */
 struct group *groups_make(struct groups *groups, slice id);
 /* Frees the group when nothing of it is left: no member, no offset, no record. After each step that takes something. */
 void groups_drop_if_void(struct group *group);
