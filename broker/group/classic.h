@@ -13,8 +13,8 @@ void classic_destroy(struct classic_group *classic);
 
 /* A group metadata record; value NULL: a tombstone. False: no memory. */
 bool classic_replay(struct group *group, const struct group_metadata_value *value);
-/* After loading, and when a group of the other type has become a classic one by replay: sessions begin anew, as Kafka
- * lets them. */
+/* After loading, and when a group of the other type has become a classic one by replay: sessions begin anew,
+ * as Kafka lets them. */
 void classic_loaded(struct group *group);
 /* Has all members join again; after classic_loaded(), with members. In apply. */
 void classic_rebalance(struct group *group);
@@ -51,12 +51,14 @@ struct classic_member_view {
 };
 /* Members in order of joining, without the pending ones. */
 void classic_visit_members(const struct group *group,
-                           void (*visit)(void *context, const struct classic_member_view *member), void *context);
+                           void (*visit)(void *context, const struct classic_member_view *member),
+                           void *context);
 int32_t classic_member_count(const struct classic_group *classic);
 int32_t classic_generation(const struct classic_group *classic);
 slice classic_protocol(const struct classic_group *classic); /* selected; null: none */
 
 /* DescribeGroups: state, protocol, members; what it points to is copied to the arena. False: no memory. */
-bool classic_describe(const struct group *group, struct arena *arena, struct describe_groups_response_group *out);
+bool classic_describe(const struct group *group, struct arena *arena,
+                      struct describe_groups_response_group *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* What a classic group shares with answers that are still on their way: pinned bytes and profiles of members. */
+/* What a classic group shares with answers that are still on their way: pinned bytes and profiles of members.
+ */
 #include <stdlib.h>
 
 #include "broker/group/classic_internal.h"
@@ -38,13 +39,15 @@ void classic__bytes_drop(struct classic_bytes **place)
     *place = NULL;
 }
 
-/* -- profiles ------------------------------------------------------------------------------------------------- */
+/* -- profiles
+ * ------------------------------------------------------------------------------------------------- */
 
 static atomic_size_t held_size; /* by all profiles of the process */
 
 static void release_profile(struct pin *pin)
 {
-    struct classic_profile *profile = (struct classic_profile *)((char *)pin - offsetof(struct classic_profile, pin));
+    struct classic_profile *profile =
+        (struct classic_profile *)((char *)pin - offsetof(struct classic_profile, pin));
     atomic_fetch_sub_explicit(&held_size, profile->size, memory_order_relaxed);
     free(profile);
 }
@@ -57,8 +60,8 @@ bool classic__may_hold(size_t size)
 size_t classic__profile_size(slice member_id, slice instance_id, slice client_id, slice client_host,
                              const struct join_group_request_protocol *protocols, int32_t protocol_count)
 {
-    size_t size = MEMBER_COST + (size_t)protocol_count * sizeof *protocols + member_id.size + instance_id.size +
-                  client_id.size + client_host.size;
+    size_t size = MEMBER_COST + (size_t)protocol_count * sizeof *protocols + member_id.size +
+                  instance_id.size + client_id.size + client_host.size;
     for (int32_t i = 0; i < protocol_count; i++)
         size += protocols[i].name.size + protocols[i].metadata.size;
     return size;

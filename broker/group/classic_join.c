@@ -28,7 +28,8 @@ slice classic_new_member_id(struct request *rq, slice prefix)
     return slice_of((const uint8_t *)out, prefix.size + TAIL_SIZE);
 }
 
-/* -- what may come of it ------------------------------------------------------------------------------------------- */
+/* -- what may come of it
+ * ------------------------------------------------------------------------------------------- */
 
 static enum classic_join_plan refuse(struct classic_join *join, int16_t error_code)
 {
@@ -49,8 +50,8 @@ static slice id_of(const struct classic_join *join)
 /* What the member that joins counts against the limits. */
 static size_t size_of(const struct classic_join *join)
 {
-    return classic__profile_size(id_of(join), join->instance_id, join->client_id, join->client_host, join->protocols,
-                                 join->protocol_count);
+    return classic__profile_size(id_of(join), join->instance_id, join->client_id, join->client_host,
+                                 join->protocols, join->protocol_count);
 }
 
 /* Against memory that clients cause, whatever group.max.size says. */
@@ -90,7 +91,8 @@ static bool is_consistent(const struct classic_join *join, struct classic_group 
            classic__supports(classic, join->protocols, join->protocol_count);
 }
 
-/* -- what apply will need -------------------------------------------------------------------------------------------- */
+/* -- what apply will need
+ * -------------------------------------------------------------------------------------------- */
 
 static void free_fresh(struct classic_join *join)
 {
@@ -104,8 +106,18 @@ static void free_fresh(struct classic_join *join)
 
 static bool make_profile(struct classic_join *join, slice member_id, int32_t protocol_count)
 {
-    join->fresh_profile = classic__profile_make(member_id, join->instance_id, join->client_id, join->client_host,
-                                                join->protocols, protocol_count);
+    join->fresh_profile = classic__profile_make(member_id, join->instance_id, join->client_id,
+                                                join->client_host, join->protocols, protocol_count);
+    return join->fresh_profile != NULL;
+}
+
+/* A member stays who it is, whoever now says what it brings. */
+static bool make_update(struct classic_join *join, const struct classic_profile *old)
+{
+    if (classic__profile_matches(old, join->protocols, join->protocol_count))
+        return true;
+    join->fresh_profile = classic__profile_make(old->member_id, old->instance_id, old->client_id, old->client_host,
+                                                join->protocols, join->protocol_count);
     return join->fresh_profile != NULL;
 }
 
@@ -123,7 +135,9 @@ static bool make_member(struct classic_join *join, int32_t protocol_count)
     return true;
 }
 
-/* -- decide ------------------------------------------------------------------------------------------------------------ */
+/* -- decide
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static enum classic_join_plan plan_new_member(struct classic_join *join, struct classic_group *classic)
 {
@@ -140,7 +154,8 @@ static enum classic_join_plan plan_new_member(struct classic_join *join, struct 
     return JOIN_PENDING;
 }
 
-static enum classic_join_plan plan_known_member(struct classic_join *join, const struct classic_group *classic,
+static enum classic_join_plan plan_known_member(struct classic_join *join,
+                                                const struct classic_group *classic,
                                                 const struct classic_member *member)
 {
     bool is_unchanged = classic__profile_matches(member->profile, join->protocols, join->protocol_count);
@@ -196,8 +211,7 @@ static bool prepare(struct classic_join *join, const struct classic_group *class
     case JOIN_REPLACE:
         return make_profile(join, join->new_member_id, join->protocol_count);
     case JOIN_UPDATE:
-        return classic__profile_matches(join->member->profile, join->protocols, join->protocol_count) ||
-               make_profile(join, join->member_id, join->protocol_count);
+        return make_update(join, join->member->profile);
     case JOIN_REFUSE:
     case JOIN_CURRENT:
     case JOIN_EXPEL:
@@ -206,7 +220,8 @@ static bool prepare(struct classic_join *join, const struct classic_group *class
     return true;
 }
 
-/* A static member that comes back finds the assignment it had, unless the protocol would be another one now. */
+/* A static member that comes back finds the assignment it had, unless the protocol would be another one now.
+ */
 static void decide_replace(struct classic_join *join, struct group *group)
 {
     struct classic_group *classic = group->classic;
@@ -269,7 +284,9 @@ void classic_join_decide(struct shard_op *op, void *state)
         decide_replace(join, group);
 }
 
-/* -- apply ------------------------------------------------------------------------------------------------------------- */
+/* -- apply
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static void wait_for_join(struct classic_join *join, struct classic_member *member)
 {
@@ -334,8 +351,8 @@ static void update(struct classic_join *join, struct classic_group *classic)
     classic__advance(classic);
 }
 
-static void tell_current(struct classic_join *join, struct classic_group *classic, struct classic_profile *leader,
-                         bool has_roster)
+static void tell_current(struct classic_join *join, struct classic_group *classic,
+                         struct classic_profile *leader, bool has_roster)
 {
     struct classic_roster *roster = has_roster ? classic__roster_make(classic) : NULL;
     if (has_roster && !roster)
@@ -350,7 +367,8 @@ static struct classic_profile *leader_profile(const struct classic_group *classi
 }
 
 /* Below v9 the leader would assign when it reads that it leads: it is told that its old self does. */
-static void tell_kept(struct classic_join *join, struct classic_group *classic, struct classic_profile *old_leader)
+static void tell_kept(struct classic_join *join, struct classic_group *classic,
+                      struct classic_profile *old_leader)
 {
     bool is_leader = join->may_skip_assignment && classic->leader == join->member;
     tell_current(join, classic, join->may_skip_assignment ? leader_profile(classic) : old_leader, is_leader);
@@ -417,7 +435,9 @@ void classic_join_apply(struct shard_op *op, void *state)
     }
 }
 
-/* -- afterwards ---------------------------------------------------------------------------------------------------------- */
+/* -- afterwards
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 void classic_join_cancel(struct shard_op *op, void *state)
 {

@@ -19,7 +19,8 @@ static int16_t find_leaver(const struct classic_group *classic, const struct cla
     return classic__check_member(classic, leaver->member_id, leaver->instance_id, out);
 }
 
-static void decide_leaver(struct classic_leave *leave, struct classic_group *classic, struct classic_leaver *leaver)
+static void decide_leaver(struct classic_leave *leave, struct classic_group *classic,
+                          struct classic_leaver *leaver)
 {
     struct classic_member *member;
     leaver->member = NULL;

@@ -14,23 +14,24 @@ struct classic_roster;
 /* Random in a client's id, so that nobody else has it; in the arena. Null: no memory. */
 slice classic_new_member_id(struct request *rq, slice prefix);
 
-/* -- JoinGroup ------------------------------------------------------------------------------------------------ */
+/* -- JoinGroup
+ * ------------------------------------------------------------------------------------------------ */
 
 enum classic_join_plan {
-    JOIN_REFUSE,   /* op.error_code says why */
-    JOIN_PENDING,  /* gets its id and comes again (KIP-394) */
-    JOIN_ADD,      /* a new member, or a pending one that comes again */
-    JOIN_REPLACE,  /* the new owner of an instance id (KIP-345) */
-    JOIN_UPDATE,   /* a known member that waits for the next generation */
-    JOIN_CURRENT,  /* is told of the current generation once more */
-    JOIN_EXPEL,    /* a known member for which there is no room any more */
+    JOIN_REFUSE,  /* op.error_code says why */
+    JOIN_PENDING, /* gets its id and comes again (KIP-394) */
+    JOIN_ADD,     /* a new member, or a pending one that comes again */
+    JOIN_REPLACE, /* the new owner of an instance id (KIP-345) */
+    JOIN_UPDATE,  /* a known member that waits for the next generation */
+    JOIN_CURRENT, /* is told of the current generation once more */
+    JOIN_EXPEL,   /* a known member for which there is no room any more */
 };
 
 struct classic_join {
     struct shard_op op;
     slice group_id;
-    slice member_id;   /* empty: none yet */
-    slice instance_id; /* null: dynamic */
+    slice member_id;     /* empty: none yet */
+    slice instance_id;   /* null: dynamic */
     slice new_member_id; /* for one that has none */
     slice client_id;
     slice client_host;
@@ -66,7 +67,8 @@ void classic_join_take(struct shard_op *op);
 /* In answer: fills in everything but the error; what it points to lives as long as the op's arena. */
 void classic_join_fill(const struct classic_join *join, struct join_group_response *out);
 
-/* -- SyncGroup ------------------------------------------------------------------------------------------------ */
+/* -- SyncGroup
+ * ------------------------------------------------------------------------------------------------ */
 
 struct classic_sync {
     struct shard_op op;
@@ -89,7 +91,8 @@ void classic_sync_cancel(struct shard_op *op, void *state);
 void classic_sync_take(struct shard_op *op);
 void classic_sync_fill(const struct classic_sync *sync, struct sync_group_response *out);
 
-/* -- Heartbeat ------------------------------------------------------------------------------------------------ */
+/* -- Heartbeat
+ * ------------------------------------------------------------------------------------------------ */
 
 struct classic_heartbeat {
     struct shard_op op; /* is_read */
@@ -104,7 +107,8 @@ struct classic_heartbeat {
 void classic_heartbeat_decide(struct shard_op *op, void *state);
 void classic_heartbeat_apply(struct shard_op *op, void *state);
 
-/* -- LeaveGroup ----------------------------------------------------------------------------------------------- */
+/* -- LeaveGroup
+ * ----------------------------------------------------------------------------------------------- */
 
 struct classic_leaver {
     slice member_id; /* empty: named by the instance id alone */

@@ -1,10 +1,12 @@
-/* From one generation of a classic group to the next: all join, a leader and a protocol are chosen, all are told. */
+/* From one generation of a classic group to the next: all join, a leader and a protocol are chosen, all are
+ * told. */
 #include <stdlib.h>
 
 #include "broker/group/classic_internal.h"
 #include "protocol/base/check.h"
 
-/* -- phases ------------------------------------------------------------------------------------------------------ */
+/* -- phases
+ * ------------------------------------------------------------------------------------------------------ */
 
 void classic__change_state(struct classic_group *classic, enum classic_state state)
 {
@@ -14,7 +16,8 @@ void classic__change_state(struct classic_group *classic, enum classic_state sta
 
 void classic__fire_phase(struct timer *timer)
 {
-    struct classic_group *classic = (struct classic_group *)((char *)timer - offsetof(struct classic_group, phase));
+    struct classic_group *classic =
+        (struct classic_group *)((char *)timer - offsetof(struct classic_group, phase));
     struct shard *shard = group_shard(classic->group);
     if (!classic__start_tick(classic->group, NULL))
         shard_timer_arm(shard, timer, shard_mono_ms(shard) + RETRY_MS);
@@ -40,11 +43,13 @@ int32_t classic__rebalance_timeout_ms(const struct classic_group *classic)
     return longest_ms;
 }
 
-/* -- what the leader is told --------------------------------------------------------------------------------------- */
+/* -- what the leader is told
+ * --------------------------------------------------------------------------------------- */
 
 static void release_roster(struct pin *pin)
 {
-    struct classic_roster *roster = (struct classic_roster *)((char *)pin - offsetof(struct classic_roster, pin));
+    struct classic_roster *roster =
+        (struct classic_roster *)((char *)pin - offsetof(struct classic_roster, pin));
     for (size_t i = 0; i < roster->count; i++)
         classic__profile_drop(roster->profiles[i]);
     free(roster->profiles);
@@ -98,7 +103,8 @@ void classic__tell_generation(const struct classic_group *classic, struct classi
     join->op.answer_offset = classic->group->state_offset;
 }
 
-/* -- the sync phase ------------------------------------------------------------------------------------------------ */
+/* -- the sync phase
+ * ------------------------------------------------------------------------------------------------ */
 
 void classic__clear_syncs(struct classic_group *classic)
 {
@@ -113,7 +119,8 @@ static void tell_member(struct classic_group *classic, struct classic_member *me
 {
     if (!member->join)
         return;
-    struct classic_join *join = (struct classic_join *)((char *)member->join - offsetof(struct classic_join, op));
+    struct classic_join *join =
+        (struct classic_join *)((char *)member->join - offsetof(struct classic_join, op));
     bool is_leader = member == classic->leader;
     struct classic_roster *roster = is_leader ? classic__roster_make(classic) : NULL;
     if (is_leader && !roster) {
@@ -142,7 +149,8 @@ static void begin_sync(struct classic_group *classic, struct classic_bytes *prot
     classic__arm_phase(classic, classic__rebalance_timeout_ms(classic));
 }
 
-/* -- the end of the join phase --------------------------------------------------------------------------------------- */
+/* -- the end of the join phase
+ * --------------------------------------------------------------------------------------- */
 
 bool classic__all_joined(const struct classic_group *classic)
 {
@@ -201,7 +209,8 @@ void classic__complete_join(struct classic_group *classic)
         begin_sync(classic, protocol);
 }
 
-/* -- its beginning --------------------------------------------------------------------------------------------------- */
+/* -- its beginning
+ * --------------------------------------------------------------------------------------------------- */
 
 /* All sync anew, and have nothing until then. */
 static void reset_assignments(struct classic_group *classic)

@@ -1,4 +1,5 @@
-/* What the log keeps of a classic group: one record with all its members (GroupMetadataValue v3, as Kafka writes it). */
+/* What the log keeps of a classic group: one record with all its members (GroupMetadataValue v3, as Kafka
+ * writes it). */
 #include "broker/group/classic_internal.h"
 
 enum { VALUE_VERSION = 3 };

@@ -4,7 +4,8 @@
 #include "broker/group/classic_internal.h"
 #include "protocol/base/check.h"
 
-/* -- who waits ------------------------------------------------------------------------------------------------- */
+/* -- who waits
+ * ------------------------------------------------------------------------------------------------- */
 
 void classic__finish(struct shard_op *op, int16_t error_code)
 {
@@ -44,7 +45,8 @@ void classic__remove(struct classic_group *classic, struct classic_member *membe
     classic__take_out(classic, member);
 }
 
-/* -- an op of the coordinator itself ----------------------------------------------------------------------------- */
+/* -- an op of the coordinator itself
+ * ----------------------------------------------------------------------------- */
 
 /* A deadline has come. The group and the member are looked up when its turn comes: they may be gone. */
 struct classic_tick {
@@ -143,8 +145,8 @@ static void apply_session(struct classic_group *classic, struct classic_member *
     struct shard *shard = group_shard(classic->group);
     int64_t now_ms = shard_mono_ms(shard);
     if (is_satisfied(member, now_ms)) {
-        int64_t due_ms = member->session_due_ms > now_ms ? member->session_due_ms
-                                                         : now_ms + member->session_timeout_ms;
+        int64_t due_ms =
+            member->session_due_ms > now_ms ? member->session_due_ms : now_ms + member->session_timeout_ms;
         shard_timer_arm(shard, &member->session, due_ms);
         return;
     }
@@ -217,7 +219,9 @@ static void finish(struct shard_op *op)
     free(tick);
 }
 
-static const struct shard_step tick_step = { .decide = decide, .apply = apply, .fail = fail, .finish = finish };
+static const struct shard_step tick_step = {
+    .decide = decide, .apply = apply, .fail = fail, .finish = finish
+};
 
 bool classic__start_tick(struct group *group, const struct classic_member *member)
 {
@@ -239,7 +243,8 @@ bool classic__start_tick(struct group *group, const struct classic_member *membe
     return true;
 }
 
-/* -- sessions ---------------------------------------------------------------------------------------------------- */
+/* -- sessions
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void fire_session(struct timer *timer)
 {
@@ -248,8 +253,8 @@ static void fire_session(struct timer *timer)
     struct shard *shard = group_shard(member->group);
     int64_t now_ms = shard_mono_ms(shard);
     if (is_satisfied(member, now_ms)) {
-        int64_t due_ms = member->session_due_ms > now_ms ? member->session_due_ms
-                                                         : now_ms + member->session_timeout_ms;
+        int64_t due_ms =
+            member->session_due_ms > now_ms ? member->session_due_ms : now_ms + member->session_timeout_ms;
         shard_timer_arm(shard, timer, due_ms); /* there is room: it was in the heap just now */
         return;
     }
@@ -279,7 +284,8 @@ void classic_touch(struct group *group, slice member_id)
         classic__touch(member);
 }
 
-/* -- beginning and end ------------------------------------------------------------------------------------------- */
+/* -- beginning and end
+ * ------------------------------------------------------------------------------------------- */
 
 void classic_loaded(struct group *group)
 {

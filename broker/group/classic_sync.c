@@ -3,7 +3,8 @@
 
 #include "broker/group/classic_internal.h"
 
-/* -- heartbeat ----------------------------------------------------------------------------------------------------- */
+/* -- heartbeat
+ * ----------------------------------------------------------------------------------------------------- */
 
 static struct classic_heartbeat *heartbeat_of(struct shard_op *op)
 {
@@ -34,7 +35,9 @@ void classic_heartbeat_apply(struct shard_op *op, void *state)
         op->error_code = ERR_REBALANCE_IN_PROGRESS;
 }
 
-/* -- sync ------------------------------------------------------------------------------------------------------------ */
+/* -- sync
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static struct classic_sync *sync_of(struct shard_op *op)
 {
@@ -59,8 +62,8 @@ static int16_t check_sync(struct classic_sync *sync, const struct classic_group 
     return classic->state == CLASSIC_PREPARING ? ERR_REBALANCE_IN_PROGRESS : ERR_NONE;
 }
 
-/* Each member's share of what the leader says, in one block of memory; what it says of strangers is left out, and the
- * last word counts. False: no memory. */
+/* Each member's share of what the leader says, in one block of memory; what it says of strangers is left out,
+ * and the last word counts. False: no memory. */
 static bool draft(struct classic_sync *sync, struct classic_group *classic)
 {
     const struct sync_group_request *in = sync->in;

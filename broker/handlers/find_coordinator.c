@@ -10,13 +10,14 @@ enum coordinator_type { COORDINATOR_GROUP = 0, COORDINATOR_TRANSACTION = 1, COOR
 
 enum { BATCH_SINCE = 4, SHARE_SINCE = 6, NO_NODE = -1 };
 
-/* The leader of the key's partition of the internal topic. While that topic does not exist the only node will be its
- * leader; but that of groups was made before this. */
+/* The leader of the key's partition of the internal topic. While that topic does not exist the only node will
+ * be its leader; but that of groups was made before this. */
 static int32_t coordinator_node(struct request *rq, enum coordinator_type type, slice key)
 {
     static const enum internal_topic topics[] = { INTERNAL_TOPIC_OFFSETS, INTERNAL_TOPIC_TRANSACTION,
                                                   INTERNAL_TOPIC_SHARE };
-    const struct topic *topic = image_topic_by_name(rq->image, slice_of_string(internal_topic_name(topics[type])));
+    const struct topic *topic =
+        image_topic_by_name(rq->image, slice_of_string(internal_topic_name(topics[type])));
     if (!topic)
         return type == COORDINATOR_GROUP ? NO_NODE : rq->image->nodes[0].id;
     return topic->partitions[coordinator_partition_of(key, topic->partition_count)].leader;
@@ -144,8 +145,8 @@ static void create_topic(struct request *rq)
     controller_create_topics(rq->server->controller, rq->state, 1, false);
 }
 
-/* It is there, by us or by somebody else; else the answer is what a leaderless partition gets. Unlike Kafka, which
- * answers before the topic exists and has the client ask again. */
+/* It is there, by us or by somebody else; else the answer is what a leaderless partition gets. Unlike Kafka,
+ * which answers before the topic exists and has the client ask again. */
 static enum handled resume_created(struct request *rq, enum wake why)
 {
     const struct create_topic *created = rq->state;

@@ -15,7 +15,8 @@ static const struct shard_step step = { .decide = classic_heartbeat_decide,
                                         .apply = classic_heartbeat_apply,
                                         .answer = answer };
 
-enum handled handle_heartbeat(struct request *rq, const struct heartbeat_request *in, struct heartbeat_response *out)
+enum handled handle_heartbeat(struct request *rq, const struct heartbeat_request *in,
+                              struct heartbeat_response *out)
 {
     out->error_code = group_check_id(rq, in->group_id, false, OP_READ);
     if (out->error_code != ERR_NONE)

@@ -18,7 +18,8 @@ static struct classic_join *join_of(struct shard_op *op)
     return (struct classic_join *)((char *)op - offsetof(struct classic_join, op));
 }
 
-static void refuse(const struct request *rq, slice member_id, int16_t error_code, struct join_group_response *out)
+static void refuse(const struct request *rq, slice member_id, int16_t error_code,
+                   struct join_group_response *out)
 {
     out->error_code = error_code;
     out->member_id = slice_is_null(member_id) ? SLICE_LITERAL("") : member_id;

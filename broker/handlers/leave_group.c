@@ -1,4 +1,5 @@
-/* LeaveGroup v0-5: members go. v3 several at once, and static ones by their instance id (KIP-345); v5 reason. */
+/* LeaveGroup v0-5: members go. v3 several at once, and static ones by their instance id (KIP-345); v5 reason.
+ */
 #include "broker/group/classic_ops.h"
 #include "broker/handlers/handlers.h"
 #include "broker/server.h"
