@@ -7,7 +7,8 @@
 
 enum { COMMIT_OF_EPOCH_SINCE = 9 };
 
-/* -- life -------------------------------------------------------------------------------------------------------- */
+/* -- life
+ * -------------------------------------------------------------------------------------------------------- */
 
 struct consumer_group *consumer_create(struct group *group)
 {
@@ -36,7 +37,8 @@ bool consumer_is_void(const struct consumer_group *consumer)
            consumer->known_count == 0 && !consumer->regexes;
 }
 
-/* -- states ------------------------------------------------------------------------------------------------------ */
+/* -- states
+ * ------------------------------------------------------------------------------------------------------ */
 
 bool consumer__is_reconciled(const struct member_facts *facts, int32_t assignment_epoch)
 {
@@ -76,7 +78,8 @@ bool consumer_is_subscribed(const struct consumer_group *consumer, slice topic)
     return false;
 }
 
-/* -- offsets ------------------------------------------------------------------------------------------------------- */
+/* -- offsets
+ * ------------------------------------------------------------------------------------------------------- */
 
 static int16_t check_epoch(const struct consumer_member *member, int32_t epoch)
 {

@@ -24,16 +24,16 @@ struct classic_facts {
     const struct consumer_group_member_metadata_value_protocol *protocols;
 };
 
-/* What the records say of a member, which is all that is known of it. Of a member of the group: owned by it. As the next
- * state that decide works out: borrowed from the member, the request and the op's arena. */
+/* What the records say of a member, which is all that is known of it. Of a member of the group: owned by it.
+ * As the next state that decide works out: borrowed from the member, the request and the op's arena. */
 struct member_facts {
     slice member_id;
     slice instance_id; /* null: a dynamic member */
     slice rack_id;     /* null */
     slice client_id;
     slice client_host;
-    slice assignor;    /* null: the group's default */
-    slice regex;       /* null or empty: none */
+    slice assignor; /* null: the group's default */
+    slice regex;    /* null or empty: none */
     int32_t rebalance_timeout_ms;
     struct topic_names names;
     const struct classic_facts *classic; /* NULL: it speaks the consumer protocol */
@@ -45,7 +45,8 @@ struct member_facts {
     const struct partition_set *revoking; /* given up by us, not yet by the member */
 };
 
-/* -- the group -------------------------------------------------------------------------------------------------- */
+/* -- the group
+ * -------------------------------------------------------------------------------------------------- */
 
 enum consumer_key { BY_ID, BY_INSTANCE, CONSUMER_KEYS };
 
@@ -57,8 +58,8 @@ struct consumer_member {
     bool is_member; /* else there is only a target of it: its other records are still to come */
     bool is_in_instances;
     struct member_facts facts;
-    void *profile_bytes;     /* what facts of the metadata record points into */
-    size_t profile_size;     /* against the limits */
+    void *profile_bytes;                        /* what facts of the metadata record points into */
+    size_t profile_size;                        /* against the limits */
     struct consumer_subscription *subscription; /* the names, shared; NULL before the metadata record */
     struct consumer_regex *regex;               /* NULL: none */
     const struct partition_set *target;
@@ -80,6 +81,7 @@ struct consumer_subscription {
     struct consumer_subscription *next;
     uint64_t hash;
     size_t member_count;
+    int32_t number;           /* scratch of the assignment */
     struct topic_names names; /* in one piece with it */
 };
 
@@ -105,8 +107,8 @@ struct owned_topic {
 struct consumer_group {
     struct group *group;
     bool has_epoch_record;
-    bool has_target_record;        /* the assignment epoch's */
-    bool has_partition_metadata;   /* a record of type 4, as Kafka wrote before 4.1 */
+    bool has_target_record;      /* the assignment epoch's */
+    bool has_partition_metadata; /* a record of type 4, as Kafka wrote before 4.1 */
     int32_t epoch;
     int32_t assignment_epoch;
     int64_t metadata_hash;
@@ -121,7 +123,7 @@ struct consumer_group {
     struct consumer_subscription *subscriptions;
     int32_t subscription_count;
     struct consumer_regex *regexes;
-    int32_t regex_count;    /* that members subscribe to */
+    int32_t regex_count; /* that members subscribe to */
     int32_t resolved_count;
 
     /* Which member holds a partition, assigned or being given back; made when it is asked for first. */
@@ -134,26 +136,30 @@ struct consumer_group {
     int64_t seen_image; /* end offset of the image whose topics the metadata hash was compared with */
 };
 
-/* -- consumer.c -------------------------------------------------------------------------------------------------- */
+/* -- consumer.c
+ * -------------------------------------------------------------------------------------------------- */
 
 /* It has all that it is to have. */
 bool consumer__is_reconciled(const struct member_facts *facts, int32_t assignment_epoch);
 
-/* -- consumer_records.c ------------------------------------------------------------------------------------------- */
+/* -- consumer_records.c
+ * ------------------------------------------------------------------------------------------- */
 
 /* In decide. */
 void consumer__add_epoch(struct shard_op *op, slice group_id, int32_t epoch, int64_t metadata_hash);
 void consumer__add_partition_metadata_tombstone(struct shard_op *op, slice group_id);
 void consumer__add_profile(struct shard_op *op, slice group_id, const struct member_facts *facts);
 void consumer__add_assignment_epoch(struct shard_op *op, slice group_id, int32_t epoch);
-void consumer__add_target(struct shard_op *op, slice group_id, slice member_id, const struct partition_set *target);
+void consumer__add_target(struct shard_op *op, slice group_id, slice member_id,
+                          const struct partition_set *target);
 void consumer__add_current(struct shard_op *op, slice group_id, const struct member_facts *facts);
 void consumer__add_member_tombstones(struct shard_op *op, slice group_id, slice member_id);
 void consumer__add_regex(struct shard_op *op, slice group_id, slice pattern, const struct topic_names *topics,
                          int64_t version, int64_t timestamp);
 void consumer__add_regex_tombstone(struct shard_op *op, slice group_id, slice pattern);
 
-/* -- consumer_member.c ------------------------------------------------------------------------------------------- */
+/* -- consumer_member.c
+ * ------------------------------------------------------------------------------------------- */
 
 /* Members alone. */
 struct consumer_member *consumer__find(const struct consumer_group *consumer, slice member_id);
@@ -179,7 +185,8 @@ size_t consumer__classic_size(const struct classic_facts *classic);
 const struct classic_facts *consumer__classic_copy(const struct classic_facts *from, void *place);
 bool consumer__classic_equal(const struct classic_facts *a, const struct classic_facts *b);
 
-/* -- consumer_subscription.c --------------------------------------------------------------------------------------- */
+/* -- consumer_subscription.c
+ * --------------------------------------------------------------------------------------- */
 
 /* Sorts and removes doubles, in place. */
 struct topic_names topic_names_of(slice *names, int32_t count);
@@ -187,7 +194,8 @@ bool topic_names_equal(const struct topic_names *a, const struct topic_names *b)
 bool topic_names_has(const struct topic_names *names, slice name);
 
 /* Found or made; counts a member. NULL: no memory. */
-struct consumer_subscription *consumer__subscribe(struct consumer_group *consumer, const struct topic_names *names);
+struct consumer_subscription *consumer__subscribe(struct consumer_group *consumer,
+                                                  const struct topic_names *names);
 void consumer__unsubscribe(struct consumer_group *consumer, struct consumer_subscription *subscription);
 /* NULL: nobody's, and not resolved. */
 struct consumer_regex *consumer__find_regex(const struct consumer_group *consumer, slice pattern);
@@ -198,18 +206,75 @@ bool consumer__resolve(struct consumer_group *consumer, slice pattern,
                        const struct consumer_group_regular_expression_value *value);
 void consumer__forget_subscriptions(struct consumer_group *consumer);
 
-/* -- consumer_owners.c ----------------------------------------------------------------------------------------------- */
+/* -- consumer_owners.c
+ * ----------------------------------------------------------------------------------------------- */
 
 /* Has the owners known from now on. False: no memory. */
 bool consumer__know_owners(struct consumer_group *consumer);
 /* Known they must be. NULL: free. */
-const struct consumer_member *consumer__owner(const struct consumer_group *consumer, uuid id, int32_t partition);
+const struct consumer_member *consumer__owner(const struct consumer_group *consumer, uuid id,
+                                              int32_t partition);
 /* Keep them right, if they are known. */
 void consumer__release(struct consumer_group *consumer, const struct consumer_member *member);
 bool consumer__hold(struct consumer_group *consumer, struct consumer_member *member);
 void consumer__forget_owners(struct consumer_group *consumer);
 
-/* -- consumer_session.c ---------------------------------------------------------------------------------------------- */
+/* -- consumer_topics.c
+ * ----------------------------------------------------------------------------------------------- */
+
+enum { CHANGE_GONE_MAX = 2 };
+
+/* What an op is about to do to the members. */
+struct consumer_change {
+    const struct consumer_member *gone[CHANGE_GONE_MAX]; /* as they are now; NULL: none */
+    const struct member_facts *next; /* who comes, or comes in their place; NULL: nobody */
+};
+
+/* What is subscribed to and exists, ascending by name. */
+struct consumer_topics {
+    const struct topic *const *topics;
+    size_t count;
+    int64_t hash;
+};
+
+/* The topics of the group once the change is made. False: no memory. */
+bool consumer__topics(const struct consumer_group *consumer, const struct consumer_change *change,
+                      const struct image *image, struct arena *arena, struct consumer_topics *out);
+/* What a pattern resolved to; none while it is not. */
+struct topic_names consumer__matched(const struct consumer_group *consumer, slice pattern);
+
+/* -- consumer_target.c
+ * ------------------------------------------------------------------------------------------------ */
+
+/* Works out the target of the group once the change is made, and adds the records: of the members whose
+ * target changed, and of the assignment epoch. *out (may be NULL): that of change->next. False: no memory. */
+bool consumer__assign(struct shard_op *op, const struct consumer_group *consumer,
+                      const struct consumer_change *change, const struct consumer_topics *topics,
+                      int32_t epoch, const struct partition_set **out);
+/* The assignor that most members ask for; the first of the configuration when none does. */
+slice consumer__assignor_name(const struct consumer_group *consumer, const struct consumer_change *change);
+
+/* -- consumer_reconcile.c
+ * --------------------------------------------------------------------------------------------- */
+
+/* What a member's next step depends on. */
+struct reconciliation {
+    struct arena *arena;
+    const struct image *image;
+    const struct consumer_group *consumer;
+    const struct consumer_member *holder; /* as whom it holds partitions now; NULL: it is new */
+    int32_t target_epoch;
+    const struct partition_set *target;
+    const struct partition_set *owned; /* what it says that it has; NULL: it does not say */
+    bool has_new_subscription;
+};
+
+/* Moves the facts one step towards the target. ERR_NONE, FENCED_MEMBER_EPOCH; COORDINATOR_NOT_AVAILABLE: no
+ * memory. */
+int16_t consumer__reconcile(const struct reconciliation *reconciliation, struct member_facts *facts);
+
+/* -- consumer_session.c
+ * ---------------------------------------------------------------------------------------------- */
 
 void consumer__begin_session(struct consumer_member *member);
 /* By the state that it has now. */

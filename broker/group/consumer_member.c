@@ -11,7 +11,8 @@ static uint64_t hash_of(slice key)
     return hash ^ hash >> 32;
 }
 
-/* -- tables ------------------------------------------------------------------------------------------------------ */
+/* -- tables
+ * ------------------------------------------------------------------------------------------------------ */
 
 static slice key_of(const struct consumer_member *member, enum consumer_key key)
 {
@@ -93,7 +94,8 @@ struct consumer_member *consumer__find_static(const struct consumer_group *consu
     return get(consumer, BY_INSTANCE, instance_id);
 }
 
-/* -- coming and going ---------------------------------------------------------------------------------------------- */
+/* -- coming and going
+ * ---------------------------------------------------------------------------------------------- */
 
 static void link_last(struct consumer_group *consumer, struct consumer_member *member)
 {
@@ -195,7 +197,8 @@ void consumer__forget_if_void(struct consumer_group *consumer, struct consumer_m
         consumer__forget(consumer, member);
 }
 
-/* -- what records say ------------------------------------------------------------------------------------------------ */
+/* -- what records say
+ * ------------------------------------------------------------------------------------------------ */
 
 static slice keep(uint8_t **next, slice from)
 {
@@ -210,8 +213,8 @@ static slice keep(uint8_t **next, slice from)
 
 size_t consumer__size_of(const struct member_facts *facts)
 {
-    size_t size = facts->instance_id.size + facts->rack_id.size + facts->client_id.size + facts->client_host.size +
-                  facts->assignor.size + facts->regex.size;
+    size_t size = facts->instance_id.size + facts->rack_id.size + facts->client_id.size +
+                  facts->client_host.size + facts->assignor.size + facts->regex.size;
     for (int32_t i = 0; i < facts->names.count; i++)
         size += sizeof(slice) + facts->names.names[i].size;
     return size + (facts->classic ? consumer__classic_size(facts->classic) : 0);

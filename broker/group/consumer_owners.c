@@ -69,10 +69,12 @@ static bool reserve(struct owned_topic *topic, int32_t partition)
     int32_t capacity = topic->capacity > 0 ? topic->capacity : OWNERS_MIN;
     while (capacity <= partition)
         capacity = capacity > INT32_MAX / 2 ? INT32_MAX : 2 * capacity;
-    struct consumer_member **owners = realloc(topic->owners, (size_t)capacity * sizeof(struct consumer_member *));
+    struct consumer_member **owners =
+        realloc(topic->owners, (size_t)capacity * sizeof(struct consumer_member *));
     if (!owners)
         return false;
-    memset(owners + topic->capacity, 0, (size_t)(capacity - topic->capacity) * sizeof(struct consumer_member *));
+    memset(owners + topic->capacity, 0,
+           (size_t)(capacity - topic->capacity) * sizeof(struct consumer_member *));
     topic->owners = owners;
     topic->capacity = capacity;
     return true;
@@ -149,7 +151,8 @@ bool consumer__know_owners(struct consumer_group *consumer)
     return true;
 }
 
-const struct consumer_member *consumer__owner(const struct consumer_group *consumer, uuid id, int32_t partition)
+const struct consumer_member *consumer__owner(const struct consumer_group *consumer, uuid id,
+                                              int32_t partition)
 {
     const struct owned_topic *topic = find(consumer, id);
     return topic && partition < topic->capacity ? topic->owners[partition] : NULL;

@@ -7,7 +7,8 @@
 /* Above what a topic may have: a record that says so is not ours. */
 enum { PARTITION_MAX = 1 << 24 };
 
-/* -- making ------------------------------------------------------------------------------------------------------- */
+/* -- making
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void add(struct shard_op *op, enum group_record_type type, const void *key, const void *value)
 {
@@ -63,7 +64,8 @@ void consumer__add_assignment_epoch(struct shard_op *op, slice group_id, int32_t
     add(op, GROUP_RECORD_CONSUMER_GROUP_TARGET_ASSIGNMENT_METADATA, &key, &value);
 }
 
-void consumer__add_target(struct shard_op *op, slice group_id, slice member_id, const struct partition_set *target)
+void consumer__add_target(struct shard_op *op, slice group_id, slice member_id,
+                          const struct partition_set *target)
 {
     const struct consumer_group_target_assignment_member_key key = { group_id, member_id };
     struct consumer_group_target_assignment_member_value value;
@@ -115,7 +117,8 @@ void consumer__add_current(struct shard_op *op, slice group_id, const struct mem
     add(op, GROUP_RECORD_CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT, &key, &value);
 }
 
-static void add_member_tombstone(struct shard_op *op, enum group_record_type type, slice group_id, slice member_id)
+static void add_member_tombstone(struct shard_op *op, enum group_record_type type, slice group_id,
+                                 slice member_id)
 {
     /* The keys of all three types are the same two fields. */
     const struct consumer_group_member_metadata_key key = { group_id, member_id };
@@ -151,9 +154,10 @@ void consumer__add_regex_tombstone(struct shard_op *op, slice group_id, slice pa
 /* In Kafka's order: whoever replays a part of it finds no group without its members. */
 void consumer_add_tombstones(struct shard_op *op, const struct group *group)
 {
-    static const enum group_record_type of_members[] = { GROUP_RECORD_CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT,
-                                                         GROUP_RECORD_CONSUMER_GROUP_TARGET_ASSIGNMENT_MEMBER,
-                                                         GROUP_RECORD_CONSUMER_GROUP_MEMBER_METADATA };
+    static const enum group_record_type of_members[] = {
+        GROUP_RECORD_CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT,
+        GROUP_RECORD_CONSUMER_GROUP_TARGET_ASSIGNMENT_MEMBER, GROUP_RECORD_CONSUMER_GROUP_MEMBER_METADATA
+    };
     const struct consumer_group *consumer = group->consumer;
     const struct consumer_group_metadata_key key = { group->id };
     for (int i = 0; i < 3; i++) {
@@ -169,7 +173,9 @@ void consumer_add_tombstones(struct shard_op *op, const struct group *group)
     add(op, GROUP_RECORD_CONSUMER_GROUP_METADATA, &key, NULL);
 }
 
-/* -- replay --------------------------------------------------------------------------------------------------------- */
+/* -- replay
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void replay_epoch(struct consumer_group *consumer, const struct consumer_group_metadata_value *value)
 {
@@ -245,8 +251,9 @@ static bool replay_target(struct group *group, struct arena *arena,
     if (!raw)
         return false;
     for (int32_t t = 0; t < count; t++) {
-        raw[t] = (struct raw_topic){ value->topic_partitions[t].topic_id, value->topic_partitions[t].partitions,
-                                     value->topic_partitions[t].partitions_count };
+        raw[t] =
+            (struct raw_topic){ value->topic_partitions[t].topic_id, value->topic_partitions[t].partitions,
+                                value->topic_partitions[t].partitions_count };
         if (!are_partitions(raw[t].partitions, raw[t].count))
             raw[t].count = 0;
     }
@@ -256,8 +263,8 @@ static bool replay_target(struct group *group, struct arena *arena,
 }
 
 static const struct partition_set *
-read_set(struct arena *arena, const struct consumer_group_current_member_assignment_value_topic_partition *from,
-         int32_t count)
+read_set(struct arena *arena,
+         const struct consumer_group_current_member_assignment_value_topic_partition *from, int32_t count)
 {
     struct raw_topic *raw = arena_alloc_array(arena, (size_t)count, sizeof *raw);
     if (!raw)
@@ -284,17 +291,19 @@ static bool replay_current(struct group *group, struct arena *arena,
         return !member || consumer__set_current(consumer, member, &told);
     told.epoch = value->member_epoch;
     told.previous_epoch = value->previous_member_epoch;
-    told.state = value->state >= MEMBER_STABLE && value->state <= MEMBER_UNRELEASED ? value->state : MEMBER_UNKNOWN;
+    told.state =
+        value->state >= MEMBER_STABLE && value->state <= MEMBER_UNRELEASED ? value->state : MEMBER_UNKNOWN;
     told.assigned = read_set(arena, value->assigned_partitions, value->assigned_partitions_count);
-    told.revoking = read_set(arena, value->partitions_pending_revocation, value->partitions_pending_revocation_count);
+    told.revoking =
+        read_set(arena, value->partitions_pending_revocation, value->partitions_pending_revocation_count);
     if (!told.assigned || !told.revoking)
         return false;
     member = consumer__know(group, key->member_id);
     return member && consumer__set_current(consumer, member, &told);
 }
 
-static bool replay_record(struct group *group, struct arena *arena, enum group_record_type type, const void *key,
-                          const void *value)
+static bool replay_record(struct group *group, struct arena *arena, enum group_record_type type,
+                          const void *key, const void *value)
 {
     struct consumer_group *consumer = group->consumer;
     switch (type) {

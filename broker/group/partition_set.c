@@ -5,11 +5,13 @@
 
 const struct partition_set partition_set_empty = { 0, NULL };
 
-/* -- making ------------------------------------------------------------------------------------------------------ */
+/* -- making
+ * ------------------------------------------------------------------------------------------------------ */
 
 static int compare_raw(const void *a, const void *b)
 {
-    return memcmp(((const struct raw_topic *)a)->id.bytes, ((const struct raw_topic *)b)->id.bytes, sizeof(uuid));
+    return memcmp(((const struct raw_topic *)a)->id.bytes, ((const struct raw_topic *)b)->id.bytes,
+                  sizeof(uuid));
 }
 
 static int compare_int32(const void *a, const void *b)
@@ -100,7 +102,8 @@ void partition_set_free(const struct partition_set *copy)
         free((void *)copy);
 }
 
-/* -- questions ----------------------------------------------------------------------------------------------------- */
+/* -- questions
+ * ----------------------------------------------------------------------------------------------------- */
 
 bool partition_set_is_empty(const struct partition_set *set)
 {
@@ -148,7 +151,8 @@ const struct set_topic *partition_set_find(const struct partition_set *set, uuid
 
 static bool topic_has(const struct set_topic *topic, int32_t partition)
 {
-    return topic && bsearch(&partition, topic->partitions, (size_t)topic->count, sizeof partition, compare_int32);
+    return topic &&
+           bsearch(&partition, topic->partitions, (size_t)topic->count, sizeof partition, compare_int32);
 }
 
 bool partition_set_has(const struct partition_set *set, uuid id, int32_t partition)
@@ -180,7 +184,8 @@ bool partition_set_intersects(const struct partition_set *a, const struct partit
     return false;
 }
 
-/* -- sets of sets ---------------------------------------------------------------------------------------------------- */
+/* -- sets of sets
+ * ---------------------------------------------------------------------------------------------------- */
 
 const struct partition_set *partition_set_filter(struct arena *arena, const struct partition_set *a,
                                                  bool (*keep)(void *context, uuid id, int32_t partition),

@@ -7,7 +7,7 @@
 
 struct set_topic {
     uuid id;
-    int32_t count; /* above 0 */
+    int32_t count;             /* above 0 */
     const int32_t *partitions; /* ascending */
 };
 
