@@ -63,6 +63,9 @@ bool server_connect(struct server *server, struct transport *end);
 /* One step: a loop turn, a worker's job or a flush, whichever has something to do. False: idle. */
 bool server_step(struct server *server);
 
+/* Bytes that nobody can guess; in a simulation, from its seed. Any thread. */
+void server_random(struct server *server, void *out, size_t size);
+
 /* Somebody raised or changed these partitions' offsets: wakes the loops that watch. Any thread. */
 void server_partition_progress(struct server *server, struct partition *const *partitions, size_t count);
 

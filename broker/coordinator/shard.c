@@ -114,6 +114,12 @@ void shard_timer_cancel(struct shard *shard, struct timer *timer)
 
 static enum handled resume_op(struct request *rq, enum wake why);
 
+void shard__take(struct shard_op *op)
+{
+    if (op->step->take)
+        op->step->take(op);
+}
+
 static enum handled answer(struct shard_op *op)
 {
     return op->step->answer(op);
@@ -163,6 +169,7 @@ static enum handled cancel(struct shard_op *op)
     shard__unlock(shard);
     if (!was_waiting)
         return HANDLED_WAIT; /* its result is in the mail */
+    shard__take(op);
     op->error_code = ERR_COORDINATOR_NOT_AVAILABLE;
     rq_release(op->rq);
     return answer(op);
@@ -171,7 +178,10 @@ static enum handled cancel(struct shard_op *op)
 static enum handled resume_op(struct request *rq, enum wake why)
 {
     struct shard_op *op = rq->state;
-    switch (op->phase) {
+    shard__lock(op->shard); /* somebody on another loop may complete it just now */
+    enum shard_op_phase phase = op->phase;
+    shard__unlock(op->shard);
+    switch (phase) {
     case OP_PARKED:
         return why == WAKE_WORKED ? shard_run(op->shard, op) : HANDLED_BUSY;
     case OP_APPENDING:
@@ -193,6 +203,7 @@ static void deliver_completed(struct loop_mail *mail, struct loop *loop)
     struct shard_op *op = op_of_mail(mail);
     (void)loop;
     struct request *rq = op->rq;
+    shard__take(op);
     rq_wake(rq, WAKE_WORKED);
     rq_release(rq);
 }
@@ -279,8 +290,10 @@ bool shard__execute(struct shard *shard, struct shard_op *op)
     }
     reset(op, shard);
     op->step->decide(op, shard->state);
-    if (op->is_broken)
+    if (op->is_broken) {
         op->error_code = ERR_UNKNOWN_SERVER_ERROR;
+        shard__fail(shard, op);
+    }
     if (op->error_code == ERR_NONE && op->records && !shard__append(shard, op))
         return false;
     if (op->error_code == ERR_NONE && op->step->apply)
@@ -309,7 +322,10 @@ enum handled shard_run(struct shard *shard, struct shard_op *op)
     shard__unlock(shard);
     if (!is_through)
         return HANDLED_BUSY;
-    return is_waiting ? HANDLED_WAIT : begin_answer(op);
+    if (is_waiting)
+        return HANDLED_WAIT;
+    shard__take(op);
+    return begin_answer(op);
 }
 
 /* Under the lock; the op is the coordinator's own. */

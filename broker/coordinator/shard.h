@@ -50,9 +50,16 @@ struct shard_step {
      * there were none. Changes what no record keeps. May set is_waiting: then somebody completes it by
      * shard_complete(), or cancel is called. NULL: nothing to do. */
     void (*apply)(struct shard_op *op, void *state);
+    /* Under the lock, on the op's loop: its records could not be appended, error_code says why; the state is as it was.
+     * Not called when the shard was given up over it. NULL: nothing to do. */
+    void (*fail)(struct shard_op *op, void *state);
     /* Under the lock: the op that waits will be answered at once (the broker stops); the state forgets it. NULL: it
      * never waits. */
     void (*cancel)(struct shard_op *op, void *state);
+    /* Of a request, on its loop, without the lock: once, when it has its result, even when its connection is gone and
+     * nobody will answer. What the op holds outside of its arena goes to the arena (arena_pin) or back. May set
+     * error_code. NULL: it holds nothing. */
+    void (*take)(struct shard_op *op);
     /* Of a request, on its loop, without the lock: fills in rq->out, from error_code and what the op keeps. */
     enum handled (*answer)(struct shard_op *op);
     /* Of the coordinator itself (rq NULL), on its loop, without the lock: frees the op. */
@@ -95,6 +102,9 @@ static inline struct shard_op shard_op_of(struct request *rq, const struct shard
  * tombstone. Both are encoded before the return. */
 void shard_op_add(struct shard_op *op, const char *set, int type, const void *key, int16_t value_version,
                   const void *value);
+
+/* In decide: half of what one batch of the topic may take is used up. What could be more goes with another op. */
+bool shard_op_is_full(const struct shard_op *op);
 
 /* Runs a request's op on the request's loop; what it returns is the handler's answer. */
 enum handled shard_run(struct shard *shard, struct shard_op *op);

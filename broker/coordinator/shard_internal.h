@@ -64,6 +64,10 @@ void shard__begin_load(struct shard *shard);
 bool shard__append(struct shard *shard, struct shard_op *op);
 /* Under the lock: decides, appends, applies; false when the op is not through yet. */
 bool shard__execute(struct shard *shard, struct shard_op *op);
+/* Under the lock: its records are not in the log. */
+void shard__fail(struct shard *shard, struct shard_op *op);
+/* On the op's loop: a request's op has its result. */
+void shard__take(struct shard_op *op);
 /* Under the lock: has the ops that stood back try again, each on its loop. */
 void shard__unpark(struct shard *shard);
 

@@ -5,7 +5,8 @@
 
 #include "broker/group/classic_internal.h"
 
-/* -- life ------------------------------------------------------------------------------------------------------- */
+/* -- life
+ * ------------------------------------------------------------------------------------------------------- */
 
 struct classic_group *classic_create(struct group *group)
 {
@@ -13,20 +14,24 @@ struct classic_group *classic_create(struct group *group)
     if (!classic)
         return NULL;
     classic->group = group;
+    classic->phase.fire = classic__fire_phase;
     classic->state_since_ms = shard_wall_ms(group_shard(group));
     return classic;
 }
 
 static void clear(struct classic_group *classic)
 {
+    shard_timer_cancel(group_shard(classic->group), &classic->phase);
     classic__free_members(classic);
     classic__forget_protocols(classic);
     classic__forget_topics(classic);
     classic__bytes_drop(&classic->protocol_type);
     classic__bytes_drop(&classic->protocol);
     classic__bytes_drop(&classic->assignments);
+    classic->leader = NULL;
     classic->state = CLASSIC_EMPTY;
     classic->generation = 0;
+    classic->is_initial = false;
 }
 
 void classic_destroy(struct classic_group *classic)
@@ -40,7 +45,8 @@ bool classic_is_void(const struct classic_group *classic)
     return !classic->has_record && classic->member_count == 0 && classic->pending_count == 0;
 }
 
-/* -- replay ------------------------------------------------------------------------------------------------------- */
+/* -- replay
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool load_member(struct group *group, const struct group_metadata_value *value,
                         const struct group_metadata_value_member *from, uint8_t **next)
@@ -53,13 +59,14 @@ static bool load_member(struct group *group, const struct group_metadata_value *
     if (classic__find(classic, from->member_id) ||
         (!slice_is_null(from->group_instance_id) && classic__find_static(classic, from->group_instance_id)))
         return true; /* twice in one record: not ours */
-    struct classic_profile *profile = classic__profile_make(from->member_id, from->group_instance_id, from->client_id,
-                                                            from->client_host, &protocol, 1);
+    struct classic_profile *profile = classic__profile_make(from->member_id, from->group_instance_id,
+                                                            from->client_id, from->client_host, &protocol, 1);
     struct classic_member *member = profile ? classic__member_make(group, profile) : NULL;
     if (!member)
         return false;
     member->session_timeout_ms = from->session_timeout;
-    member->rebalance_timeout_ms = from->rebalance_timeout < 0 ? from->session_timeout : from->rebalance_timeout;
+    member->rebalance_timeout_ms =
+        from->rebalance_timeout < 0 ? from->session_timeout : from->rebalance_timeout;
     member->assignment = slice_of(*next, from->assignment.size);
     if (from->assignment.size > 0)
         memcpy(*next, from->assignment.data, from->assignment.size);
@@ -89,7 +96,8 @@ static bool load(struct group *group, const struct group_metadata_value *value)
 {
     struct classic_group *classic = group->classic;
     clear(classic);
-    if (value->protocol_type.size > 0 && !(classic->protocol_type = classic__bytes_copy(value->protocol_type)))
+    if (value->protocol_type.size > 0 &&
+        !(classic->protocol_type = classic__bytes_copy(value->protocol_type)))
         return false;
     if (!slice_is_null(value->protocol) && !(classic->protocol = classic__bytes_copy(value->protocol)))
         return false;
@@ -114,10 +122,12 @@ bool classic_replay(struct group *group, const struct group_metadata_value *valu
         return false;
     classic->generation = value->generation;
     classic->state_since_ms = value->current_state_timestamp;
+    classic->is_emptied = classic->is_live && value->members_count == 0;
     return true;
 }
 
-/* -- questions ---------------------------------------------------------------------------------------------------- */
+/* -- questions
+ * ---------------------------------------------------------------------------------------------------- */
 
 const char *classic_state_name(const struct classic_group *classic)
 {
@@ -164,8 +174,7 @@ int16_t classic_check_commit(const struct classic_group *classic, const struct g
         return ERR_NONE; /* of an admin client, or of a consumer without group management */
     if (caller->generation >= 0 || caller->member_id.size > 0 || !slice_is_null(caller->instance_id)) {
         struct classic_member *member;
-        int16_t error_code =
-            classic__check_member(classic, caller->member_id, caller->instance_id, &member);
+        int16_t error_code = classic__check_member(classic, caller->member_id, caller->instance_id, &member);
         if (error_code != ERR_NONE)
             return error_code;
         if (caller->generation != classic->generation)
@@ -176,7 +185,47 @@ int16_t classic_check_commit(const struct classic_group *classic, const struct g
     return !is_transactional && classic->state == CLASSIC_COMPLETING ? ERR_REBALANCE_IN_PROGRESS : ERR_NONE;
 }
 
-/* -- description ---------------------------------------------------------------------------------------------------- */
+int32_t classic_member_count(const struct classic_group *classic)
+{
+    return classic->member_count;
+}
+
+int32_t classic_generation(const struct classic_group *classic)
+{
+    return classic->generation;
+}
+
+slice classic_protocol(const struct classic_group *classic)
+{
+    return classic__bytes_slice(classic->protocol);
+}
+
+void classic_visit_members(const struct group *group,
+                           void (*visit)(void *context, const struct classic_member_view *member),
+                           void *context)
+{
+    const struct classic_group *classic = group->classic;
+    for (const struct classic_member *member = classic->first; member; member = member->next) {
+        const struct classic_profile *profile = member->profile;
+        const struct classic_member_view view = {
+            .member_id = profile->member_id,
+            .instance_id = profile->instance_id,
+            .client_id = profile->client_id,
+            .client_host = profile->client_host,
+            .rebalance_timeout_ms = member->rebalance_timeout_ms,
+            .session_timeout_ms = member->session_timeout_ms,
+            .protocols = profile->protocols,
+            .protocol_count = profile->protocol_count,
+            .metadata = classic__profile_metadata(profile, classic__bytes_slice(classic->protocol)),
+            .assignment = member->assignment,
+            .is_leader = member == classic->leader,
+        };
+        visit(context, &view);
+    }
+}
+
+/* -- description
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void describe_member(const struct classic_group *classic, const struct classic_member *member,
                             struct arena *arena, struct describe_groups_response_member *out, bool *ok)
@@ -194,7 +243,8 @@ static void describe_member(const struct classic_group *classic, const struct cl
     out->member_assignment = arena_copy(arena, member->assignment, ok);
 }
 
-bool classic_describe(const struct group *group, struct arena *arena, struct describe_groups_response_group *out)
+bool classic_describe(const struct group *group, struct arena *arena,
+                      struct describe_groups_response_group *out)
 {
     const struct classic_group *classic = group->classic;
     bool ok = true;

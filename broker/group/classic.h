@@ -4,6 +4,7 @@
 
 #include "broker/group/group.h"
 #include "codec/describe_groups.h"
+#include "codec/join_group.h"
 
 /* The state, empty. NULL: no memory. */
 struct classic_group *classic_create(struct group *group);
@@ -12,8 +13,11 @@ void classic_destroy(struct classic_group *classic);
 
 /* A group metadata record; value NULL: a tombstone. False: no memory. */
 bool classic_replay(struct group *group, const struct group_metadata_value *value);
-/* After loading: sessions begin anew, as Kafka lets them. */
+/* After loading, and when a group of the other type has become a classic one by replay: sessions begin anew,
+ * as Kafka lets them. */
 void classic_loaded(struct group *group);
+/* Has all members join again; after classic_loaded(), with members. In apply. */
+void classic_rebalance(struct group *group);
 /* Answers all who wait with this error, cancels all timers. */
 void classic_stop(struct group *group, int16_t error_code);
 /* Nothing is left: no member, neither pending, and no record of it in the log. */
@@ -30,7 +34,31 @@ bool classic_is_subscribed(struct classic_group *classic, slice topic);
 int16_t classic_check_commit(const struct classic_group *classic, const struct group_caller *caller,
                              bool is_transactional);
 void classic_touch(struct group *group, slice member_id);
+
+/* A member as others see it; all borrowed. */
+struct classic_member_view {
+    slice member_id;
+    slice instance_id; /* null: dynamic */
+    slice client_id;
+    slice client_host;
+    int32_t rebalance_timeout_ms;
+    int32_t session_timeout_ms;
+    const struct join_group_request_protocol *protocols;
+    int32_t protocol_count;
+    slice metadata;   /* of the selected protocol */
+    slice assignment; /* empty: none */
+    bool is_leader;
+};
+/* Members in order of joining, without the pending ones. */
+void classic_visit_members(const struct group *group,
+                           void (*visit)(void *context, const struct classic_member_view *member),
+                           void *context);
+int32_t classic_member_count(const struct classic_group *classic);
+int32_t classic_generation(const struct classic_group *classic);
+slice classic_protocol(const struct classic_group *classic); /* selected; null: none */
+
 /* DescribeGroups: state, protocol, members; what it points to is copied to the arena. False: no memory. */
-bool classic_describe(const struct group *group, struct arena *arena, struct describe_groups_response_group *out);
+bool classic_describe(const struct group *group, struct arena *arena,
+                      struct describe_groups_response_group *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* What a classic group shares with answers that are still on their way: pinned bytes and profiles of members. */
+/* What a classic group shares with answers that are still on their way: pinned bytes and profiles of members.
+ */
 #include <stdlib.h>
 
 #include "broker/group/classic_internal.h"
@@ -38,11 +39,32 @@ void classic__bytes_drop(struct classic_bytes **place)
     *place = NULL;
 }
 
-/* -- profiles ------------------------------------------------------------------------------------------------- */
+/* -- profiles
+ * ------------------------------------------------------------------------------------------------- */
+
+static atomic_size_t held_size; /* by all profiles of the process */
 
 static void release_profile(struct pin *pin)
 {
-    free((char *)pin - offsetof(struct classic_profile, pin));
+    struct classic_profile *profile =
+        (struct classic_profile *)((char *)pin - offsetof(struct classic_profile, pin));
+    atomic_fetch_sub_explicit(&held_size, profile->size, memory_order_relaxed);
+    free(profile);
+}
+
+bool classic__may_hold(size_t size)
+{
+    return atomic_load_explicit(&held_size, memory_order_relaxed) + size <= CLASSIC_SIZE_MAX;
+}
+
+size_t classic__profile_size(slice member_id, slice instance_id, slice client_id, slice client_host,
+                             const struct join_group_request_protocol *protocols, int32_t protocol_count)
+{
+    size_t size = MEMBER_COST + (size_t)protocol_count * sizeof *protocols + member_id.size +
+                  instance_id.size + client_id.size + client_host.size;
+    for (int32_t i = 0; i < protocol_count; i++)
+        size += protocols[i].name.size + protocols[i].metadata.size;
+    return size;
 }
 
 /* Null stays null. */
@@ -62,13 +84,12 @@ struct classic_profile *classic__profile_make(slice member_id, slice instance_id
                                               const struct join_group_request_protocol *protocols,
                                               int32_t protocol_count)
 {
-    size_t size = sizeof(struct classic_profile) + (size_t)protocol_count * sizeof *protocols + member_id.size +
-                  instance_id.size + client_id.size + client_host.size;
-    for (int32_t i = 0; i < protocol_count; i++)
-        size += protocols[i].name.size + protocols[i].metadata.size;
-    struct classic_profile *profile = malloc(size);
+    size_t size =
+        classic__profile_size(member_id, instance_id, client_id, client_host, protocols, protocol_count);
+    struct classic_profile *profile = malloc(size - MEMBER_COST + sizeof *profile);
     if (!profile)
         return NULL;
+    atomic_fetch_add_explicit(&held_size, size, memory_order_relaxed);
     pin_init(&profile->pin, release_profile);
     profile->size = size;
     profile->protocol_count = protocol_count;

@@ -3,7 +3,8 @@
 
 #include "broker/group/classic_internal.h"
 
-/* -- tables ----------------------------------------------------------------------------------------------------- */
+/* -- tables
+ * ----------------------------------------------------------------------------------------------------- */
 
 static size_t hash_of(slice key)
 {
@@ -72,7 +73,8 @@ static void table_add(struct classic_group *classic, enum classic_key key, struc
     table->count++;
 }
 
-static void table_remove(struct classic_group *classic, enum classic_key key, const struct classic_member *member)
+static void table_remove(struct classic_group *classic, enum classic_key key,
+                         const struct classic_member *member)
 {
     struct member_table *table = &classic->tables[key];
     struct classic_member **link = (struct classic_member **)chain_of(table, key_of(member, key));
@@ -82,7 +84,8 @@ static void table_remove(struct classic_group *classic, enum classic_key key, co
     table->count--;
 }
 
-/* -- finding ---------------------------------------------------------------------------------------------------- */
+/* -- finding
+ * ---------------------------------------------------------------------------------------------------- */
 
 struct classic_member *classic__find(const struct classic_group *classic, slice member_id)
 {
@@ -115,7 +118,8 @@ int16_t classic__check_member(const struct classic_group *classic, slice member_
     return *out ? ERR_NONE : ERR_UNKNOWN_MEMBER_ID;
 }
 
-/* -- coming and going ------------------------------------------------------------------------------------------- */
+/* -- coming and going
+ * ------------------------------------------------------------------------------------------- */
 
 struct classic_member *classic__member_make(struct group *group, struct classic_profile *profile)
 {
@@ -199,19 +203,36 @@ void classic__set_profile(struct classic_group *classic, struct classic_member *
     classic__forget_topics(classic);
 }
 
-void classic__free_members(struct classic_group *classic)
+void classic__rename(struct classic_group *classic, struct classic_member *member,
+                     struct classic_profile *profile)
 {
-    for (struct classic_member *next, *member = classic->first; member; member = next) {
-        next = member->next;
-        classic__take_out(classic, member);
-    }
+    table_remove(classic, BY_MEMBER_ID, member); /* the instance id is the same text */
+    classic__set_profile(classic, member, profile);
+    table_add(classic, BY_MEMBER_ID, member);
+}
+
+void classic__visit_all(struct classic_group *classic,
+                        void (*visit)(struct classic_member *member, int16_t argument), int16_t argument)
+{
     struct member_table *table = &classic->tables[BY_MEMBER_ID];
     size_t bucket_count = table->bucket_count ? table->bucket_count : TABLE_BUCKETS_MIN;
-    for (size_t i = 0; i < bucket_count; i++) { /* the pending ones are left */
-        struct classic_member **chain = table->bucket_count ? &table->buckets[i] : &table->fixed[i];
-        while (*chain)
-            classic__take_out(classic, *chain);
-    }
+    struct classic_member **buckets = table->bucket_count ? table->buckets : table->fixed;
+    for (size_t i = 0; i < bucket_count; i++)
+        for (struct classic_member *next, *member = buckets[i]; member; member = next) {
+            next = member->chain[BY_MEMBER_ID];
+            visit(member, argument);
+        }
+}
+
+static void take_out(struct classic_member *member, int16_t argument)
+{
+    (void)argument;
+    classic__take_out(member->group->classic, member);
+}
+
+void classic__free_members(struct classic_group *classic)
+{
+    classic__visit_all(classic, take_out, 0);
     for (int key = BY_MEMBER_ID; key < CLASSIC_KEYS; key++) {
         free(classic->tables[key].buckets);
         classic->tables[key] = (struct member_table){ 0 };

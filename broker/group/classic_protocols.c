@@ -60,12 +60,13 @@ bool classic__supports(struct classic_group *classic, const struct join_group_re
 }
 
 /* The first of its protocols that is a candidate gets the vote. */
-static void vote(const struct classic_profile *reference, uint64_t candidates, const struct classic_profile *voter,
-                 uint32_t votes[MEMBER_PROTOCOLS_MAX])
+static void vote(const struct classic_profile *reference, uint64_t candidates,
+                 const struct classic_profile *voter, uint32_t votes[MEMBER_PROTOCOLS_MAX])
 {
     for (int32_t k = 0; k < voter->protocol_count; k++)
         for (int32_t i = 0; i < reference->protocol_count; i++)
-            if ((candidates >> i & 1) && slice_equal(reference->protocols[i].name, voter->protocols[k].name)) {
+            if ((candidates >> i & 1) &&
+                slice_equal(reference->protocols[i].name, voter->protocols[k].name)) {
                 votes[i]++;
                 return;
             }

@@ -1,4 +1,5 @@
-/* Which topics the members of a classic group read: what their subscriptions say, for protocol type "consumer". */
+/* Which topics the members of a classic group read: what their subscriptions say, for protocol type
+ * "consumer". */
 #include <stdlib.h>
 
 #include "broker/group/classic_internal.h"

@@ -8,8 +8,8 @@
 struct consumer_group *consumer_create(struct group *group);
 void consumer_destroy(struct consumer_group *consumer);
 
-/* One record of types 3 to 8 and 16; key and value are the decoded structs of its type, value NULL: a tombstone.
- * Converts the group's type where the record says so (group_set_type). False: no memory. */
+/* One record of types 3 to 8 and 16; key and value are the decoded structs of its type, value NULL: a
+ * tombstone. Converts the group's type where the record says so (group_set_type). False: no memory. */
 bool consumer_replay(struct group *group, enum group_record_type type, const void *key, const void *value);
 void consumer_loaded(struct group *group);
 void consumer_stop(struct group *group, int16_t error_code);

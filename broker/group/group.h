@@ -25,13 +25,17 @@ struct group {
     struct classic_group *classic;   /* GROUP_CLASSIC; never NULL then */
     struct consumer_group *consumer; /* GROUP_CONSUMER; never NULL then */
     struct group_offsets *offsets;   /* NULL: none */
+    struct group *next_open;         /* group.c: the groups with transactions under way */
+    struct group **open_link;        /* NULL: it is not among them */
 };
 
 /* -- finding; all under the shard's lock ------------------------------------------------------------------ */
 
 /* NULL: there is none. */
 struct group *groups_find(struct groups *groups, slice id);
-/* Found or made, empty and classic. NULL: no memory, or too many groups (GROUPS_MAX per broker). */
+/* GROUPS_MAX: whoever would make another one refuses. In decide; what is in the log already is never refused. */
+bool groups_are_full(void);
+/* Found or made, empty and classic. NULL: no memory. */
 struct group *groups_make(struct groups *groups, slice id);
 /* Frees the group when nothing of it is left: no member, no offset, no record. After each step that takes something. */
 void groups_drop_if_void(struct group *group);
@@ -50,6 +54,8 @@ enum {
     GROUP_MEMBER_SIZE_MAX = 1 << 20,        /* bytes that one member brings: protocols, subscription */
     GROUP_SIZE_MAX = 64 << 20,              /* the same, of one group */
     GROUP_PENDING_JOINS_MAX = 10000,        /* of one group: ids given out, not joined (KIP-394) */
+    GROUP_OFFSETS_SIZE_MAX = 64 << 20,      /* of one group: bytes of its committed offsets, with their metadata */
+    OFFSETS_SIZE_MAX = 1 << 30,             /* the same, of all groups */
 };
 
 /* -- what both types answer (group.c asks the type) --------------------------------------------------------- */

@@ -8,20 +8,21 @@
 #include "codec/create_partitions.h"
 #include "codec/create_topics.h"
 #include "codec/delete_topics.h"
-#include "codec/fetch.h"
-#include "codec/find_coordinator.h"
-#include "codec/init_producer_id.h"
 #include "codec/describe_cluster.h"
 #include "codec/describe_configs.h"
 #include "codec/describe_topic_partitions.h"
 #include "codec/fetch.h"
 #include "codec/find_coordinator.h"
+#include "codec/heartbeat.h"
 #include "codec/incremental_alter_configs.h"
+#include "codec/init_producer_id.h"
+#include "codec/join_group.h"
+#include "codec/leave_group.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"
 #include "codec/offset_for_leader_epoch.h"
 #include "codec/produce.h"
-#include "codec/find_coordinator.h"
+#include "codec/sync_group.h"
 #include "protocol/errors.h"
 #include "tests/support/one_partition.h"
 #include "tests/support/sim.h"
@@ -98,6 +99,62 @@ static int16_t ask_find_coordinator(int16_t version)
     }
     ck_assert(sim_call(&client, 10, version, &request, &response));
     return version >= 4 ? response.coordinators[0].error_code : response.error_code;
+}
+
+static int16_t ask_join_group(int16_t version)
+{
+    struct join_group_request request;
+    struct join_group_response response;
+    join_group_request_init(&request);
+    request.group_id = SLICE_LITERAL("group");
+    request.session_timeout_ms = 10000;
+    request.member_id = SLICE_LITERAL("nobody");
+    request.protocol_type = SLICE_LITERAL("consumer");
+    ck_assert(sim_call(&client, 11, version, &request, &response));
+    return response.error_code;
+}
+
+static int16_t ask_heartbeat(int16_t version)
+{
+    struct heartbeat_request request;
+    struct heartbeat_response response;
+    heartbeat_request_init(&request);
+    request.group_id = SLICE_LITERAL("group");
+    request.member_id = SLICE_LITERAL("nobody");
+    ck_assert(sim_call(&client, 12, version, &request, &response));
+    return response.error_code;
+}
+
+static int16_t ask_leave_group(int16_t version)
+{
+    struct leave_group_request request;
+    struct leave_group_request_member member;
+    struct leave_group_response response;
+    leave_group_request_init(&request);
+    leave_group_request_member_init(&member);
+    request.group_id = SLICE_LITERAL("group");
+    member.member_id = SLICE_LITERAL("nobody");
+    if (version >= 3) {
+        request.members = &member;
+        request.members_count = 1;
+    } else {
+        request.member_id = member.member_id;
+    }
+    ck_assert(sim_call(&client, 13, version, &request, &response));
+    return response.members_count > 0 ? response.members[0].error_code : response.error_code;
+}
+
+static int16_t ask_sync_group(int16_t version)
+{
+    struct sync_group_request request;
+    struct sync_group_response response;
+    sync_group_request_init(&request);
+    request.group_id = SLICE_LITERAL("group");
+    request.member_id = SLICE_LITERAL("nobody");
+    request.protocol_type = SLICE_LITERAL("consumer");
+    request.protocol_name = SLICE_LITERAL("range");
+    ck_assert(sim_call(&client, 14, version, &request, &response));
+    return response.error_code;
 }
 
 static int16_t ask_api_versions(int16_t version)
@@ -332,6 +389,10 @@ static const struct {
     { 2, ask_list_offsets, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 3, ask_metadata, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 10, ask_find_coordinator, ERR_GROUP_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
+    { 11, ask_join_group, ERR_GROUP_AUTHORIZATION_FAILED, ERR_UNKNOWN_MEMBER_ID, INT16_MAX, 0 },
+    { 12, ask_heartbeat, ERR_GROUP_AUTHORIZATION_FAILED, ERR_UNKNOWN_MEMBER_ID, INT16_MAX, 0 },
+    { 13, ask_leave_group, ERR_GROUP_AUTHORIZATION_FAILED, ERR_UNKNOWN_MEMBER_ID, INT16_MAX, 0 },
+    { 14, ask_sync_group, ERR_GROUP_AUTHORIZATION_FAILED, ERR_UNKNOWN_MEMBER_ID, INT16_MAX, 0 },
     { 18, ask_api_versions, ERR_NONE, ERR_NONE, INT16_MAX, 0 },
     { 19, ask_create_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_TOPIC_ALREADY_EXISTS, INT16_MAX, 0 },
     { 20, ask_delete_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_UNKNOWN_TOPIC_OR_PARTITION, INT16_MAX, 0 },
