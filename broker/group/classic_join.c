@@ -116,8 +116,8 @@ static bool make_update(struct classic_join *join, const struct classic_profile 
 {
     if (classic__profile_matches(old, join->protocols, join->protocol_count))
         return true;
-    join->fresh_profile = classic__profile_make(old->member_id, old->instance_id, old->client_id, old->client_host,
-                                                join->protocols, join->protocol_count);
+    join->fresh_profile = classic__profile_make(old->member_id, old->instance_id, old->client_id,
+                                                old->client_host, join->protocols, join->protocol_count);
     return join->fresh_profile != NULL;
 }
 
