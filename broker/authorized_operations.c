@@ -29,3 +29,14 @@ int32_t rq_cluster_operations(struct request *rq)
             bits |= 1u << cluster_operations[i];
     return (int32_t)bits;
 }
+
+int32_t rq_group_operations(struct request *rq, slice group_id)
+{
+    static const enum acl_operation operations[] = { OP_READ, OP_DELETE, OP_DESCRIBE, OP_DESCRIBE_CONFIGS,
+                                                     OP_ALTER_CONFIGS };
+    uint32_t bits = 0;
+    for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++)
+        if (rq_group(rq, group_id, operations[i]) == ERR_NONE)
+            bits |= 1u << operations[i];
+    return (int32_t)bits;
+}

@@ -9,4 +9,6 @@ int32_t rq_topic_operations(struct request *rq, slice name);
 /* 0 for whoever may not describe the cluster. */
 int32_t rq_cluster_operations(struct request *rq);
 
+int32_t rq_group_operations(struct request *rq, slice group_id);
+
 #endif

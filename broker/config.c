@@ -280,20 +280,23 @@ static void derive_log_dirs(struct load *load)
 }
 
 /* The typed fields of the settings that are used. */
-#define FILL_BOOLEAN(field, value) field = (value)->parsed.boolean
-#define FILL_INT(field, value)     field = (int32_t)(value)->parsed.integer
-#define FILL_SHORT(field, value)   field = (int16_t)(value)->parsed.integer
-#define FILL_LONG(field, value)    field = (value)->parsed.integer
-#define FILL_DOUBLE(field, value)  field = (value)->parsed.real
-#define FILL_STRING(field, value)  field = (value)->text
-#define FILL_CLASS(field, value)   field = (value)->text
-#define FILL_USED(field, type)     FILL_##type(config->field, &config->values->items[SETTING_##field]);
+#define FILL_BOOLEAN(field)    config->field = FILL_VALUE(field)->parsed.boolean
+#define FILL_INT(field)        config->field = (int32_t)FILL_VALUE(field)->parsed.integer
+#define FILL_SHORT(field)      config->field = (int16_t)FILL_VALUE(field)->parsed.integer
+#define FILL_LONG(field)       config->field = FILL_VALUE(field)->parsed.integer
+#define FILL_DOUBLE(field)     config->field = FILL_VALUE(field)->parsed.real
+#define FILL_STRING(field)     config->field = FILL_VALUE(field)->text
+#define FILL_CLASS(field)      config->field = FILL_VALUE(field)->text
+#define FILL_LIST(field)       derive_list(load, SETTING_##field, &config->field)
+#define FILL_VALUE(field)      (&config->values->items[SETTING_##field])
+#define FILL_USED(field, type) FILL_##type(field);
 #define FILL_DERIVED(field, type)
 #define FILL_ACCEPTED(field, type)
 #define FILL_REFUSED(field, type)
 
-static void fill_fields(struct config *config)
+static void fill_fields(struct load *load)
 {
+    struct config *config = load->config;
 #define CONFIG(field, name, type, value, valid, unit, scope, row_class, sentence)                            \
     FILL_##row_class(field, type)
 #include "broker/config.def"
@@ -306,7 +309,7 @@ static void derive(struct load *load)
     int64_t broker_id = config__integer(config, SETTING_broker_id);
     bool by_broker_id = !config__is_set(config, SETTING_node_id) && broker_id >= 0;
     config->node_id = (int32_t)(by_broker_id ? broker_id : config__integer(config, SETTING_node_id));
-    fill_fields(config);
+    fill_fields(load);
     derive_log_dirs(load);
     topic_config__defaults(config, &config->topic_defaults);
     config__check_roles(config, load->report);

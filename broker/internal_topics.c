@@ -19,6 +19,11 @@ enum internal_topic internal_topic_find(slice name)
     return INTERNAL_TOPIC_NONE;
 }
 
+const char *internal_topic_name(enum internal_topic topic)
+{
+    return names[topic];
+}
+
 struct overrides {
     struct arena *arena;
     struct topic_config_override *items;

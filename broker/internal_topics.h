@@ -13,6 +13,7 @@ enum internal_topic {
 };
 
 enum internal_topic internal_topic_find(slice name);
+const char *internal_topic_name(enum internal_topic topic);
 /* Fills in partitions, replicas and overrides when the topic's name is one of them; overrides live
  * in the arena. False: no memory. */
 bool internal_topic_settings(const struct config *config, struct create_topic *topic, struct arena *arena);

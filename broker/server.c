@@ -9,6 +9,7 @@
 #include "broker/farewell.h"
 #include "broker/fetch_session.h"
 #include "broker/flusher.h"
+#include "broker/group/group.h"
 #include "broker/listener.h"
 #include "broker/loop_internal.h"
 #include "broker/peers.h"
@@ -26,6 +27,9 @@ enum {
 
 struct server_private {
     struct random chance;        /* for topic ids; of the controller */
+    struct random ids;           /* of a simulation */
+    pthread_mutex_t ids_mutex;
+    bool is_seeded;
     struct random schedule;      /* which part moves next, in a simulation */
     struct listeners *listeners; /* NULL in a simulation */
     struct flusher *flusher;     /* NULL before serving and in a simulation */
@@ -170,7 +174,10 @@ static void create_parts(struct server *server, const struct server_options *opt
 {
     struct server_private *own = server->own;
     const struct config *config = server->config;
+    check(pthread_mutex_init(&own->ids_mutex, NULL) == 0);
+    own->is_seeded = options->seed != 0;
     if (options->seed != 0) {
+        random_seed(&own->ids, options->seed + 2);
         random_seed(&own->chance, options->seed);
         random_seed(&own->schedule, options->seed + 1);
     } else {
@@ -195,6 +202,18 @@ static void create_parts(struct server *server, const struct server_options *opt
     server->append_workers =
         workers_create(options->threaded ? APPEND_WORKERS : 0, server->retire, &own->schedule);
     server->authorize = allow_all;
+}
+
+void server_random(struct server *server, void *out, size_t size)
+{
+    struct server_private *own = server->own;
+    if (!own->is_seeded) {
+        random_secure(out, size);
+        return;
+    }
+    check(pthread_mutex_lock(&own->ids_mutex) == 0);
+    random_bytes(&own->ids, out, size);
+    check(pthread_mutex_unlock(&own->ids_mutex) == 0);
 }
 
 /* What the controller asks of us. */
@@ -266,6 +285,8 @@ enum exit_code server_open(const struct server_options *options, struct server *
     enum exit_code code = open_storage(server, error);
     if (code == EXIT_OK) {
         create_loops(server);
+        server->groups = coordinator_create(server, &group_shard_kind);
+        coordinator_start(server->groups);
         if (options->threaded) {
             server->own->listeners =
                 listeners_open(server, connections_max(server->config, descriptors), error);
@@ -322,8 +343,12 @@ static void close_loops(struct server *server)
     workers_drain(server->append_workers);
     workers_drain(server->workers);
     atomic_store(&own->is_closing, true);
+    if (server->groups)
+        coordinator_stop(server->groups);
     for (unsigned i = 0; i < server->loop_count; i++)
         loop_destroy(server->loops[i]);
+    if (server->groups)
+        coordinator_destroy(server->groups);
     free(server->loops);
     server->loop_count = 0;
     peers_destroy(server->peers);
@@ -351,6 +376,7 @@ void server_close(struct server *server)
     if (own->flusher)
         flusher_destroy(own->flusher);
     retire_destroy(server->retire);
+    pthread_mutex_destroy(&own->ids_mutex);
     free(own);
     free(server);
 }

@@ -26,6 +26,7 @@ struct server {
     struct storage_env env;
     struct store *store;
     struct controller *controller;
+    struct coordinator *groups; /* group coordinator; from the loops on */
     struct producer_ids *producer_ids;
     struct retire *retire;
     struct workers *workers;
@@ -61,6 +62,9 @@ const char *server_address(const struct server *server, size_t listener);
 bool server_connect(struct server *server, struct transport *end);
 /* One step: a loop turn, a worker's job or a flush, whichever has something to do. False: idle. */
 bool server_step(struct server *server);
+
+/* Bytes that nobody can guess; in a simulation, from its seed. Any thread. */
+void server_random(struct server *server, void *out, size_t size);
 
 /* Somebody raised or changed these partitions' offsets: wakes the loops that watch. Any thread. */
 void server_partition_progress(struct server *server, struct partition *const *partitions, size_t count);

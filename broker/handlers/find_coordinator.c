@@ -1,43 +1,26 @@
 /* FindCoordinator v0-6: who keeps a group, a transactional id, a share partition.
  * v1 key type; v3 flexible; v4 several keys, each with its own error; v6 share groups (KIP-932). */
+#include "broker/coordinator/coordinator.h"
 #include "broker/handlers/handlers.h"
+#include "broker/server.h"
+#include "protocol/base/check.h"
+#include "protocol/base/note.h"
 
 enum coordinator_type { COORDINATOR_GROUP = 0, COORDINATOR_TRANSACTION = 1, COORDINATOR_SHARE = 2 };
 
 enum { BATCH_SINCE = 4, SHARE_SINCE = 6, NO_NODE = -1 };
 
-/* String.hashCode() of Java, which counts UTF-16 units; ids outside the basic plane have two. */
-static uint32_t java_hash(slice text)
-{
-    uint32_t hash = 0;
-    size_t i = 0;
-    while (i < text.size) {
-        uint32_t c = text.data[i++];
-        int more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-        c = more == 0 ? c : c & (0x3fu >> more);
-        for (; more > 0 && i < text.size; more--)
-            c = c << 6 | (text.data[i++] & 0x3fu);
-        if (c >= 0x10000) {
-            hash = 31 * hash + (0xd800 + ((c - 0x10000) >> 10));
-            c = 0xdc00 + ((c - 0x10000) & 0x3ff);
-        }
-        hash = 31 * hash + c;
-    }
-    return hash;
-}
-
-/* The leader of the key's partition of the internal topic. While that topic does not exist the only
- * node will be its leader. */
+/* The leader of the key's partition of the internal topic. While that topic does not exist the only node will
+ * be its leader; but that of groups was made before this. */
 static int32_t coordinator_node(struct request *rq, enum coordinator_type type, slice key)
 {
-    static const char *const topics[] = { "__consumer_offsets", "__transaction_state",
-                                          "__share_group_state" };
-    const struct topic *topic = image_topic_by_name(rq->image, slice_of_string(topics[type]));
+    static const enum internal_topic topics[] = { INTERNAL_TOPIC_OFFSETS, INTERNAL_TOPIC_TRANSACTION,
+                                                  INTERNAL_TOPIC_SHARE };
+    const struct topic *topic =
+        image_topic_by_name(rq->image, slice_of_string(internal_topic_name(topics[type])));
     if (!topic)
-        return rq->image->nodes[0].id;
-    uint32_t hash = java_hash(key);
-    uint32_t absolute = hash == 0x80000000u ? 0 : (int32_t)hash < 0 ? 0 - hash : hash;
-    return topic->partitions[absolute % (uint32_t)topic->partition_count].leader;
+        return type == COORDINATOR_GROUP ? NO_NODE : rq->image->nodes[0].id;
+    return topic->partitions[coordinator_partition_of(key, topic->partition_count)].leader;
 }
 
 /* groupId:topicId:partition; the group's id may hold colons itself. */
@@ -125,8 +108,8 @@ static enum handled find_one(struct request *rq, const struct find_coordinator_r
     return HANDLED_DONE;
 }
 
-enum handled handle_find_coordinator(struct request *rq, const struct find_coordinator_request *in,
-                                     struct find_coordinator_response *out)
+static enum handled answer(struct request *rq, const struct find_coordinator_request *in,
+                           struct find_coordinator_response *out)
 {
     if (rq->api_version < BATCH_SINCE)
         return find_one(rq, in, out);
@@ -138,4 +121,56 @@ enum handled handle_find_coordinator(struct request *rq, const struct find_coord
         find(rq, in->key_type, in->coordinator_keys[i], &out->coordinators[i]);
     out->coordinators_count = in->coordinator_keys_count;
     return HANDLED_DONE;
+}
+
+/* -- the topic, when it is asked for the first time ----------------------------------------------------- */
+
+/* Nobody makes the topic who may not ask for at least one of the groups. */
+static bool is_topic_wanted(struct request *rq, const struct find_coordinator_request *in)
+{
+    bool is_missing =
+        !image_topic_by_name(rq->image, slice_of_string(internal_topic_name(INTERNAL_TOPIC_OFFSETS)));
+    if (in->key_type != COORDINATOR_GROUP || !is_missing)
+        return false;
+    if (rq->api_version < BATCH_SINCE)
+        return rq_group(rq, in->key, OP_DESCRIBE) == ERR_NONE;
+    for (int32_t i = 0; i < in->coordinator_keys_count; i++)
+        if (rq_group(rq, in->coordinator_keys[i], OP_DESCRIBE) == ERR_NONE)
+            return true;
+    return false;
+}
+
+static void create_topic(struct request *rq)
+{
+    controller_create_topics(rq->server->controller, rq->state, 1, false);
+}
+
+/* It is there, by us or by somebody else; else the answer is what a leaderless partition gets. Unlike Kafka,
+ * which answers before the topic exists and has the client ask again. */
+static enum handled resume_created(struct request *rq, enum wake why)
+{
+    const struct create_topic *created = rq->state;
+    check(why == WAKE_WORKED);
+    if (created->error_code == ERR_NONE || created->error_code == ERR_TOPIC_ALREADY_EXISTS)
+        return answer(rq, rq->in, rq->out);
+    note_warn("group.topic_not_created", "topic=%s error=%d reason=\"%s\"",
+              internal_topic_name(INTERNAL_TOPIC_OFFSETS), created->error_code, created->message);
+    return answer(rq, rq->in, rq->out);
+}
+
+enum handled handle_find_coordinator(struct request *rq, const struct find_coordinator_request *in,
+                                     struct find_coordinator_response *out)
+{
+    if (!is_topic_wanted(rq, in))
+        return answer(rq, in, out);
+    struct create_topic *create = arena_alloc_array(&rq->arena, 1, sizeof *create);
+    if (!create)
+        return HANDLED_CLOSE;
+    create->name = slice_of_string(internal_topic_name(INTERNAL_TOPIC_OFFSETS));
+    if (!internal_topic_settings(rq->server->config, create, &rq->arena))
+        return HANDLED_CLOSE;
+    rq->state = create;
+    rq->resume = resume_created;
+    rq_work(rq, create_topic);
+    return HANDLED_BUSY;
 }

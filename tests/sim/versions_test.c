@@ -111,9 +111,9 @@ enum { KAFKA_COUNT = sizeof kafka / sizeof *kafka };
 
 static const struct check_row *row_of(int16_t key)
 {
-    const struct check_row *const lists[] = { record_rows, topic_rows, other_rows };
-    const size_t counts[] = { record_row_count, topic_row_count, other_row_count };
-    for (size_t l = 0; l < 3; l++)
+    const struct check_row *const lists[] = { record_rows, topic_rows, group_rows, other_rows };
+    const size_t counts[] = { record_row_count, topic_row_count, group_row_count, other_row_count };
+    for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
         for (size_t i = 0; i < counts[l]; i++)
             if (lists[l][i].key == key)
                 return &lists[l][i];

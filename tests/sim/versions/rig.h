@@ -83,7 +83,7 @@ void expect_texts(int line, const char *what, slice got, const char *wanted);
 #define expect_text(got, wanted) expect_texts(__LINE__, #got, got, wanted)
 
 /* One check per API, in the file of its kind. */
-extern const struct check_row record_rows[], topic_rows[], other_rows[];
-extern const size_t record_row_count, topic_row_count, other_row_count;
+extern const struct check_row record_rows[], topic_rows[], group_rows[], other_rows[];
+extern const size_t record_row_count, topic_row_count, group_row_count, other_row_count;
 
 #endif

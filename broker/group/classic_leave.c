@@ -1,0 +1,78 @@
+/* LeaveGroup: members go, by themselves or sent away by an administrator. */
+#include "broker/group/classic_internal.h"
+
+static struct classic_leave *leave_of(struct shard_op *op)
+{
+    return (struct classic_leave *)((char *)op - offsetof(struct classic_leave, op));
+}
+
+static int16_t find_leaver(const struct classic_group *classic, const struct classic_leaver *leaver,
+                           struct classic_member **out)
+{
+    if (leaver->member_id.size == 0) {
+        *out = slice_is_null(leaver->instance_id) ? NULL : classic__find_static(classic, leaver->instance_id);
+        return *out ? ERR_NONE : ERR_UNKNOWN_MEMBER_ID;
+    }
+    *out = classic__find_pending(classic, leaver->member_id);
+    if (*out)
+        return ERR_NONE;
+    return classic__check_member(classic, leaver->member_id, leaver->instance_id, out);
+}
+
+static void decide_leaver(struct classic_leave *leave, struct classic_group *classic,
+                          struct classic_leaver *leaver)
+{
+    struct classic_member *member;
+    leaver->member = NULL;
+    leaver->error_code = find_leaver(classic, leaver, &member);
+    if (leaver->error_code != ERR_NONE)
+        return;
+    if (member->round == classic->round) { /* named twice */
+        leaver->error_code = ERR_UNKNOWN_MEMBER_ID;
+        return;
+    }
+    member->round = classic->round;
+    leaver->member = member;
+    *(member->is_pending ? &leave->pending_count : &leave->member_count) += 1;
+}
+
+static bool leaves_nobody(const struct classic_leave *leave, const struct classic_group *classic)
+{
+    if (classic->member_count > leave->member_count || classic->pending_count > leave->pending_count)
+        return false;
+    if (classic->state == CLASSIC_PREPARING)
+        return !classic->is_initial && leave->member_count + leave->pending_count > 0;
+    return classic->state != CLASSIC_EMPTY && leave->member_count > 0;
+}
+
+void classic_leave_decide(struct shard_op *op, void *state)
+{
+    struct classic_leave *leave = leave_of(op);
+    leave->group = groups_find(state, leave->group_id);
+    leave->member_count = leave->pending_count = 0;
+    if (!leave->group || leave->group->type != GROUP_CLASSIC) {
+        op->error_code = ERR_UNKNOWN_MEMBER_ID;
+        return;
+    }
+    struct classic_group *classic = leave->group->classic;
+    classic->round++;
+    for (int32_t i = 0; i < leave->count; i++)
+        decide_leaver(leave, classic, &leave->leavers[i]);
+    if (leaves_nobody(leave, classic))
+        classic__record_empty(op, leave->group);
+}
+
+void classic_leave_apply(struct shard_op *op, void *state)
+{
+    struct classic_leave *leave = leave_of(op);
+    struct classic_group *classic = leave->group->classic;
+    (void)state;
+    for (int32_t i = 0; i < leave->count; i++)
+        if (leave->leavers[i].member)
+            classic__remove(classic, leave->leavers[i].member);
+    if (classic->state == CLASSIC_PREPARING)
+        classic__complete_if_joined(classic);
+    else if (leave->member_count > 0)
+        classic__prepare_rebalance(classic);
+    groups_drop_if_void(leave->group);
+}
