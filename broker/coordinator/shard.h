@@ -103,6 +103,9 @@ static inline struct shard_op shard_op_of(struct request *rq, const struct shard
 void shard_op_add(struct shard_op *op, const char *set, int type, const void *key, int16_t value_version,
                   const void *value);
 
+/* In decide: half of what one batch of the topic may take is used up. What could be more goes with another op. */
+bool shard_op_is_full(const struct shard_op *op);
+
 /* Runs a request's op on the request's loop; what it returns is the handler's answer. */
 enum handled shard_run(struct shard *shard, struct shard_op *op);
 /* Runs an op of the coordinator itself. In a timer's fire or in apply, so with the lock held, on any loop. */

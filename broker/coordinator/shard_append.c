@@ -14,12 +14,11 @@ enum { PREPARE_ROUNDS_MAX = 16, FRAME_SIZE = 2 };
 /* A schema of the set by its type: key and value are neighbours in the table. */
 static const struct record_schema *find_schema(const char *set, int type, const char *suffix)
 {
-    size_t suffix_size = strlen(suffix);
     for (size_t i = 0; i < record_schema_count; i++) {
         const struct record_schema *schema = &record_schemas[i];
-        size_t size = strlen(schema->message.name);
-        if (schema->type == type && strcmp(schema->set, set) == 0 && size > suffix_size &&
-            strcmp(schema->message.name + size - suffix_size, suffix) == 0)
+        if (schema->type != type || strcmp(schema->set, set) != 0) /* numbers first: this runs for every record */
+            continue;
+        if (strcmp(schema->message.name + strlen(schema->message.name) - strlen(suffix), suffix) == 0)
             return schema;
     }
     check_unreachable("record type without a schema");
@@ -57,6 +56,12 @@ void shard_op_add(struct shard_op *op, const char *set, int type, const void *ke
         !batch_builder_add(op->records, shard_wall_ms(op->shard), key_bytes, value_bytes, NULL, 0))
         op->is_broken = true;
     op->record_count++;
+}
+
+bool shard_op_is_full(const struct shard_op *op)
+{
+    return op->records &&
+           batch_builder_size(op->records) > (size_t)atomic_load(&op->shard->batch_size_max) / 2;
 }
 
 /* -- after the append ------------------------------------------------------------------------------ */

@@ -111,6 +111,16 @@ static bool make_profile(struct classic_join *join, slice member_id, int32_t pro
     return join->fresh_profile != NULL;
 }
 
+/* A member stays who it is, whoever now says what it brings. */
+static bool make_update(struct classic_join *join, const struct classic_profile *old)
+{
+    if (classic__profile_matches(old, join->protocols, join->protocol_count))
+        return true;
+    join->fresh_profile = classic__profile_make(old->member_id, old->instance_id, old->client_id,
+                                                old->client_host, join->protocols, join->protocol_count);
+    return join->fresh_profile != NULL;
+}
+
 /* The group may not be there yet; apply sets it. */
 static bool make_member(struct classic_join *join, int32_t protocol_count)
 {
@@ -201,8 +211,7 @@ static bool prepare(struct classic_join *join, const struct classic_group *class
     case JOIN_REPLACE:
         return make_profile(join, join->new_member_id, join->protocol_count);
     case JOIN_UPDATE:
-        return classic__profile_matches(join->member->profile, join->protocols, join->protocol_count) ||
-               make_profile(join, join->member_id, join->protocol_count);
+        return make_update(join, join->member->profile);
     case JOIN_REFUSE:
     case JOIN_CURRENT:
     case JOIN_EXPEL:

@@ -20,6 +20,7 @@ struct groups {
     size_t bucket_count; /* a power of two */
     size_t count;
     struct arena arena; /* of the record that is replayed */
+    struct group *open_first; /* with transactions under way */
     struct offset_expiry expiry;
     bool is_loaded; /* no timer before that: the loader has no lock */
 };
@@ -74,14 +75,38 @@ static bool grow(struct groups *groups)
     return true;
 }
 
+/* Listed while a transaction is under way in it, so that a marker need not ask every group. */
+static void list_open(struct group *group)
+{
+    struct groups *groups = group->all;
+    bool is_open = group_offsets_has_pending(group);
+    if (is_open == (group->open_link != NULL))
+        return;
+    if (is_open) {
+        group->next_open = groups->open_first;
+        group->open_link = &groups->open_first;
+        if (group->next_open)
+            group->next_open->open_link = &group->next_open;
+        groups->open_first = group;
+    } else {
+        *group->open_link = group->next_open;
+        if (group->next_open)
+            group->next_open->open_link = group->open_link;
+        group->open_link = NULL;
+    }
+}
+
 static void group_free(struct group *group)
 {
     if (group->classic)
         classic_destroy(group->classic);
     if (group->consumer)
         consumer_destroy(group->consumer);
-    if (group->offsets)
+    if (group->offsets) {
         group_offsets_destroy(group->offsets);
+        group->offsets = NULL;
+        list_open(group);
+    }
     free(group);
     atomic_fetch_sub_explicit(&group_count, 1, memory_order_relaxed);
 }
@@ -122,7 +147,7 @@ struct group *groups_make(struct groups *groups, slice id)
 
 static bool is_void(const struct group *group)
 {
-    if (group->offsets && group_offsets_count(group) > 0)
+    if (group_offsets_count(group) > 0)
         return false;
     return group->type == GROUP_CLASSIC ? classic_is_void(group->classic) : consumer_is_void(group->consumer);
 }
@@ -172,6 +197,11 @@ void groups_visit(struct groups *groups, void (*visit)(void *context, struct gro
 size_t groups_count(const struct groups *groups)
 {
     return groups->count;
+}
+
+struct offset_expiry *groups_expiry(struct groups *groups)
+{
+    return &groups->expiry;
 }
 
 struct shard *groups_shard(struct groups *groups)
@@ -262,12 +292,11 @@ struct decoded {
 
 static const struct message_schema *find_message(int16_t type, const char *suffix, int16_t version)
 {
-    size_t suffix_size = strlen(suffix);
     for (size_t i = 0; i < record_schema_count; i++) {
         const struct record_schema *schema = &record_schemas[i];
-        size_t size = strlen(schema->message.name);
-        if (schema->type == type && strcmp(schema->set, "group") == 0 &&
-            strcmp(schema->message.name + size - suffix_size, suffix) == 0)
+        if (schema->type != type || strcmp(schema->set, "group") != 0) /* numbers first: this runs for every record */
+            continue;
+        if (strcmp(schema->message.name + strlen(schema->message.name) - strlen(suffix), suffix) == 0)
             return version >= schema->min_version && version <= schema->max_version ? &schema->message : NULL;
     }
     return NULL;
@@ -357,31 +386,30 @@ static bool replay_decoded(struct groups *groups, const struct decoded *decoded,
         break;
     }
     group->state_offset = record->offset + 1;
+    list_open(group);
     groups_drop_if_void(group);
     return ok;
 }
 
-/* Which groups the transaction touched is known to them alone. */
-struct marker {
-    int64_t producer_id;
-    bool is_commit;
-    bool ok;
-};
-
-static void end_transaction(void *context, struct group *group)
-{
-    struct marker *marker = context;
-    marker->ok = group_offsets_marker(group, marker->producer_id, marker->is_commit) && marker->ok;
-    groups_drop_if_void(group);
-}
-
+/* The groups that the transaction touched are among those that have one under way. */
 static bool replay_marker(struct groups *groups, const struct shard_record *record)
 {
     enum { MARKER_ABORT = 0, MARKER_COMMIT = 1 };
-    struct marker marker = { record->producer_id, record->control_type == MARKER_COMMIT, true };
-    if (record->control_type == MARKER_COMMIT || record->control_type == MARKER_ABORT)
-        groups_visit(groups, end_transaction, &marker);
-    return marker.ok;
+    bool is_commit = record->control_type == MARKER_COMMIT;
+    bool ok = true;
+    struct group *next;
+    if (!is_commit && record->control_type != MARKER_ABORT)
+        return true;
+    for (struct group *group = groups->open_first; group; group = next) {
+        bool is_touched;
+        next = group->next_open;
+        ok = group_offsets_marker(group, record->producer_id, is_commit, &is_touched) && ok;
+        if (is_touched)
+            group->state_offset = record->offset + 1;
+        list_open(group);
+        groups_drop_if_void(group);
+    }
+    return ok;
 }
 
 static bool replay(void *state, const struct shard_record *record)

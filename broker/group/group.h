@@ -25,6 +25,8 @@ struct group {
     struct classic_group *classic;   /* GROUP_CLASSIC; never NULL then */
     struct consumer_group *consumer; /* GROUP_CONSUMER; never NULL then */
     struct group_offsets *offsets;   /* NULL: none */
+    struct group *next_open;         /* group.c: the groups with transactions under way */
+    struct group **open_link;        /* NULL: it is not among them */
 };
 
 /* -- finding; all under the shard's lock ------------------------------------------------------------------ */
@@ -52,6 +54,8 @@ enum {
     GROUP_MEMBER_SIZE_MAX = 1 << 20,        /* bytes that one member brings: protocols, subscription */
     GROUP_SIZE_MAX = 64 << 20,              /* the same, of one group */
     GROUP_PENDING_JOINS_MAX = 10000,        /* of one group: ids given out, not joined (KIP-394) */
+    GROUP_OFFSETS_SIZE_MAX = 64 << 20,      /* of one group: bytes of its committed offsets, with their metadata */
+    OFFSETS_SIZE_MAX = 1 << 30,             /* the same, of all groups */
 };
 
 /* -- what both types answer (group.c asks the type) --------------------------------------------------------- */

@@ -5,13 +5,11 @@
 #include "broker/group/offsets.h"
 #include "broker/server.h"
 
-/* One append takes so many tombstones at most; what is left goes with the next. */
-enum { TOMBSTONES_MAX = 5000, MS_PER_MINUTE = 60000 };
+enum { MS_PER_MINUTE = 60000 };
 
-/* A sweep over the groups of a shard. */
+/* A sweep over the groups of a shard. One append takes some tombstones; what is left goes with the next. */
 struct sweep {
     struct shard_op op; /* first */
-    struct offset_expiry *expiry;
     struct arena arena;
     bool has_more;
 };
@@ -27,6 +25,10 @@ struct retention {
     bool keeps_all;            /* it has members, and no word of what they read */
     bool keeps_subscribed;
     size_t left_count;
+    /* The topic that the walk is in, looked up once: a sweep holds the lock. */
+    const uint8_t *topic_name; /* NULL: none yet */
+    const struct topic *topic; /* NULL: it is gone */
+    bool is_kept;              /* the group reads it, or may do so */
 };
 
 /* Kafka: an empty group counts from when it became so; a simple one, and a living one for what it does not read any
@@ -51,35 +53,46 @@ static void set_rule(struct retention *retention)
                            strcmp(classic_state_name(group->classic), "Stable") != 0;
 }
 
-static bool is_of_lost_topic(const struct retention *retention, slice name, const struct stored_offset *stored)
+static void look_at_topic(struct retention *retention, slice name)
 {
-    const struct topic *topic = image_topic_by_name(retention->image, name);
+    retention->topic_name = name.data;
+    retention->topic = image_topic_by_name(retention->image, name);
+    retention->is_kept =
+        retention->keeps_all || (retention->keeps_subscribed && group_is_subscribed(retention->group, name));
+}
+
+static bool is_of_lost_topic(const struct retention *retention, const struct stored_offset *stored)
+{
+    const struct topic *topic = retention->topic;
     return !topic || (!uuid_is_zero(stored->topic_id) && !uuid_equal(topic->id, stored->topic_id));
 }
 
-static bool has_expired(const struct retention *retention, slice topic, const struct stored_offset *stored)
+static bool has_expired(const struct retention *retention, const struct stored_offset *stored)
 {
-    if (is_of_lost_topic(retention, topic, stored))
+    if (is_of_lost_topic(retention, stored))
         return true;
-    if (retention->keeps_all || (retention->keeps_subscribed && group_is_subscribed(retention->group, topic)))
+    if (retention->is_kept)
         return false;
-    if (stored->expire_ms >= 0)
+    if (stored->expire_ms != -1)
         return retention->now_ms >= stored->expire_ms;
     int64_t since_ms = retention->since_ms >= 0 ? retention->since_ms : stored->commit_ms;
-    return retention->now_ms - since_ms >= retention->retention_ms;
+    return since_ms <= retention->now_ms - retention->retention_ms;
 }
 
-static void look_at_offset(void *context, slice topic, int32_t partition, const struct stored_offset *stored)
+static void look_at_offset(void *context, slice topic, const struct stored_offset *stored)
 {
     struct retention *retention = context;
-    bool is_full = retention->sweep->op.record_count >= TOMBSTONES_MAX;
-    if (group_offsets_is_pending(retention->group, topic, partition) || !has_expired(retention, topic, stored)) {
+    struct shard_op *op = &retention->sweep->op;
+    if (retention->topic_name != topic.data)
+        look_at_topic(retention, topic);
+    if (!has_expired(retention, stored) ||
+        group_offsets_is_pending(retention->group, topic, stored->partition)) {
         retention->left_count++;
-    } else if (is_full) {
+    } else if (shard_op_is_full(op)) {
         retention->left_count++;
         retention->sweep->has_more = true;
     } else {
-        group_offsets_add_tombstone(&retention->sweep->op, retention->group, topic, partition);
+        group_offsets_add_tombstone(op, retention->group, topic, stored->partition);
     }
 }
 
@@ -88,10 +101,14 @@ static void look_at_group(void *context, struct group *group)
     struct retention *retention = context;
     retention->group = group;
     retention->left_count = 0;
+    retention->topic_name = NULL;
     set_rule(retention);
     group_offsets_visit(group, look_at_offset, retention);
-    if (retention->left_count == 0 && !group_offsets_has_pending(group) && group_is_empty(group) &&
-        retention->sweep->op.record_count < TOMBSTONES_MAX)
+    if (retention->left_count > 0 || group_offsets_has_pending(group) || !group_is_empty(group))
+        return;
+    if (shard_op_is_full(&retention->sweep->op))
+        retention->sweep->has_more = true;
+    else
         group_add_tombstones(&retention->sweep->op, group);
 }
 
@@ -112,11 +129,10 @@ static void begin(struct offset_expiry *expiry, int64_t after_ms);
 
 static void apply(struct shard_op *op, void *state)
 {
-    struct sweep *sweep = (struct sweep *)op;
-    (void)state;
-    if (sweep->has_more) {
-        offset_expiry_stop(sweep->expiry);
-        begin(sweep->expiry, 0);
+    struct offset_expiry *expiry = groups_expiry(state); /* not the one that began it, if the shard was loaded anew */
+    if (((struct sweep *)op)->has_more) {
+        offset_expiry_stop(expiry);
+        begin(expiry, 0);
     }
 }
 
@@ -140,7 +156,6 @@ static void fire(struct timer *timer)
         return;
     arena_init(&sweep->arena, NULL);
     sweep->op = (struct shard_op){ .step = &sweep_step, .arena = &sweep->arena, .answer_offset = -1 };
-    sweep->expiry = expiry;
     shard_start(groups_shard(expiry->groups), &sweep->op);
 }
 

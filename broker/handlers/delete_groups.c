@@ -1,44 +1,73 @@
 /* DeleteGroups v0-2: removes groups without members, and their offsets (KIP-229). */
+#include <stdlib.h>
+
+#include "broker/coordinator/coordinator.h"
 #include "broker/group/offsets.h"
 #include "broker/handlers/handlers.h"
 #include "broker/server.h"
 
-/* The groups of a request, one after another: each is an op of its own shard. */
+/* A group of the request, in the order in which they are taken: shard by shard. */
+struct deletion {
+    int32_t shard;
+    slice group_id;
+    struct delete_groups_response_result *out; /* NULL: it is named for a second time */
+};
+
+/* Each round is an op on one shard: as many groups as fit into a batch. A group with more offsets than that goes in
+ * several rounds, where Kafka gives up; its own tombstone is in the last. */
 struct delete_op {
-    struct shard_op op; /* first; of the group at `at` */
-    const struct delete_groups_request *in;
-    struct delete_groups_response *out;
-    int32_t at;
+    struct shard_op op; /* first */
+    struct deletion *deletions;
+    size_t count;
+    size_t from;     /* of this round */
+    size_t end;      /* of its shard */
+    size_t done;     /* set by decide: the next round begins here */
     bool is_driving; /* the loop below is on the stack */
 };
 
+static bool delete_one(struct delete_op *delete, struct groups *groups, const struct deletion *deletion)
+{
+    const struct group *group = groups_find(groups, deletion->group_id);
+    deletion->out->error_code = group ? group_check_delete(group) : (int16_t)ERR_GROUP_ID_NOT_FOUND;
+    if (deletion->out->error_code != ERR_NONE)
+        return true;
+    if (!group_offsets_add_tombstones(&delete->op, group))
+        return false;
+    group_add_tombstones(&delete->op, group);
+    return true;
+}
+
 static void decide(struct shard_op *op, void *state)
 {
-    const struct delete_op *delete = (struct delete_op *)op;
-    const struct group *group = groups_find(state, delete->in->groups_names[delete->at]);
-    op->error_code = group ? group_check_delete(group) : (int16_t)ERR_GROUP_ID_NOT_FOUND;
-    if (op->error_code != ERR_NONE)
-        return;
-    group_offsets_add_tombstones(op, group);
-    group_add_tombstones(op, group);
+    struct delete_op *delete = (struct delete_op *)op;
+    for (delete->done = delete->from; delete->done < delete->end; delete->done++)
+        if (shard_op_is_full(op) || !delete_one(delete, state, &delete->deletions[delete->done]))
+            return;
 }
 
 /* The state that no record kept goes too: a group that was never written. */
 static void apply(struct shard_op *op, void *state)
 {
     const struct delete_op *delete = (struct delete_op *)op;
-    struct group *group = groups_find(state, delete->in->groups_names[delete->at]);
-    if (group)
-        groups_drop_if_void(group);
+    for (size_t i = delete->from; i < delete->done; i++) {
+        struct group *group = groups_find(state, delete->deletions[i].group_id);
+        if (group && delete->deletions[i].out->error_code == ERR_NONE)
+            groups_drop_if_void(group);
+    }
 }
 
 static enum handled drive(struct delete_op *delete);
 
+/* An error of the shard is one of all its groups; those that had one of their own keep it. */
 static enum handled answer(struct shard_op *op)
 {
     struct delete_op *delete = (struct delete_op *)op;
-    delete->out->results[delete->at].error_code = op->error_code;
-    delete->at++;
+    if (op->error_code != ERR_NONE)
+        delete->done = delete->end;
+    for (size_t i = delete->from; i < delete->done && op->error_code != ERR_NONE; i++)
+        if (delete->deletions[i].out->error_code == ERR_NONE)
+            delete->deletions[i].out->error_code = op->error_code;
+    delete->from = delete->done;
     return delete->is_driving ? HANDLED_DONE : drive(delete);
 }
 
@@ -49,31 +78,68 @@ static enum handled drive(struct delete_op *delete)
     struct request *rq = delete->op.rq;
     enum handled handled = HANDLED_DONE;
     delete->is_driving = true;
-    while (delete->at < delete->in->groups_names_count && handled == HANDLED_DONE) {
-        slice group_id = delete->in->groups_names[delete->at];
+    while (delete->from < delete->count && handled == HANDLED_DONE) {
+        const struct deletion *first = &delete->deletions[delete->from];
         delete->op = shard_op_of(rq, &delete_step);
-        delete->op.error_code = group_check_id(rq, group_id, true, OP_DELETE);
-        handled = delete->op.error_code != ERR_NONE ? answer(&delete->op)
-                                                    : coordinator_run(rq->server->groups, group_id, &delete->op);
+        delete->end = delete->from;
+        while (delete->end < delete->count && delete->deletions[delete->end].shard == first->shard)
+            delete->end++;
+        handled = coordinator_run(rq->server->groups, first->group_id, &delete->op);
     }
     delete->is_driving = false;
     return handled;
+}
+
+/* -- the groups in order --------------------------------------------------------------------------------------- */
+
+static int compare(const void *left, const void *right)
+{
+    const struct deletion *a = left, *b = right;
+    if (a->shard != b->shard)
+        return a->shard < b->shard ? -1 : 1;
+    size_t size = a->group_id.size < b->group_id.size ? a->group_id.size : b->group_id.size;
+    int order = size > 0 ? memcmp(a->group_id.data, b->group_id.data, size) : 0;
+    return order ? order : (a->group_id.size > b->group_id.size) - (a->group_id.size < b->group_id.size);
+}
+
+/* One that is named twice is answered once, as in Kafka. */
+static void prepare(struct request *rq, const struct delete_groups_request *in, struct delete_groups_response *out,
+                    struct delete_op *delete)
+{
+    int32_t shard_count = coordinator_shard_count(rq, rq->server->groups);
+    for (int32_t g = 0; g < in->groups_names_count; g++) {
+        slice group_id = in->groups_names[g];
+        int32_t shard = shard_count > 0 ? coordinator_partition_of(group_id, shard_count) : 0;
+        delete->deletions[g] = (struct deletion){ shard, group_id, NULL };
+    }
+    size_t count = (size_t)in->groups_names_count;
+    qsort(delete->deletions, count, sizeof *delete->deletions, compare);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && slice_equal(delete->deletions[i].group_id, delete->deletions[i - 1].group_id))
+            continue;
+        struct delete_groups_response_result *result = &out->results[out->results_count++];
+        delete_groups_response_result_init(result);
+        result->group_id = delete->deletions[i].group_id;
+        result->error_code = group_check_id(rq, result->group_id, true, OP_DELETE);
+        if (result->error_code != ERR_NONE)
+            continue;
+        delete->deletions[delete->count] = delete->deletions[i];
+        delete->deletions[delete->count++].out = result;
+    }
 }
 
 enum handled handle_delete_groups(struct request *rq, const struct delete_groups_request *in,
                                   struct delete_groups_response *out)
 {
     struct delete_op *delete = arena_alloc_array(&rq->arena, 1, sizeof *delete);
-    out->results = arena_alloc_array(&rq->arena, (size_t)in->groups_names_count, sizeof *out->results);
+    size_t count = (size_t)in->groups_names_count;
+    out->results = arena_alloc_array(&rq->arena, count, sizeof *out->results);
     if (!delete || !out->results)
         return HANDLED_CLOSE;
-    for (int32_t g = 0; g < in->groups_names_count; g++) {
-        delete_groups_response_result_init(&out->results[g]);
-        out->results[g].group_id = in->groups_names[g];
-    }
-    out->results_count = in->groups_names_count;
+    delete->deletions = arena_alloc_array(&rq->arena, count, sizeof *delete->deletions);
+    if (!delete->deletions)
+        return HANDLED_CLOSE;
     delete->op.rq = rq;
-    delete->in = in;
-    delete->out = out;
+    prepare(rq, in, out, delete);
     return drive(delete);
 }

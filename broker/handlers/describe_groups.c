@@ -22,11 +22,22 @@ static void fill_error(struct describe_groups_response_group *out, int16_t error
 }
 
 /* To older clients a group that is not there is dead. */
-static void fill_missing(const struct request *rq, struct describe_groups_response_group *out, const char *why)
+static bool fill_missing(struct request *rq, struct describe_groups_response_group *out, const char *why)
 {
     fill_error(out, rq->api_version >= NOT_FOUND_SINCE ? ERR_GROUP_ID_NOT_FOUND : ERR_NONE);
     out->group_state = SLICE_LITERAL("Dead");
-    out->error_message = slice_of_string(why);
+    if (rq->api_version < NOT_FOUND_SINCE)
+        return true;
+    size_t size = out->group_id.size + strlen("Group ") + strlen(why);
+    uint8_t *text = arena_alloc(&rq->arena, size);
+    if (!text)
+        return false;
+    memcpy(text, "Group ", strlen("Group "));
+    if (out->group_id.size > 0)
+        memcpy(text + strlen("Group "), out->group_id.data, out->group_id.size);
+    memcpy(text + strlen("Group ") + out->group_id.size, why, strlen(why));
+    out->error_message = slice_of(text, size);
+    return true;
 }
 
 static bool describe(struct request *rq, struct describe_state *state, slice group_id,
@@ -46,9 +57,9 @@ static bool describe(struct request *rq, struct describe_state *state, slice gro
     const struct group *group = groups_find(groups, group_id);
     bool ok = true;
     if (!group)
-        fill_missing(rq, out, "Group not found.");
+        ok = fill_missing(rq, out, " not found.");
     else if (group->type != GROUP_CLASSIC)
-        fill_missing(rq, out, "Group is not a classic group.");
+        ok = fill_missing(rq, out, " is not a classic group.");
     else
         ok = classic_describe(group, &rq->arena, out) &&
              shard_reads_add(rq, &state->reads, shard, group->state_offset);
@@ -79,7 +90,7 @@ enum handled handle_describe_groups(struct request *rq, const struct describe_gr
         out->groups[g].group_id = in->groups[g];
         if (!describe(rq, state, in->groups[g], &out->groups[g]))
             return HANDLED_CLOSE;
-        if (in->include_authorized_operations && out->groups[g].error_code != ERR_GROUP_AUTHORIZATION_FAILED)
+        if (in->include_authorized_operations && out->groups[g].error_code == ERR_NONE)
             out->groups[g].authorized_operations = rq_group_operations(rq, in->groups[g]);
     }
     out->groups_count = in->groups_count;

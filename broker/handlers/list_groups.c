@@ -18,12 +18,29 @@ struct list_state {
     bool ok;
 };
 
-static bool is_among(const slice *filter, int32_t count, const char *name)
+static slice trim(slice text)
 {
-    for (int32_t i = 0; i < count; i++)
-        if (filter[i].size == strlen(name) && strncasecmp((const char *)filter[i].data, name, filter[i].size) == 0)
-            return true;
-    return count <= 0;
+    while (text.size > 0 && text.data[0] <= ' ')
+        text = slice_of(text.data + 1, text.size - 1);
+    while (text.size > 0 && text.data[text.size - 1] <= ' ')
+        text.size--;
+    return text;
+}
+
+static bool is_named(slice text, const char *name)
+{
+    return text.size == strlen(name) && strncasecmp((const char *)text.data, name, text.size) == 0;
+}
+
+/* As Kafka does, blanks around a state are passed over, around a type they are not. */
+static bool is_wanted(const struct list_groups_request *in, const char *state, const char *type)
+{
+    bool is_state = in->states_filter_count <= 0, is_type = in->types_filter_count <= 0;
+    for (int32_t i = 0; i < in->states_filter_count && !is_state; i++)
+        is_state = is_named(trim(in->states_filter[i]), state);
+    for (int32_t i = 0; i < in->types_filter_count && !is_type; i++)
+        is_type = is_named(in->types_filter[i], type);
+    return is_state && is_type;
 }
 
 static struct list_groups_response_group *next_entry(struct list_state *state)
@@ -47,8 +64,7 @@ static void list(void *context, struct group *group)
     struct list_state *state = context;
     const char *name = group_state_name(group);
     const char *type = group_type_name(group);
-    if (!state->ok || !is_among(state->in->states_filter, state->in->states_filter_count, name) ||
-        !is_among(state->in->types_filter, state->in->types_filter_count, type) ||
+    if (!state->ok || !is_wanted(state->in, name, type) ||
         (!state->sees_all && rq_group(state->rq, group->id, OP_DESCRIBE) != ERR_NONE))
         return;
     struct list_groups_response_group *out = next_entry(state);
@@ -76,7 +92,7 @@ static bool list_shard(struct list_state *state, int32_t index)
         groups_visit(groups, list, state);
         shard_leave(state->shard);
     } else if (error_code == ERR_COORDINATOR_LOAD_IN_PROGRESS) {
-        state->out->error_code = error_code; /* with what is known of the others */
+        state->out->error_code = error_code;
     }
     return state->ok;
 }
@@ -105,5 +121,9 @@ enum handled handle_list_groups(struct request *rq, const struct list_groups_req
     for (int32_t i = 0; i < count; i++)
         if (!list_shard(state, i))
             return HANDLED_CLOSE;
+    if (out->error_code != ERR_NONE) { /* part of a list would look like all of it */
+        out->groups_count = 0;
+        return HANDLED_DONE;
+    }
     return shard_reads_answer(rq, &state->reads);
 }

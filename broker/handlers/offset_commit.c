@@ -5,7 +5,7 @@
 #include "broker/server.h"
 #include "protocol/base/check.h"
 
-enum { TOPIC_ID_SINCE = 10, GROUP_NOT_FOUND_SINCE = 9 };
+enum { TOPIC_ID_SINCE = 10, GROUP_NOT_FOUND_SINCE = 9, RETENTION_OF_BROKER = -1 };
 
 /* A topic of the request as the image had it when the request came. */
 struct commit_topic {
@@ -20,10 +20,10 @@ struct commit_op {
     const struct offset_commit_request *in;
     struct offset_commit_response *out;
     struct commit_topic *topics;
-    bool has_any; /* something is left to be committed */
+    bool has_any; /* some partition is there */
+    size_t more;  /* bytes that the group's offsets grow by */
 };
 
-/* Null is an empty group's caller too: v2 and later say -1 and "". */
 static struct group_caller caller_of(const struct commit_op *commit)
 {
     const struct offset_commit_request *in = commit->in;
@@ -33,9 +33,8 @@ static struct group_caller caller_of(const struct commit_op *commit)
                                   .api_version = commit->op.rq->api_version };
 }
 
-static int16_t check_group(struct groups *groups, const struct commit_op *commit)
+static int16_t check_group(const struct group *group, const struct commit_op *commit)
 {
-    const struct group *group = groups_find(groups, commit->in->group_id);
     struct group_caller caller = caller_of(commit);
     if (group)
         return group_check_commit(group, &caller, false);
@@ -49,7 +48,8 @@ static void add_record(struct commit_op *commit, const struct commit_topic *topi
 {
     const struct offset_commit_key key = { commit->in->group_id, topic->name, in->partition };
     struct offset_commit_value value;
-    bool has_expiry = commit->in->retention_time_ms >= 0;
+    int64_t retention_ms = commit->in->retention_time_ms;
+    bool has_expiry = retention_ms != RETENTION_OF_BROKER;
     offset_commit_value_init(&value);
     value.offset = in->committed_offset;
     value.leader_epoch = in->committed_leader_epoch;
@@ -57,24 +57,63 @@ static void add_record(struct commit_op *commit, const struct commit_topic *topi
     value.commit_timestamp = now_ms;
     value.topic_id = topic->id;
     if (has_expiry)
-        value.expire_timestamp = commit->in->retention_time_ms < INT64_MAX - now_ms
-                                     ? now_ms + commit->in->retention_time_ms
-                                     : INT64_MAX;
+        value.expire_timestamp = retention_ms < INT64_MAX - now_ms ? now_ms + retention_ms : INT64_MAX;
     shard_op_add(&commit->op, "group", GROUP_RECORD_OFFSET_COMMIT, &key,
                  has_expiry ? OFFSET_COMMIT_WITH_EXPIRY : OFFSET_COMMIT_WITH_TOPIC_ID, &value);
+}
+
+/* Java counts UTF-16 units, and so does Kafka's limit. */
+static size_t java_length(slice text)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < text.size; i++)
+        length += (text.data[i] & 0xc0) != 0x80 ? 1 + (text.data[i] >= 0xf0) : 0;
+    return length;
+}
+
+static bool is_too_large(const struct commit_op *commit, slice metadata)
+{
+    int32_t max = commit->op.rq->server->config->offset_metadata_max_bytes;
+    return java_length(metadata) > (size_t)(max > 0 ? max : 0);
+}
+
+static void decide_partition(struct commit_op *commit, const struct group *group, int32_t t, int32_t p, int64_t now_ms)
+{
+    const struct commit_topic *topic = &commit->topics[t];
+    const struct offset_commit_request_partition *in = &commit->in->topics[t].partitions[p];
+    struct offset_commit_response_partition *out = &commit->out->topics[t].partitions[p];
+    if (out->error_code == ERR_UNKNOWN_TOPIC_OR_PARTITION || topic->error_code != ERR_NONE)
+        return;
+    out->error_code = is_too_large(commit, in->committed_metadata) ? ERR_OFFSET_METADATA_TOO_LARGE : ERR_NONE;
+    if (out->error_code != ERR_NONE)
+        return;
+    const struct stored_offset *old = group ? group_offsets_find(group, topic->name, in->partition) : NULL;
+    if (!old)
+        commit->more += offset_size(topic->name, in->committed_metadata.size);
+    else if (old->metadata.size < in->committed_metadata.size)
+        commit->more += in->committed_metadata.size - old->metadata.size;
+    add_record(commit, topic, in, now_ms);
+}
+
+static int16_t check_limits(const struct group *group, const struct commit_op *commit)
+{
+    if (!group && commit->op.record_count > 0 && groups_are_full())
+        return ERR_GROUP_MAX_SIZE_REACHED;
+    return group_offsets_check_size(group, commit->more);
 }
 
 static void decide(struct shard_op *op, void *state)
 {
     struct commit_op *commit = (struct commit_op *)op;
+    const struct group *group = groups_find(state, commit->in->group_id);
     int64_t now_ms = shard_wall_ms(op->shard);
-    op->error_code = check_group(state, commit);
-    for (int32_t t = 0; op->error_code == ERR_NONE && t < commit->in->topics_count; t++) {
-        const struct offset_commit_request_topic *topic = &commit->in->topics[t];
-        for (int32_t p = 0; p < topic->partitions_count; p++)
-            if (commit->out->topics[t].partitions[p].error_code == ERR_NONE)
-                add_record(commit, &commit->topics[t], &topic->partitions[p], now_ms);
-    }
+    op->error_code = check_group(group, commit);
+    commit->more = 0;
+    for (int32_t t = 0; op->error_code == ERR_NONE && t < commit->in->topics_count; t++)
+        for (int32_t p = 0; p < commit->in->topics[t].partitions_count; p++)
+            decide_partition(commit, group, t, p, now_ms);
+    if (op->error_code == ERR_NONE)
+        op->error_code = check_limits(group, commit);
 }
 
 static void apply(struct shard_op *op, void *state)
@@ -85,14 +124,16 @@ static void apply(struct shard_op *op, void *state)
         group_touch(group, commit->in->member_id);
 }
 
-/* Errors of the group as a whole have no field: they are repeated in every partition that had none. */
+/* Errors of the group as a whole have no field: they are repeated in every partition that the group was asked about. */
 static enum handled answer(struct shard_op *op)
 {
     struct offset_commit_response *out = ((struct commit_op *)op)->out;
     for (int32_t t = 0; op->error_code != ERR_NONE && t < out->topics_count; t++)
-        for (int32_t p = 0; p < out->topics[t].partitions_count; p++)
-            if (out->topics[t].partitions[p].error_code == ERR_NONE)
-                out->topics[t].partitions[p].error_code = op->error_code;
+        for (int32_t p = 0; p < out->topics[t].partitions_count; p++) {
+            int16_t *error_code = &out->topics[t].partitions[p].error_code;
+            if (*error_code == ERR_NONE || *error_code == ERR_OFFSET_METADATA_TOO_LARGE)
+                *error_code = op->error_code;
+        }
     return HANDLED_DONE;
 }
 
@@ -114,17 +155,12 @@ static bool find_topic(struct request *rq, const struct offset_commit_request_to
     return ok;
 }
 
-static int16_t check_partition(const struct request *rq, const struct commit_topic *topic,
-                               const struct offset_commit_request_partition *in)
+static int16_t check_partition(const struct commit_topic *topic, const struct offset_commit_request_partition *in)
 {
     if (topic->error_code != ERR_NONE)
         return topic->error_code;
-    if (in->partition < 0 || in->partition >= topic->partition_count)
-        return ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    size_t size_max = (size_t)(rq->server->config->offset_metadata_max_bytes > 0
-                                   ? rq->server->config->offset_metadata_max_bytes
-                                   : 0);
-    return in->committed_metadata.size > size_max ? ERR_OFFSET_METADATA_TOO_LARGE : ERR_NONE;
+    bool is_there = in->partition >= 0 && in->partition < topic->partition_count;
+    return is_there ? ERR_NONE : ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 static bool prepare_topic(struct request *rq, struct commit_op *commit, int32_t t)
@@ -141,7 +177,7 @@ static bool prepare_topic(struct request *rq, struct commit_op *commit, int32_t 
     for (int32_t p = 0; p < in->partitions_count; p++) {
         offset_commit_response_partition_init(&out->partitions[p]);
         out->partitions[p].partition = in->partitions[p].partition;
-        out->partitions[p].error_code = check_partition(rq, &commit->topics[t], &in->partitions[p]);
+        out->partitions[p].error_code = check_partition(&commit->topics[t], &in->partitions[p]);
         commit->has_any = commit->has_any || out->partitions[p].error_code == ERR_NONE;
     }
     return true;
@@ -172,6 +208,6 @@ enum handled handle_offset_commit(struct request *rq, const struct offset_commit
         return answer(&commit->op);
     }
     if (!commit->has_any)
-        return HANDLED_DONE;
+        return HANDLED_DONE; /* the group is not asked, as in Kafka */
     return coordinator_run(rq->server->groups, in->group_id, &commit->op);
 }

@@ -22,7 +22,8 @@ static void decide_topic(struct delete_op *delete, const struct group *group, in
         if (out->partitions[p].error_code == ERR_UNKNOWN_TOPIC_OR_PARTITION)
             continue;
         out->partitions[p].error_code = is_subscribed ? ERR_GROUP_SUBSCRIBED_TO_TOPIC : ERR_NONE;
-        if (!is_subscribed && group_offsets_find(group, in->name, partition))
+        if (!is_subscribed && (group_offsets_find(group, in->name, partition) ||
+                               group_offsets_is_pending(group, in->name, partition)))
             group_offsets_add_tombstone(&delete->op, group, in->name, partition);
     }
 }

@@ -122,12 +122,11 @@ struct walk {
     bool ok;
 };
 
-static void count_partition(void *context, slice name, int32_t partition, const struct stored_offset *stored)
+static void count_partition(void *context, slice name, const struct stored_offset *stored)
 {
     struct walk *walk = context;
-    (void)partition;
     (void)stored;
-    if (slice_is_null(walk->name) || !slice_equal(walk->name, name))
+    if (walk->name.data != name.data) /* one text per topic, as long as the lock is held */
         walk->out->topics_count++;
     walk->name = name;
 }
@@ -148,14 +147,15 @@ static void begin_topic(struct walk *walk, slice name)
     walk->ok = walk->ok && walk->into->partitions;
 }
 
-static void add_partition(void *context, slice name, int32_t partition, const struct stored_offset *stored)
+static void add_partition(void *context, slice name, const struct stored_offset *stored)
 {
     struct walk *walk = context;
-    if (slice_is_null(walk->name) || !slice_equal(walk->name, name))
+    if (walk->name.data != name.data)
         begin_topic(walk, name);
-    if (!walk->ok || !walk->into || partition >= walk->partition_capacity || !is_of_topic(stored, walk->topic))
+    if (!walk->ok || !walk->into || !is_of_topic(stored, walk->topic) || stored->partition < 0 ||
+        stored->partition >= walk->partition_capacity)
         return;
-    walk->ok = fill_partition(walk->rq, walk->group, walk->asked, walk->topic, name, partition,
+    walk->ok = fill_partition(walk->rq, walk->group, walk->asked, walk->topic, name, stored->partition,
                               &walk->into->partitions[walk->into->partitions_count++]);
 }
 
@@ -178,6 +178,12 @@ static bool fill_all(struct request *rq, const struct group *group, const struct
 
 /* -- groups --------------------------------------------------------------------------------------------------- */
 
+/* Consumers before Kafka 3.9 do not know COORDINATOR_NOT_AVAILABLE here; both have them look for the coordinator. */
+static int16_t error_for_fetch(int16_t error_code)
+{
+    return error_code == ERR_COORDINATOR_NOT_AVAILABLE ? (int16_t)ERR_NOT_COORDINATOR : error_code;
+}
+
 static bool fill_found(struct request *rq, struct fetch_state *state, struct shard *shard,
                        const struct asked_group *asked, struct offset_fetch_response_group *out)
 {
@@ -190,8 +196,9 @@ static bool fill_found(struct request *rq, struct fetch_state *state, struct sha
     bool ok = true;
     if (out->error_code == ERR_NONE)
         ok = asked->topics_count < 0 ? fill_all(rq, group, asked, out) : fill_named(rq, group, asked, out);
-    if (ok && group && out->error_code == ERR_NONE)
-        ok = shard_reads_add(rq, &state->reads, shard, group->state_offset);
+    /* That there is none is told of the whole shard: it may have been deleted a moment ago. */
+    if (ok && out->error_code == ERR_NONE)
+        ok = shard_reads_add(rq, &state->reads, shard, group ? group->state_offset : shard_end_offset(shard));
     shard_leave(shard);
     return ok;
 }
@@ -205,7 +212,9 @@ static bool fill_group(struct request *rq, struct fetch_state *state, const stru
     out->error_code = group_check_id(rq, asked->group_id, true, OP_DESCRIBE);
     if (out->error_code == ERR_NONE)
         out->error_code = coordinator_shard(rq, rq->server->groups, asked->group_id, &shard);
-    return out->error_code != ERR_NONE || fill_found(rq, state, shard, asked, out);
+    bool ok = out->error_code != ERR_NONE || fill_found(rq, state, shard, asked, out);
+    out->error_code = error_for_fetch(out->error_code);
+    return ok;
 }
 
 /* -- v1 to v7: one group -------------------------------------------------------------------------------------- */
@@ -327,6 +336,7 @@ static bool fetch_groups(struct request *rq, struct fetch_state *state)
 static enum handled fail(struct request *rq, int16_t error_code)
 {
     struct fetch_state *state = rq->state;
+    error_code = error_for_fetch(error_code);
     if (rq->api_version < GROUPS_SINCE)
         return fill_errors(rq, state->in, error_code, state->out) ? HANDLED_DONE : HANDLED_CLOSE;
     for (int32_t g = 0; g < state->out->groups_count; g++) {
