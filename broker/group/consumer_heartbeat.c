@@ -179,7 +179,7 @@ static bool read_owned(struct beat *beat)
 {
     const struct consumer_group_heartbeat_request *in = beat->in;
     beat->owned = NULL;
-    if (!in->topic_partitions)
+    if (in->topic_partitions_count < 0)
         return true;
     struct raw_topic *raw =
         arena_alloc_array(op_of(beat)->arena, (size_t)in->topic_partitions_count, sizeof *raw);
@@ -283,7 +283,7 @@ static bool find_static(struct beat *beat)
 static bool read_names(struct beat *beat)
 {
     const struct consumer_group_heartbeat_request *in = beat->in;
-    if (!in->subscribed_topic_names)
+    if (in->subscribed_topic_names_count < 0)
         return true;
     size_t count = (size_t)in->subscribed_topic_names_count;
     slice *names = arena_alloc_array(op_of(beat)->arena, count, sizeof *names);
@@ -495,8 +495,9 @@ static bool reconcile(struct beat *beat)
 
 static bool is_full(const struct consumer_group_heartbeat_request *in)
 {
-    return in->rebalance_timeout_ms != -1 &&
-           (in->subscribed_topic_names || !slice_is_null(in->subscribed_topic_regex)) && in->topic_partitions;
+    bool has_subscription =
+        in->subscribed_topic_names_count >= 0 || !slice_is_null(in->subscribed_topic_regex);
+    return in->rebalance_timeout_ms != -1 && has_subscription && in->topic_partitions_count >= 0;
 }
 
 static void decide_beat(struct beat *beat, struct groups *groups)

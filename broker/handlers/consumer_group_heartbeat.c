@@ -70,9 +70,9 @@ static const char *find_fault(const struct request *rq, const struct consumer_gr
         return NULL;
     if (in->rebalance_timeout_ms == -1)
         return "RebalanceTimeoutMs must be provided in first request.";
-    if (!in->topic_partitions || in->topic_partitions_count > 0)
+    if (in->topic_partitions_count != 0)
         return "TopicPartitions must be empty when (re-)joining.";
-    if (!in->subscribed_topic_names && slice_is_null(in->subscribed_topic_regex))
+    if (in->subscribed_topic_names_count < 0 && slice_is_null(in->subscribed_topic_regex))
         return "Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.";
     return NULL;
 }
@@ -104,7 +104,7 @@ static slice assignor_message(struct request *rq, slice name)
 static int16_t check_topics(struct request *rq, const struct consumer_group_heartbeat_request *in)
 {
     const struct topic *topic;
-    for (int32_t i = 0; in->subscribed_topic_names && i < in->subscribed_topic_names_count; i++)
+    for (int32_t i = 0; i < in->subscribed_topic_names_count; i++)
         if (rq_topic(rq, in->subscribed_topic_names[i], OP_DESCRIBE, &topic) ==
             ERR_TOPIC_AUTHORIZATION_FAILED)
             return ERR_TOPIC_AUTHORIZATION_FAILED;
