@@ -28,8 +28,8 @@ size_t group_offsets_count(const struct group *group);
 size_t group_offsets_size(const struct group *group);
 /* The stored ones. */
 void group_offsets_visit(const struct group *group, offset_visit visit, void *context);
-/* Whether so many bytes more are too many for one group, or for all: INVALID_COMMIT_OFFSET_SIZE, or ERR_NONE. What is in
- * the log already is never refused. */
+/* Whether so many bytes more are too many for one group, or for all: INVALID_COMMIT_OFFSET_SIZE, or ERR_NONE.
+ * What is in the log already is never refused. */
 int16_t group_offsets_check_size(const struct group *group, size_t more);
 
 /* In decide. */

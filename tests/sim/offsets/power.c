@@ -1,5 +1,5 @@
-/* The power fails after every operation of the disk while offsets are committed and deleted: what was answered is there,
- * and what is there was asked for. */
+/* The power fails after every operation of the disk while offsets are committed and deleted: what was answered is
+ * there, and what is there was asked for. */
 #include <stdlib.h>
 
 #include "tests/sim/offsets/rig.h"

@@ -55,7 +55,8 @@ static void find_coordinator(void)
 void rig_open(const char *settings)
 {
     char all[1024];
-    snprintf(all, sizeof all, "num.partitions=3\noffsets.topic.num.partitions=5\nconnections.max.idle.ms=100000000\n%s", settings);
+    snprintf(all, sizeof all,
+             "num.partitions=3\noffsets.topic.num.partitions=5\nconnections.max.idle.ms=100000000\n%s", settings);
     sim_open(&sim, 1, all);
     sim_connect(&sim, &client);
     make_topic("orders");
