@@ -32,19 +32,29 @@ static struct work *take_first(struct workers *workers)
     return work;
 }
 
+/* Under the lock, which is given back meanwhile: what is freed may close files, which takes its time, and may ask for
+ * work itself. */
+static void sleep_until_submitted(struct workers *workers, unsigned member)
+{
+    pthread_mutex_unlock(&workers->lock);
+    retire_sleep(workers->retire, member);
+    pthread_mutex_lock(&workers->lock);
+    while (!workers->first && !workers->is_stopping) {
+        workers->idle_count++;
+        pthread_cond_wait(&workers->submitted, &workers->lock);
+        workers->idle_count--;
+    }
+    retire_wake(workers->retire, member);
+}
+
 static void *worker_main(void *context)
 {
     struct workers *workers = context;
     unsigned member = retire_join(workers->retire);
     pthread_mutex_lock(&workers->lock);
     for (;;) {
-        while (!workers->first && !workers->is_stopping) {
-            workers->idle_count++;
-            retire_sleep(workers->retire, member);
-            pthread_cond_wait(&workers->submitted, &workers->lock);
-            retire_wake(workers->retire, member);
-            workers->idle_count--;
-        }
+        if (!workers->first && !workers->is_stopping)
+            sleep_until_submitted(workers, member);
         if (!workers->first)
             break;
         struct work *work = take_first(workers);

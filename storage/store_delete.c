@@ -38,6 +38,7 @@ enum file_status store__set_aside(struct store_directory *directory, const char 
  * keep the workers from everybody else's. */
 struct unlink_path {
     struct unlink_path *next;
+    struct store *store;
     char *path;
 };
 
@@ -99,15 +100,20 @@ static void run_unlink(struct storage_job *job)
         store__drop_hold(store, 1);
 }
 
-void store__unlink_later(struct store *store, char *path)
+/* Takes path. NULL: no memory; the next start unlinks it. */
+static struct unlink_path *unlink_path_create(struct store *store, char *path)
 {
     struct unlink_path *item = malloc(sizeof *item);
 
-    if (!item) {
+    if (item)
+        *item = (struct unlink_path){ .store = store, .path = path };
+    else
         free(path);
-        return;
-    }
-    *item = (struct unlink_path){ .path = path };
+    return item;
+}
+
+static void queue_unlink(struct store *store, struct unlink_path *item)
+{
     pthread_mutex_lock(&store->unlink_lock);
     *store->unlink_last = item;
     store->unlink_last = &item->next;
@@ -121,6 +127,42 @@ void store__unlink_later(struct store *store, char *path)
     store->env->submit(store->env, &store->unlink_job);
 }
 
+void store__unlink_later(struct store *store, char *path)
+{
+    struct unlink_path *item = unlink_path_create(store, path);
+
+    if (item)
+        queue_unlink(store, item);
+}
+
+/* At the stop there are no workers, and nobody is kept waiting. */
+static void unlink_retired(void *object)
+{
+    struct unlink_path *item = object;
+    struct store *store = item->store;
+
+    if (atomic_load(&store->is_closing)) {
+        unlink_directory(store->env->files, item->path);
+        free(item->path);
+        free(item);
+    } else {
+        queue_unlink(store, item);
+    }
+    store__drop_hold(store, 1);
+}
+
+/* Behind what the log retired: whoever closes an unlinked file last frees its blocks, a third of a second for
+ * each GiB, and that would be a loop. */
+static void unlink_when_closed(struct store *store, char *path)
+{
+    struct unlink_path *item = unlink_path_create(store, path);
+
+    if (!item)
+        return;
+    atomic_fetch_add(&store->holds, 1);
+    retire(store->env->retire, item, unlink_retired);
+}
+
 /* --- logs -------------------------------------------------------------------------------------- */
 
 enum file_status store__detach_log(struct store *store, struct log *log)
@@ -132,7 +174,7 @@ enum file_status store__detach_log(struct store *store, struct log *log)
     /* Tried even when the log had no directory a moment ago: a job may just have made it. */
     enum file_status status = store__set_aside(directory, log_name(log), "delete", &path);
     if (status == FILE_OK)
-        store__unlink_later(store, path);
+        unlink_when_closed(store, path);
     else if (store__log_status(status) == LOG_IO && status != FILE_NOT_FOUND)
         store__want_fence(directory);
     return status == FILE_NOT_FOUND ? FILE_OK : status;
