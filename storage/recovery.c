@@ -528,6 +528,10 @@ enum log_status log__recover(struct log *log, struct log_position durable, int64
         log->changed = true;
         if (log->epochs_dirty)
             status = log__save_epochs(log);
+        /* They were read from the batches, and will be again; log_prepare() saves them before an append. So a
+         * full disk keeps nobody from reading. */
+        if (status == LOG_DISK_FULL)
+            status = LOG_OK;
     }
     pthread_mutex_unlock(&log->prepare_mutex);
     return status;

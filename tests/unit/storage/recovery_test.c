@@ -556,6 +556,42 @@ START_TEST(leader_epochs_are_rebuilt)
 }
 END_TEST
 
+/* A full disk keeps nobody from opening a log whose leader-epoch-checkpoint is behind: it is saved before the
+ * next append. */
+START_TEST(a_full_disk_does_not_keep_a_log_shut)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct batch_view batch;
+    struct log_append_result result;
+    struct rig_batch spec = { .value_size = 100 };
+    rig_fill(rig, 1, 10);
+    flush_all(rig);
+    rig_make_batch(&spec, &batch);
+    while (log_append(rig->log, &batch, 1, 7, 0, &result) == LOG_BUSY)
+        ck_assert_int_eq(log_prepare(rig->log), LOG_OK);
+    flush_all(rig);
+    struct log_position durable = log__durable_position(rig->log);
+    log_rig_close(rig, false, NULL);
+    ck_assert_int_eq(file_unlink(rig->env.files, rig_path(rig, "leader-epoch-checkpoint")), FILE_OK);
+
+    file_double_set_free_space(rig->disk, 0);
+    restart(rig, durable);
+    ck_assert_int_eq(rig_read_all(rig, 4096), 2);
+    ck_assert_int_eq(rig_epoch_at(rig, 0), 0);
+    ck_assert_int_eq(rig_epoch_at(rig, 1), 7);
+    ck_assert_int_eq(log_append(rig->log, &batch, 1, 7, 0, &result), LOG_BUSY);
+    ck_assert_int_eq(log_prepare(rig->log), LOG_DISK_FULL);
+
+    file_double_set_free_space(rig->disk, UINT64_MAX);
+    ck_assert_int_eq(log_prepare(rig->log), LOG_OK);
+    ck_assert_int_gt(rig_file_size(rig, "leader-epoch-checkpoint"), 0);
+    ck_assert_int_eq(log_append(rig->log, &batch, 1, 7, 0, &result), LOG_OK);
+    ck_assert_int_eq(result.base_offset, 2);
+    free(batch.data);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
 /* The power goes at every operation of a scripted run, and again at every operation of the recovery. */
 static void append_some(struct log_rig *rig, struct log_position *acknowledged, uint64_t *operations)
 {
@@ -674,6 +710,7 @@ int main(void)
     tcase_add_test(tests, a_row_that_does_not_fit_the_files_is_not_believed);
     tcase_add_test(tests, producers_survive);
     tcase_add_test(tests, leader_epochs_are_rebuilt);
+    tcase_add_test(tests, a_full_disk_does_not_keep_a_log_shut);
     tcase_add_test(tests, a_power_cut_at_any_operation_loses_nothing_flushed);
     tcase_add_test(tests, a_power_cut_during_recovery_changes_nothing);
     suite_add_tcase(suite, tests);
