@@ -89,6 +89,18 @@ static void commit_end(struct commit *commit, bool is_committed)
         image_change_abandon(commit->change);
 }
 
+/* Clients that try again while the disk is full are no reason to say it a thousand times. */
+static void note_failed_append(const struct controller *controller, enum log_status status)
+{
+    static struct note_limit limit;
+    uint32_t suppressed = 0;
+    if (!controller->is_failed && !note_allow(&limit, 1, &suppressed))
+        return;
+    note_error("metadata.append_failed", "directory=%s status=%d suppressed=%u next=%s",
+               controller->place.log_directory, status, suppressed,
+               controller->is_failed ? "no more changes until a restart" : "the change was refused");
+}
+
 /* Into the log, and durable. */
 static enum log_status commit_write(struct commit *commit)
 {
@@ -106,8 +118,7 @@ static enum log_status commit_write(struct commit *commit)
     if (status == LOG_OK)
         return LOG_OK;
     controller->is_failed = status == LOG_IO || status == LOG_CLOSED;
-    note_error("metadata.append_failed", "directory=%s status=%d next=%s", controller->place.log_directory,
-               status, controller->is_failed ? "no more changes until a restart" : "the change was refused");
+    note_failed_append(controller, status);
     return status;
 }
 

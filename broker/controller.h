@@ -25,8 +25,8 @@ struct controller_host {
  * partition (store_log). On failure *error tells the operator. */
 enum store_status controller_open(const struct controller_host *host, struct controller **out,
                                   const char **error);
-/* After store_recover(), before serving: raises the leader epoch of partitions that lost records which
- * clients may have seen (page-cache mode; KIP-320, DESIGN 7). Writes nothing after a clean stop. False:
+/* After store_recover(), before serving: raises the leader epoch of partitions that may have lost records which
+ * clients saw: all in page-cache mode (KIP-320, DESIGN 7). Writes nothing after a clean stop. False:
  * it could not be committed. */
 bool controller_raise_epochs(struct controller *controller);
 /* No command may be under way. */

@@ -10,9 +10,12 @@ static bool has_other_leader(struct controller *controller, const struct partiti
     return partition->leader != controller->host.config->node_id;
 }
 
-static bool has_lost_records(struct controller *controller, const struct partition_metadata *partition)
+/* In page-cache mode consumers saw records before they were durable, and what a power cut takes may be gone without
+ * a trace: a tail up to the last flush, or a whole directory. So it is believed of all (KIP-320). */
+static bool may_have_lost_records(struct controller *controller, const struct partition_metadata *partition)
 {
-    return partition->partition && store_epoch_must_rise(controller->host.store, partition->partition->log);
+    (void)controller;
+    return partition->partition && !log_is_durable_mode(partition->partition->log);
 }
 
 /* This node as leader, in sync, and no longer a mere candidate: Kafka takes a replica that is in sync and
@@ -72,5 +75,5 @@ bool controller__elect_leaders(struct controller *controller)
 
 bool controller_raise_epochs(struct controller *controller)
 {
-    return store_was_clean(controller->host.store) || elect(controller, has_lost_records);
+    return store_was_clean(controller->host.store) || elect(controller, may_have_lost_records);
 }

@@ -88,7 +88,6 @@ static void delete_logs(struct removal *removal)
 
 static void remove_partition(struct removal *removal, struct partition *partition)
 {
-    atomic_store_explicit(&partition->is_deleted, true, memory_order_release);
     *removal->last = partition;
     removal->last = &partition->next_deleted;
     removal->logs[removal->log_count++] = partition->log;
@@ -114,6 +113,9 @@ void controller__retire_replaced(struct controller *controller, struct image_cha
     if (!removal.first)
         return;
     delete_logs(&removal);
+    /* Not before: whoever sees it looks at the log once more, and never again (purgatory.h). */
+    for (struct partition *it = removal.first; it; it = it->next_deleted)
+        atomic_store_explicit(&it->is_deleted, true, memory_order_release);
     if (controller->host.partitions_deleted) {
         controller->host.partitions_deleted(controller->host.context, removal.first);
         return;

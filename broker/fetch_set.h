@@ -35,9 +35,7 @@ struct fetch_partition {
     int32_t leader_epoch; /* -1: not to be checked */
     int32_t last_fetched_epoch;
     uint32_t topic : 30;
-    uint32_t
-        is_named : 1; /* its id was resolved once: from then on its name is known (Kafka, CachedPartition) */
-    uint32_t is_refused : 1; /* by the first look-up of the request that is served */
+    uint32_t is_named : 1; /* its id was resolved once: its name is known since (Kafka: CachedPartition) */
     uint32_t previous;
     uint32_t next;
     uint32_t hash_next; /* the same chain; the free places */

@@ -28,7 +28,7 @@ struct partition {
     struct pin pin;        /* the controller's own hold, and those of partition_hold() and arena_pin() */
     uuid topic_id;
     int32_t index;
-    atomic_bool is_deleted;
+    atomic_bool is_deleted; /* then the log answers LOG_CLOSED */
     struct partition *next_deleted; /* the controller's, while the loops are told */
     /* One bit per loop that has waiters here (loop.h: at most 64 loops); set by the loop before it
      * looks at the offsets, taken by whoever raises them. */

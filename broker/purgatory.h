@@ -19,10 +19,11 @@ struct watch_entry;
  * no fetch_or for a further watcher: its bit is set, or was taken and the mail is on its way, and the
  * mail wakes all watchers that are there when it arrives.
  *
- * A partition is watched by address, and a watch holds nothing. So a deletion sets is_deleted, then tells every
- * loop by a mail (farewell.c), at whose delivery the loop wakes the watchers and ends their watches; the deletion's
- * own hold is dropped when all loops have delivered. Nobody watches afterwards: rq_watch() looks at is_deleted, and a
- * loop that reads false there has that mail still before it. */
+ * A partition is watched by address, and a watch holds nothing. So a deletion first closes the log, then sets
+ * is_deleted, then tells every loop by a mail (farewell.c), at whose delivery the loop wakes the watchers and
+ * ends their watches; the deletion's own hold is dropped when all loops have delivered. Nobody watches
+ * afterwards: rq_watch() looks at is_deleted. Who reads false there has the mail still before it; who reads
+ * true finds the log closed, and need not wait. */
 struct purgatory {
     struct loop *loop;
     struct watch_entry **buckets; /* hash of partition -> entries; NULL at first */

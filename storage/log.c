@@ -80,6 +80,11 @@ enum log_state log__state(const struct log *log)
     return (enum log_state)atomic_load_explicit(&log->state, memory_order_acquire);
 }
 
+enum log_status log__outcome(const struct log *log, enum log_status status)
+{
+    return status != LOG_OK && log__state(log) == LOG_ENDED ? LOG_CLOSED : status;
+}
+
 void log_check(const struct log_moment *moment)
 {
     check(moment->start >= 0);

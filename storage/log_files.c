@@ -282,6 +282,7 @@ static enum log_status make_directory(struct log *log)
     log__set_segments(log, list);
     atomic_store_explicit(&log->state, LOG_OPEN, memory_order_release);
     pthread_mutex_unlock(&log->mutex);
+    log->producers_loaded = true; /* there are none */
     return LOG_OK;
 failed:
     close_identity(log);
@@ -342,10 +343,8 @@ static enum log_status prepare(struct log *log)
     enum log_status status = log_health(log);
     if (status == LOG_OK && log__state(log) == LOG_SHUT)
         status = log__open_shut(log);
-    else if (status == LOG_OK && log__state(log) == LOG_ABSENT) {
+    else if (status == LOG_OK && log__state(log) == LOG_ABSENT)
         status = make_directory(log);
-        log->producers_loaded |= status == LOG_OK;
-    }
     if (status == LOG_OK && log__state(log) == LOG_ENDED)
         status = LOG_CLOSED;
     if (status == LOG_OK && !atomic_load(&log->may_change)) /* so nobody appends now */

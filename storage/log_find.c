@@ -228,8 +228,8 @@ static enum log_status open_for_search(struct log *log)
     return status;
 }
 
-enum log_status log_find_timestamp(struct log *log, int64_t timestamp_ms, int64_t bound,
-                                   struct log_found *out)
+static enum log_status search_timestamp(struct log *log, int64_t timestamp_ms, int64_t bound,
+                                        struct log_found *out)
 {
     enum log_status status = open_for_search(log);
     if (status != LOG_OK)
@@ -249,6 +249,12 @@ enum log_status log_find_timestamp(struct log *log, int64_t timestamp_ms, int64_
                          : LOG_NOT_FOUND;
     }
     return status == LOG_OK && out->offset >= bound ? LOG_NOT_FOUND : status;
+}
+
+enum log_status log_find_timestamp(struct log *log, int64_t timestamp_ms, int64_t bound,
+                                   struct log_found *out)
+{
+    return log__outcome(log, search_timestamp(log, timestamp_ms, bound, out));
 }
 
 /* The batch with the largest timestamp of a segment below bound, the first of equals. */
@@ -283,7 +289,7 @@ static enum log_status latest_in_segment(const struct place *place, size_t i, in
     return failed ? LOG_IO : LOG_OK;
 }
 
-enum log_status log_find_max_timestamp(struct log *log, int64_t bound, struct log_found *out)
+static enum log_status search_max_timestamp(struct log *log, int64_t bound, struct log_found *out)
 {
     enum log_status status = open_for_search(log);
     if (status != LOG_OK)
@@ -308,4 +314,9 @@ enum log_status log_find_max_timestamp(struct log *log, int64_t bound, struct lo
     if (status == LOG_OK)
         status = find_in_segment(&place, latest.timestamp, m.start, bound, out);
     return status;
+}
+
+enum log_status log_find_max_timestamp(struct log *log, int64_t bound, struct log_found *out)
+{
+    return log__outcome(log, search_max_timestamp(log, bound, out));
 }

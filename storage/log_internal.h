@@ -68,7 +68,6 @@ struct log_host_node {
     bool is_dirty;        /* in one of the dirty lists */
     bool needs_recovery;  /* has a directory that store_recover() must open */
     bool is_deleted;      /* log__delete() was called */
-    bool epoch_must_rise; /* as its recovery said */
 };
 
 /* What a clean stop keeps of a log, for its lazy opening: a row of the store's table. */
@@ -113,7 +112,6 @@ struct log_recovery {
     uint64_t scanned_size;      /* bytes whose CRC was checked */
     uint64_t cut_size;          /* bytes that were cut from the tail */
     uint32_t quarantined_count; /* damaged ranges before the durable position */
-    bool epoch_must_rise; /* bytes beyond the durable position were lost or kept unproven: page-cache mode */
 };
 
 /* Opens a directory after an unclean stop: scans from durable (a lower bound of what is on the device), cuts

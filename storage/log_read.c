@@ -521,7 +521,7 @@ enum log_status log_read(struct log *log, int64_t offset, int64_t bound, size_t 
         .at_least_one = at_least_one,
     };
     log->host->used(log->host, log);
-    return read_or_warm(log, &lookup, resident_only, false, arena, out);
+    return log__outcome(log, read_or_warm(log, &lookup, resident_only, false, arena, out));
 }
 
 enum log_status log_warm(struct log *log, int64_t offset, int64_t bound, size_t size_max)
@@ -532,7 +532,7 @@ enum log_status log_warm(struct log *log, int64_t offset, int64_t bound, size_t 
                              .at_least_one = true };
     struct log_range unused;
     log->host->used(log->host, log);
-    return read_or_warm(log, &lookup, false, true, NULL, &unused);
+    return log__outcome(log, read_or_warm(log, &lookup, false, true, NULL, &unused));
 }
 
 size_t log_size_between(struct log *log, int64_t from, int64_t bound)

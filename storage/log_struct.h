@@ -107,6 +107,8 @@ struct log {
 _Static_assert(sizeof(struct log) < 1024, "an idle log is cheap (DESIGN 4)");
 
 enum log_state log__state(const struct log *log);
+/* What a call answers whose log may have been deleted under it: that explains whatever failed. */
+enum log_status log__outcome(const struct log *log, enum log_status status);
 struct log_moment log__moment(const struct log *log);
 /* Publishes what may have changed; runs the law. Under the mutex. */
 void log__publish(struct log *log, const struct log_moment *moment);

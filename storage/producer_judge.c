@@ -55,12 +55,9 @@ static uint32_t *bucket_of(struct producer_judge *judge, int64_t producer_id)
     return &judge->buckets[hash >> 32 & judge->bucket_mask];
 }
 
-/* Batches of this call that were accepted, newest first. Another epoch than the newest one's ends them all:
- * then what lies before it does not count any more. */
-static bool add_staged(struct producer_judge *judge, int64_t producer_id, struct history *history)
+/* Batches of this call that were accepted, newest first. */
+static void add_staged(struct producer_judge *judge, int64_t producer_id, struct history *history)
 {
-    if (judge->staged_count == 0)
-        return true;
     for (uint32_t i = *bucket_of(judge, producer_id); i != 0; i = judge->staged[i - 1].next) {
         const struct producer_staged *staged = &judge->staged[i - 1];
         if (staged->producer_id != producer_id)
@@ -70,22 +67,20 @@ static bool add_staged(struct producer_judge *judge, int64_t producer_id, struct
             history->has_older = staged->has_older;
         }
         history->is_known = true;
-        if (staged->epoch != history->epoch)
-            return false;
+        if (staged->epoch != history->epoch || history->count == PRODUCER_BATCHES_MAX)
+            return;
         history->batches[history->count++] = staged->batch;
-        if (history->count == PRODUCER_BATCHES_MAX)
-            return false;
     }
-    return true;
 }
 
+/* Epochs rise, so what has another one than the newest batch lies before all that count. */
 static void find_history(struct producer_judge *judge, int64_t producer_id, struct history *history)
 {
     history->count = 0;
     history->epoch = -1;
     history->is_known = history->has_older = false;
-    if (!add_staged(judge, producer_id, history))
-        return;
+    if (judge->staged_count > 0)
+        add_staged(judge, producer_id, history);
     const struct producer *producer = producer__find(judge->state, producer_id);
     if (!producer || producer__is_expired(producer, judge->now_ms, judge->expiration_ms))
         return;

@@ -30,7 +30,7 @@ struct producer {
     uint8_t batch_count;
 };
 
-_Static_assert(sizeof(struct producer) <= 80 && sizeof(struct older_batches) == 96,
+_Static_assert(sizeof(struct producer) <= 80 && sizeof(struct older_batches) <= 96,
                "100,000 of them are cheap");
 
 struct producer_state {

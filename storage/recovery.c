@@ -389,8 +389,6 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
     log_directory_free(&opening.directory);
     if (plan->unclean)
         (void)log__load_producers(log); /* asked for again before the first append */
-    opening.result.epoch_must_rise = !log_is_durable_mode(log) && (opening.result.cut_size > 0 ||
-                                                                   opening.end_offset > plan->durable.offset);
     if (out)
         *out = opening.result;
     return LOG_OK;

@@ -336,12 +336,6 @@ bool store_is_saturated(struct store *store)
     return false;
 }
 
-bool store_epoch_must_rise(struct store *store, struct log *log)
-{
-    (void)store;
-    return log__node(log)->epoch_must_rise;
-}
-
 /* --- logs -------------------------------------------------------------------------------------- */
 
 /* Where a new partition goes: the directory with the fewest, as Kafka does; never a failed one. */

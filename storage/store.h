@@ -62,10 +62,6 @@ struct log *store_log(struct store *store, uuid topic_id, const char *topic, int
  * thread counts as quiescent meanwhile: if it is a member of env->retire, it must be asleep. */
 enum store_status store_recover(struct store *store, unsigned threads, const char **error);
 
-/* Whether the recovery of this log lost bytes that were appended but not flushed, or kept some that were: the
- * partition's leader epoch must rise before it serves (DESIGN 7; page-cache mode). */
-bool store_epoch_must_rise(struct store *store, struct log *log);
-
 /* The logs are gone for new callers and answer LOG_CLOSED; their directories get Kafka's -delete name and are
  * unlinked by a worker, while readers that hold a pin go on. storage_env.progress is not called for them any more.
  * They are the caller's now: store_free_log(). LOG_OK, or what befell the last one that could not be renamed: the

@@ -180,7 +180,6 @@ static void open_one(struct recover_run *run, struct log *log)
     else
         judge(run, log, log__recover(log, durable, start_offset, &recovery));
     log__node(log)->needs_recovery = false;
-    log__node(log)->epoch_must_rise = recovery.epoch_must_rise;
     pthread_mutex_lock(&run->lock);
     run->total.scanned_size += recovery.scanned_size;
     run->total.cut_size += recovery.cut_size;

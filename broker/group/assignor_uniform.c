@@ -13,8 +13,7 @@ struct uniform {
     int32_t *loads; /* by member: its partitions */
 };
 
-/* -- what stays
- * ------------------------------------------------------------------------------------------------------ */
+/* -- what stays ---------------------------------------------------------------------------------------- */
 
 static int compare_int32(const void *a, const void *b)
 {
@@ -50,8 +49,7 @@ static void keep_subscribed(struct uniform *uniform)
     }
 }
 
-/* -- all subscribe to the same
- * --------------------------------------------------------------------------------------- */
+/* -- all subscribe to the same ------------------------------------------------------------------------- */
 
 static bool is_homogeneous(const struct assignor_group *group)
 {
@@ -129,8 +127,7 @@ static bool assign_homogeneous(struct arena *arena, struct uniform *uniform)
     return true;
 }
 
-/* -- they subscribe to different topics
- * ------------------------------------------------------------------------------- */
+/* -- they subscribe to different topics ---------------------------------------------------------------- */
 
 struct uniform_topic {
     int32_t topic;

@@ -7,8 +7,7 @@
 
 enum { COMMIT_OF_EPOCH_SINCE = 9 };
 
-/* -- life
- * -------------------------------------------------------------------------------------------------------- */
+/* -- life ---------------------------------------------------------------------------------------------- */
 
 struct consumer_group *consumer_create(struct group *group)
 {
@@ -16,7 +15,9 @@ struct consumer_group *consumer_create(struct group *group)
     if (!consumer)
         return NULL;
     consumer->group = group;
-    consumer->seen_image = -1;
+    consumer->seen_image = consumer->refreshed_version = -1;
+    consumer->settled_epoch = consumer->seen_epoch = -1;
+    consumer->refreshed_ms = INT64_MIN / 2;
     return consumer;
 }
 
@@ -26,6 +27,7 @@ void consumer_destroy(struct consumer_group *consumer)
     while (consumer->first)
         consumer__forget(consumer, consumer->first);
     consumer__forget_subscriptions(consumer);
+    consumer__drop_resolution(consumer);
     free(consumer->tables[BY_ID].buckets);
     free(consumer->tables[BY_INSTANCE].buckets);
     free(consumer);
@@ -37,12 +39,34 @@ bool consumer_is_void(const struct consumer_group *consumer)
            consumer->known_count == 0 && !consumer->regexes;
 }
 
-/* -- states
- * ------------------------------------------------------------------------------------------------------ */
+/* -- states -------------------------------------------------------------------------------------------- */
 
 bool consumer__is_reconciled(const struct member_facts *facts, int32_t assignment_epoch)
 {
     return facts->state == MEMBER_STABLE && facts->epoch == assignment_epoch;
+}
+
+void consumer__count_settled(struct consumer_group *consumer, struct consumer_member *member, bool is_going)
+{
+    bool is_settled =
+        !is_going && member->is_member && consumer__is_reconciled(&member->facts, consumer->assignment_epoch);
+    if (consumer->settled_epoch != consumer->assignment_epoch)
+        return; /* counted anew when it is asked for */
+    consumer->settled_count += is_settled - member->is_settled;
+    member->is_settled = is_settled;
+}
+
+bool consumer__is_settled(struct consumer_group *consumer)
+{
+    if (consumer->settled_epoch != consumer->assignment_epoch) {
+        consumer->settled_epoch = consumer->assignment_epoch;
+        consumer->settled_count = 0;
+        for (struct consumer_member *member = consumer->first; member; member = member->next) {
+            member->is_settled = false;
+            consumer__count_settled(consumer, member, false);
+        }
+    }
+    return consumer->epoch == consumer->assignment_epoch && consumer->settled_count == consumer->member_count;
 }
 
 const char *consumer_state_name(const struct consumer_group *consumer)
@@ -78,8 +102,7 @@ bool consumer_is_subscribed(const struct consumer_group *consumer, slice topic)
     return false;
 }
 
-/* -- offsets
- * ------------------------------------------------------------------------------------------------------- */
+/* -- offsets ------------------------------------------------------------------------------------------- */
 
 static int16_t check_epoch(const struct consumer_member *member, int32_t epoch)
 {

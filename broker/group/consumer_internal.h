@@ -45,8 +45,7 @@ struct member_facts {
     const struct partition_set *revoking; /* given up by us, not yet by the member */
 };
 
-/* -- the group
- * -------------------------------------------------------------------------------------------------- */
+/* -- the group ----------------------------------------------------------------------------------------- */
 
 enum consumer_key { BY_ID, BY_INSTANCE, CONSUMER_KEYS };
 
@@ -68,6 +67,8 @@ struct consumer_member {
     int64_t session_due_ms; /* the deadline; the timer may be earlier, then it looks and goes on */
     struct timer rebalance; /* the end of the time to give partitions back */
     int32_t rebalance_epoch;
+    int64_t rebalance_due_ms;
+    bool is_settled; /* counted in settled_count */
 };
 
 struct consumer_table {
@@ -134,16 +135,27 @@ struct consumer_group {
 
     /* What no record keeps. */
     int64_t seen_image; /* end offset of the image whose topics the metadata hash was compared with */
+    struct consumer_resolution
+        *resolution;           /* what patterns match, not in the records yet; NULL: nothing new */
+    int64_t refresh_until_ms;  /* until then a worker is thought to match patterns */
+    int64_t refreshed_ms;      /* when they were matched last, monotonic */
+    int64_t refreshed_version; /* and with which metadata */
+    int32_t seen_epoch;        /* the epoch that changed_ms is about */
+    int64_t changed_ms;        /* monotonic */
+    int32_t settled_epoch;     /* the assignment epoch that settled_count is about; -1: count anew */
+    int32_t settled_count;     /* members that are reconciled */
 };
 
-/* -- consumer.c
- * -------------------------------------------------------------------------------------------------- */
+/* -- consumer.c ---------------------------------------------------------------------------------------- */
 
 /* It has all that it is to have. */
 bool consumer__is_reconciled(const struct member_facts *facts, int32_t assignment_epoch);
+/* All members are, and there is no newer epoch. */
+bool consumer__is_settled(struct consumer_group *consumer);
+/* Keeps the count right when the facts of a member changed, or it goes. */
+void consumer__count_settled(struct consumer_group *consumer, struct consumer_member *member, bool is_going);
 
-/* -- consumer_records.c
- * ------------------------------------------------------------------------------------------- */
+/* -- consumer_records.c -------------------------------------------------------------------------------- */
 
 /* In decide. */
 void consumer__add_epoch(struct shard_op *op, slice group_id, int32_t epoch, int64_t metadata_hash);
@@ -158,14 +170,13 @@ void consumer__add_regex(struct shard_op *op, slice group_id, slice pattern, con
                          int64_t version, int64_t timestamp);
 void consumer__add_regex_tombstone(struct shard_op *op, slice group_id, slice pattern);
 
-/* -- consumer_member.c
- * ------------------------------------------------------------------------------------------- */
+/* -- consumer_member.c --------------------------------------------------------------------------------- */
 
 /* Members alone. */
 struct consumer_member *consumer__find(const struct consumer_group *consumer, slice member_id);
 struct consumer_member *consumer__find_static(const struct consumer_group *consumer, slice instance_id);
 /* Also what is only a target, or made so. NULL: no memory. */
-struct consumer_member *consumer__know(struct group *group, slice member_id);
+struct consumer_member *consumer__know(struct consumer_group *consumer, slice member_id);
 struct consumer_member *consumer__known(const struct consumer_group *consumer, slice member_id);
 /* Takes it out, cancels its timers and frees it. */
 void consumer__forget(struct consumer_group *consumer, struct consumer_member *member);
@@ -185,8 +196,7 @@ size_t consumer__classic_size(const struct classic_facts *classic);
 const struct classic_facts *consumer__classic_copy(const struct classic_facts *from, void *place);
 bool consumer__classic_equal(const struct classic_facts *a, const struct classic_facts *b);
 
-/* -- consumer_subscription.c
- * --------------------------------------------------------------------------------------- */
+/* -- consumer_subscription.c --------------------------------------------------------------------------- */
 
 /* Sorts and removes doubles, in place. */
 struct topic_names topic_names_of(slice *names, int32_t count);
@@ -206,8 +216,7 @@ bool consumer__resolve(struct consumer_group *consumer, slice pattern,
                        const struct consumer_group_regular_expression_value *value);
 void consumer__forget_subscriptions(struct consumer_group *consumer);
 
-/* -- consumer_owners.c
- * ----------------------------------------------------------------------------------------------- */
+/* -- consumer_owners.c --------------------------------------------------------------------------------- */
 
 /* Has the owners known from now on. False: no memory. */
 bool consumer__know_owners(struct consumer_group *consumer);
@@ -219,15 +228,40 @@ void consumer__release(struct consumer_group *consumer, const struct consumer_me
 bool consumer__hold(struct consumer_group *consumer, struct consumer_member *member);
 void consumer__forget_owners(struct consumer_group *consumer);
 
-/* -- consumer_topics.c
- * ----------------------------------------------------------------------------------------------- */
+/* -- consumer_regex.c ---------------------------------------------------------------------------------- */
+
+/* What the patterns of a group match in an image. Worked out by a worker. */
+struct consumer_resolution {
+    int64_t version; /* of the metadata */
+    int64_t timestamp;
+    int32_t count;
+    struct matched_regex {
+        slice pattern;
+        struct topic_names topics;
+    } * regexes; /* in the arena */
+    struct arena arena;
+};
+
+/* Has a worker match the patterns, when it is time to. In apply. */
+void consumer__refresh_regexes(struct consumer_group *consumer);
+/* In decide of a request: what came of it, without the topics that the client may not describe, in the arena
+ * of the op; NULL: there is nothing new. False: no memory. */
+bool consumer__take_resolution(struct shard_op *op, const struct consumer_group *consumer,
+                               const struct consumer_resolution **out);
+/* The resolution is in the records, or of no use. */
+void consumer__drop_resolution(struct consumer_group *consumer);
+/* Nobody can say yet what a pattern matches. */
+bool consumer__has_unresolved(const struct consumer_group *consumer);
+
+/* -- consumer_topics.c --------------------------------------------------------------------------------- */
 
 enum { CHANGE_GONE_MAX = 2 };
 
 /* What an op is about to do to the members. */
 struct consumer_change {
     const struct consumer_member *gone[CHANGE_GONE_MAX]; /* as they are now; NULL: none */
-    const struct member_facts *next; /* who comes, or comes in their place; NULL: nobody */
+    const struct member_facts *next;            /* who comes, or comes in their place; NULL: nobody */
+    const struct consumer_resolution *resolved; /* what patterns match from now on; NULL: as before */
 };
 
 /* What is subscribed to and exists, ascending by name. */
@@ -240,11 +274,11 @@ struct consumer_topics {
 /* The topics of the group once the change is made. False: no memory. */
 bool consumer__topics(const struct consumer_group *consumer, const struct consumer_change *change,
                       const struct image *image, struct arena *arena, struct consumer_topics *out);
-/* What a pattern resolved to; none while it is not. */
-struct topic_names consumer__matched(const struct consumer_group *consumer, slice pattern);
+/* What a pattern resolves to; none while it does not. */
+struct topic_names consumer__matched(const struct consumer_group *consumer,
+                                     const struct consumer_change *change, slice pattern);
 
-/* -- consumer_target.c
- * ------------------------------------------------------------------------------------------------ */
+/* -- consumer_target.c --------------------------------------------------------------------------------- */
 
 /* Works out the target of the group once the change is made, and adds the records: of the members whose
  * target changed, and of the assignment epoch. *out (may be NULL): that of change->next. False: no memory. */
@@ -254,15 +288,14 @@ bool consumer__assign(struct shard_op *op, const struct consumer_group *consumer
 /* The assignor that most members ask for; the first of the configuration when none does. */
 slice consumer__assignor_name(const struct consumer_group *consumer, const struct consumer_change *change);
 
-/* -- consumer_reconcile.c
- * --------------------------------------------------------------------------------------------- */
+/* -- consumer_reconcile.c ------------------------------------------------------------------------------ */
 
 /* What a member's next step depends on. */
 struct reconciliation {
     struct arena *arena;
     const struct image *image;
     const struct consumer_group *consumer;
-    const struct consumer_member *holder; /* as whom it holds partitions now; NULL: it is new */
+    const struct consumer_change *change;
     int32_t target_epoch;
     const struct partition_set *target;
     const struct partition_set *owned; /* what it says that it has; NULL: it does not say */
@@ -273,10 +306,45 @@ struct reconciliation {
  * memory. */
 int16_t consumer__reconcile(const struct reconciliation *reconciliation, struct member_facts *facts);
 
-/* -- consumer_session.c
- * ---------------------------------------------------------------------------------------------- */
+/* -- consumer_heartbeat.c ------------------------------------------------------------------------------- */
 
+/* Refuse with Kafka's sentences; false from here on. */
+struct consumer_heartbeat;
+void consumer__refuse_group(struct consumer_heartbeat *heartbeat, bool is_there);
+void consumer__refuse_member(struct consumer_heartbeat *heartbeat);
+/* Whether the request's instance id is this member's, and the member is who asks; NULL: nobody has it. */
+bool consumer__check_static(struct consumer_heartbeat *heartbeat, const struct consumer_member *member);
+
+/* -- consumer_migrate.c --------------------------------------------------------------------------------- */
+
+/* In decide: what a classic group with members becomes: fills the draft, adds the records. *why: Kafka's
+ * reason against it; NULL with an error: no memory. */
+int16_t consumer__upgrade(struct shard_op *op, struct group *group, struct consumer_group *draft,
+                          const char **why);
+/* Whether the group becomes a classic one when this member goes. */
+bool consumer__may_downgrade(const struct consumer_group *consumer, const struct consumer_member *gone);
+/* In decide. False: no memory. */
+bool consumer__downgrade(struct shard_op *op, const struct consumer_group *consumer,
+                         const struct consumer_member *gone);
+/* In apply: the group is a classic one now. */
+void consumer__finish_downgrade(struct group *group);
+
+/* -- consumer_leave.c ----------------------------------------------------------------------------------- */
+
+/* In decide: the member goes: its tombstones, the next epoch. The group becomes a classic one when only
+ * members of that protocol stay. False: no memory. */
+bool consumer__add_departure(struct shard_op *op, const struct consumer_group *consumer,
+                             const struct consumer_member *member);
+/* In apply, after a departure; group may be NULL. */
+void consumer__apply_departure(struct group *group);
+void consumer__decide_leave(struct consumer_heartbeat *heartbeat, struct groups *groups);
+
+/* -- consumer_session.c -------------------------------------------------------------------------------- */
+
+/* A sign of life: in memory alone, the timer follows when it fires. */
 void consumer__begin_session(struct consumer_member *member);
+/* What members are told: short while the group moves, so that it settles soon. */
+int32_t consumer__heartbeat_interval_ms(struct consumer_group *consumer);
 /* By the state that it has now. */
 void consumer__set_rebalance_timer(struct consumer_member *member);
 void consumer__cancel_timers(struct consumer_member *member);

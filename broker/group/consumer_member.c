@@ -11,8 +11,7 @@ static uint64_t hash_of(slice key)
     return hash ^ hash >> 32;
 }
 
-/* -- tables
- * ------------------------------------------------------------------------------------------------------ */
+/* -- tables -------------------------------------------------------------------------------------------- */
 
 static slice key_of(const struct consumer_member *member, enum consumer_key key)
 {
@@ -94,8 +93,7 @@ struct consumer_member *consumer__find_static(const struct consumer_group *consu
     return get(consumer, BY_INSTANCE, instance_id);
 }
 
-/* -- coming and going
- * ---------------------------------------------------------------------------------------------- */
+/* -- coming and going ---------------------------------------------------------------------------------- */
 
 static void link_last(struct consumer_group *consumer, struct consumer_member *member)
 {
@@ -121,9 +119,8 @@ static void unlink_member(struct consumer_group *consumer, struct consumer_membe
     consumer->known_count--;
 }
 
-struct consumer_member *consumer__know(struct group *group, slice member_id)
+struct consumer_member *consumer__know(struct consumer_group *consumer, slice member_id)
 {
-    struct consumer_group *consumer = group->consumer;
     struct consumer_member *member = consumer__known(consumer, member_id);
     if (member)
         return member;
@@ -132,7 +129,7 @@ struct consumer_member *consumer__know(struct group *group, slice member_id)
         return NULL;
     if (member_id.size > 0)
         memcpy(member + 1, member_id.data, member_id.size);
-    member->group = group;
+    member->group = consumer->group;
     member->facts = (struct member_facts){ .member_id = slice_of(member + 1, member_id.size),
                                            .client_id = SLICE_LITERAL(""),
                                            .client_host = SLICE_LITERAL(""),
@@ -179,6 +176,7 @@ static void drop_profile(struct consumer_group *consumer, struct consumer_member
 void consumer__forget(struct consumer_group *consumer, struct consumer_member *member)
 {
     consumer__cancel_timers(member);
+    consumer__count_settled(consumer, member, true);
     consumer__release(consumer, member);
     drop_profile(consumer, member);
     if (member->is_member)
@@ -197,8 +195,7 @@ void consumer__forget_if_void(struct consumer_group *consumer, struct consumer_m
         consumer__forget(consumer, member);
 }
 
-/* -- what records say
- * ------------------------------------------------------------------------------------------------ */
+/* -- what records say ---------------------------------------------------------------------------------- */
 
 static slice keep(uint8_t **next, slice from)
 {
@@ -241,6 +238,7 @@ bool consumer__set_profile(struct consumer_group *consumer, struct consumer_memb
     }
     drop_profile(consumer, member);
     become_member(consumer, member);
+    consumer__count_settled(consumer, member, false);
     member->subscription = subscription;
     member->regex = regex;
     member->profile_bytes = bytes;
@@ -289,6 +287,7 @@ bool consumer__set_current(struct consumer_group *consumer, struct consumer_memb
     facts->previous_epoch = told->previous_epoch;
     facts->state = told->state;
     become_member(consumer, member);
+    consumer__count_settled(consumer, member, false);
     return consumer__hold(consumer, member);
 }
 

@@ -1,14 +1,14 @@
 /* How a member gets from what it has to its target: what it gives back first, then what is free (KIP-848). */
 #include "broker/group/consumer_internal.h"
 
-/* -- what it subscribes to
- * --------------------------------------------------------------------------------------------- */
+/* -- what it subscribes to ----------------------------------------------------------------------------- */
 
 static bool is_subscribed(const struct reconciliation *reconciliation, const struct member_facts *facts,
                           uuid id)
 {
     const struct topic *topic = image_topic_by_id(reconciliation->image, id);
-    const struct topic_names matched = consumer__matched(reconciliation->consumer, facts->regex);
+    const struct topic_names matched =
+        consumer__matched(reconciliation->consumer, reconciliation->change, facts->regex);
     return topic && (topic_names_has(&facts->names, topic->name_slice) ||
                      topic_names_has(&matched, topic->name_slice));
 }
@@ -41,9 +41,7 @@ static const struct partition_set *only_subscribed(const struct reconciliation *
     return partition_set_filter(reconciliation->arena, set, keep_subscribed, &subscribed);
 }
 
-/* -- steps
- * --------------------------------------------------------------------------------------------------------------
- */
+/* -- steps --------------------------------------------------------------------------------------------- */
 
 /* Not to say what it owns is not to say that it gave something back. */
 static bool owns_any(const struct reconciliation *reconciliation, const struct partition_set *set)

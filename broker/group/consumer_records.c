@@ -7,8 +7,7 @@
 /* Above what a topic may have: a record that says so is not ours. */
 enum { PARTITION_MAX = 1 << 24 };
 
-/* -- making
- * ------------------------------------------------------------------------------------------------------- */
+/* -- making -------------------------------------------------------------------------------------------- */
 
 static void add(struct shard_op *op, enum group_record_type type, const void *key, const void *value)
 {
@@ -173,9 +172,7 @@ void consumer_add_tombstones(struct shard_op *op, const struct group *group)
     add(op, GROUP_RECORD_CONSUMER_GROUP_METADATA, &key, NULL);
 }
 
-/* -- replay
- * ---------------------------------------------------------------------------------------------------------
- */
+/* -- replay -------------------------------------------------------------------------------------------- */
 
 static void replay_epoch(struct consumer_group *consumer, const struct consumer_group_metadata_value *value)
 {
@@ -202,7 +199,7 @@ static bool replay_profile(struct group *group, const struct consumer_group_memb
             consumer__forget(consumer, member);
         return true;
     }
-    member = consumer__know(group, key->member_id);
+    member = consumer__know(consumer, key->member_id);
     if (!member)
         return false;
     struct classic_facts classic;
@@ -258,7 +255,7 @@ static bool replay_target(struct group *group, struct arena *arena,
             raw[t].count = 0;
     }
     const struct partition_set *target = partition_set_make(arena, raw, count);
-    member = target ? consumer__know(group, key->member_id) : NULL;
+    member = target ? consumer__know(consumer, key->member_id) : NULL;
     return member && consumer__set_target(member, target);
 }
 
@@ -298,7 +295,7 @@ static bool replay_current(struct group *group, struct arena *arena,
         read_set(arena, value->partitions_pending_revocation, value->partitions_pending_revocation_count);
     if (!told.assigned || !told.revoking)
         return false;
-    member = consumer__know(group, key->member_id);
+    member = consumer__know(consumer, key->member_id);
     return member && consumer__set_current(consumer, member, &told);
 }
 

@@ -3,8 +3,7 @@
 
 #include "broker/group/consumer_internal.h"
 
-/* -- names
- * ------------------------------------------------------------------------------------------------------- */
+/* -- names --------------------------------------------------------------------------------------------- */
 
 static int compare(slice a, slice b)
 {
@@ -83,8 +82,7 @@ static struct topic_names copy(const struct topic_names *from, void *place)
     return (struct topic_names){ from->count, names };
 }
 
-/* -- sets of names
- * ------------------------------------------------------------------------------------------------- */
+/* -- sets of names ------------------------------------------------------------------------------------- */
 
 struct consumer_subscription *consumer__subscribe(struct consumer_group *consumer,
                                                   const struct topic_names *names)
@@ -118,8 +116,7 @@ void consumer__unsubscribe(struct consumer_group *consumer, struct consumer_subs
     free(subscription);
 }
 
-/* -- patterns
- * ------------------------------------------------------------------------------------------------------ */
+/* -- patterns ------------------------------------------------------------------------------------------ */
 
 struct consumer_regex *consumer__find_regex(const struct consumer_group *consumer, slice pattern)
 {
@@ -219,8 +216,7 @@ void consumer__forget_subscriptions(struct consumer_group *consumer)
     }
 }
 
-/* -- of members of the classic protocol
- * ------------------------------------------------------------------------------ */
+/* -- of members of the classic protocol ---------------------------------------------------------------- */
 
 size_t consumer__classic_size(const struct classic_facts *classic)
 {

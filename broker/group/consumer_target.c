@@ -24,9 +24,7 @@ struct targeting {
     struct way **ways;                      /* by number of the subscription */
 };
 
-/* -- members
- * ---------------------------------------------------------------------------------------------------------
- */
+/* -- members ------------------------------------------------------------------------------------------- */
 
 static bool is_gone(const struct consumer_change *change, const struct consumer_member *member)
 {
@@ -94,16 +92,16 @@ static bool subscribe(struct targeting *targeting, const struct image *image, co
 static const struct assignor_subscription *find_way(struct targeting *targeting, const struct image *image,
                                                     const struct consumer_member *member)
 {
-    static const struct topic_names none = { 0, NULL };
     struct way **ways = &targeting->ways[member->subscription ? member->subscription->number : 0];
     struct way *way = *ways;
     while (way && way->regex != member->regex)
         way = way->next;
     if (way)
         return &way->subscription;
+    const struct topic_names matched =
+        consumer__matched(targeting->consumer, targeting->change, member->facts.regex);
     way = arena_alloc(targeting->arena, sizeof *way);
-    if (!way || !subscribe(targeting, image, &member->facts.names,
-                           member->regex ? &member->regex->topics : &none, &way->subscription))
+    if (!way || !subscribe(targeting, image, &member->facts.names, &matched, &way->subscription))
         return NULL;
     way->regex = member->regex;
     way->next = *ways;
@@ -124,7 +122,7 @@ static bool number_subscriptions(struct targeting *targeting)
 static bool add_next(struct targeting *targeting, const struct image *image)
 {
     const struct member_facts *next = targeting->change->next;
-    const struct topic_names matched = consumer__matched(targeting->consumer, next->regex);
+    const struct topic_names matched = consumer__matched(targeting->consumer, targeting->change, next->regex);
     struct assignor_subscription *subscription = arena_alloc(targeting->arena, sizeof *subscription);
     if (!subscription || !subscribe(targeting, image, &next->names, &matched, subscription))
         return false;
@@ -164,9 +162,7 @@ static bool add_members(struct targeting *targeting, const struct image *image)
     return has_next || !change->next || add_next(targeting, image);
 }
 
-/* -- topics
- * ----------------------------------------------------------------------------------------------------------
- */
+/* -- topics -------------------------------------------------------------------------------------------- */
 
 static bool add_topics(struct targeting *targeting, const struct consumer_topics *topics)
 {
@@ -207,8 +203,7 @@ static void fill_owners(struct targeting *targeting)
     }
 }
 
-/* -- the result
- * -------------------------------------------------------------------------------------------------------- */
+/* -- the result ---------------------------------------------------------------------------------------- */
 
 /* The owners as a set for each member. NULL: no memory. */
 static struct partition_set *make_sets(struct targeting *targeting)
@@ -268,8 +263,7 @@ static void add_records(struct shard_op *op, const struct targeting *targeting,
     }
 }
 
-/* -- which assignor
- * ------------------------------------------------------------------------------------------------------ */
+/* -- which assignor ------------------------------------------------------------------------------------ */
 
 static void count_vote(const struct config_list *names, int32_t *votes, slice name)
 {

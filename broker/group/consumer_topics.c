@@ -57,10 +57,15 @@ static size_t count_gone_regex(const struct consumer_change *change, const struc
     return count;
 }
 
-/* The resolution of a pattern that is known, or none. */
-struct topic_names consumer__matched(const struct consumer_group *consumer, slice pattern)
+struct topic_names consumer__matched(const struct consumer_group *consumer,
+                                     const struct consumer_change *change, slice pattern)
 {
-    const struct consumer_regex *regex = pattern.size > 0 ? consumer__find_regex(consumer, pattern) : NULL;
+    if (pattern.size == 0)
+        return (struct topic_names){ 0, NULL };
+    for (int32_t i = 0; change->resolved && i < change->resolved->count; i++)
+        if (slice_equal(change->resolved->regexes[i].pattern, pattern))
+            return change->resolved->regexes[i].topics;
+    const struct consumer_regex *regex = consumer__find_regex(consumer, pattern);
     return regex && regex->is_resolved ? regex->topics : (struct topic_names){ 0, NULL };
 }
 
@@ -70,12 +75,14 @@ static bool gather_all(const struct consumer_group *consumer, const struct consu
     for (const struct consumer_subscription *names = consumer->subscriptions; names; names = names->next)
         if (names->member_count > count_gone(change, names) && !gather(gathering, &names->names))
             return false;
-    for (const struct consumer_regex *regex = consumer->regexes; regex; regex = regex->next)
-        if (regex->member_count > count_gone_regex(change, regex) && !gather(gathering, &regex->topics))
+    for (const struct consumer_regex *regex = consumer->regexes; regex; regex = regex->next) {
+        const struct topic_names matched = consumer__matched(consumer, change, regex->pattern);
+        if (regex->member_count > count_gone_regex(change, regex) && !gather(gathering, &matched))
             return false;
+    }
     if (!change->next)
         return true;
-    const struct topic_names matched = consumer__matched(consumer, change->next->regex);
+    const struct topic_names matched = consumer__matched(consumer, change, change->next->regex);
     return gather(gathering, &change->next->names) && gather(gathering, &matched);
 }
 

@@ -5,8 +5,7 @@
 
 const struct partition_set partition_set_empty = { 0, NULL };
 
-/* -- making
- * ------------------------------------------------------------------------------------------------------ */
+/* -- making -------------------------------------------------------------------------------------------- */
 
 static int compare_raw(const void *a, const void *b)
 {
@@ -102,8 +101,7 @@ void partition_set_free(const struct partition_set *copy)
         free((void *)copy);
 }
 
-/* -- questions
- * ----------------------------------------------------------------------------------------------------- */
+/* -- questions ----------------------------------------------------------------------------------------- */
 
 bool partition_set_is_empty(const struct partition_set *set)
 {
@@ -184,8 +182,7 @@ bool partition_set_intersects(const struct partition_set *a, const struct partit
     return false;
 }
 
-/* -- sets of sets
- * ---------------------------------------------------------------------------------------------------- */
+/* -- sets of sets -------------------------------------------------------------------------------------- */
 
 const struct partition_set *partition_set_filter(struct arena *arena, const struct partition_set *a,
                                                  bool (*keep)(void *context, uuid id, int32_t partition),

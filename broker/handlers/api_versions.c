@@ -45,26 +45,42 @@ static bool fill_keys(struct request *rq, struct api_versions_response *out)
     return true;
 }
 
-/* A feature is told when an API behind it is served. Old Java clients stumble over a supported
- * minimum of 0 below v4 (KAFKA-17492): metadata.version has none. */
+/* What is supported, when an API behind it is served, and what of it holds. */
+static const struct feature {
+    const char *name;
+    int16_t min;
+    int16_t max;
+} features[] = { { "metadata.version", METADATA_VERSION_MIN, METADATA_VERSION_MAX },
+                 { "group.version", 0, GROUP_VERSION_MAX } };
+enum { FEATURE_COUNT = sizeof features / sizeof *features, ZERO_MINIMUM_SINCE = 4 };
+
+/* Old Java clients stumble over a supported minimum of 0 (KAFKA-17492): below v4 such a feature is left out,
+ * as Kafka does. What is finalized, they are told. */
 static bool fill_features(struct request *rq, struct api_versions_response *out)
 {
-    out->supported_features = arena_alloc_array(&rq->arena, 1, sizeof *out->supported_features);
-    out->finalized_features = arena_alloc_array(&rq->arena, 1, sizeof *out->finalized_features);
+    out->supported_features = arena_alloc_array(&rq->arena, FEATURE_COUNT, sizeof *out->supported_features);
+    out->finalized_features = arena_alloc_array(&rq->arena, FEATURE_COUNT, sizeof *out->finalized_features);
     if (!out->supported_features || !out->finalized_features)
         return false;
-    api_versions_response_supported_feature_init(out->supported_features);
-    out->supported_features->name = SLICE_LITERAL("metadata.version");
-    out->supported_features->min_version = METADATA_VERSION_MIN;
-    out->supported_features->max_version = METADATA_VERSION_MAX;
-    out->supported_features_count = 1;
-
     out->finalized_features_epoch = rq->image->end_offset;
-    struct api_versions_response_finalized_feature *feature = out->finalized_features;
-    api_versions_response_finalized_feature_init(feature);
-    feature->name = SLICE_LITERAL("metadata.version");
-    feature->max_version_level = feature->min_version_level = image_feature(rq->image, "metadata.version");
-    out->finalized_features_count = feature->max_version_level > 0;
+    for (int i = 0; i < FEATURE_COUNT; i++) {
+        int16_t level = image_feature(rq->image, features[i].name);
+        if (features[i].min > 0 || rq->api_version >= ZERO_MINIMUM_SINCE) {
+            struct api_versions_response_supported_feature *feature =
+                &out->supported_features[out->supported_features_count++];
+            api_versions_response_supported_feature_init(feature);
+            feature->name = slice_of_string(features[i].name);
+            feature->min_version = features[i].min;
+            feature->max_version = features[i].max;
+        }
+        if (level > 0) {
+            struct api_versions_response_finalized_feature *feature =
+                &out->finalized_features[out->finalized_features_count++];
+            api_versions_response_finalized_feature_init(feature);
+            feature->name = slice_of_string(features[i].name);
+            feature->max_version_level = feature->min_version_level = level;
+        }
+    }
     return true;
 }
 

@@ -36,13 +36,8 @@ static enum handled try_set(struct request *rq, struct fetch_state *state, bool 
         return HANDLED_CLOSE;
     if (state->cold.count > 0)
         return warm_then_retry(rq, state);
-    if (watch) {
-        state->is_watching = true;
-        state->watched = outcome.seen;
-    }
-    /* Another partition than is watched: its topic was made anew, and would wake nobody. */
-    bool is_changed = state->is_watching && outcome.seen != state->watched;
-    if (is_late || is_changed || outcome.is_final || outcome.size >= state->min_bytes ||
+    state->is_watching = state->is_watching || watch;
+    if (is_late || outcome.is_final || outcome.size >= state->min_bytes ||
         outcome.available >= state->min_bytes)
         return fetch__answer(rq, state, rq->out) ? HANDLED_DONE : HANDLED_CLOSE;
     return HANDLED_WAIT;

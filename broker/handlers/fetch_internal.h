@@ -59,8 +59,8 @@ struct fetch_state {
     int64_t deadline_ms; /* monotonic */
     unsigned cold_rounds;
     bool is_tried; /* all partitions were looked up once */
+    uint64_t seen; /* a sum over those that were found then */
     bool is_watching;
-    uint64_t watched; /* which partitions: fetch_outcome.seen of that pass */
     struct fetch_tellings told;
     struct fetch_refusals refused;
     struct fetch_colds cold;   /* of the last pass */
@@ -71,7 +71,7 @@ struct fetch_state {
 struct fetch_outcome {
     size_t size;      /* bytes that were read */
     size_t available; /* bytes that are there, as min_bytes counts them */
-    uint64_t seen;    /* a sum over the partitions that were found */
+    uint64_t seen;    /* as in fetch_state */
     bool is_final;    /* answered at once: an error, a divergence, or nothing is left to wait for */
     bool is_failed;   /* no memory */
 };

@@ -15,6 +15,7 @@ struct part {
     struct log *log;
     int32_t leader_epoch;
     int64_t bound;
+    bool is_at_bound; /* there is nothing to read */
     bool is_cold;
 };
 
@@ -188,7 +189,7 @@ static void read_log(struct request *rq, struct fetch_state *state, struct part 
     size_t size_max = size_max_of(part->in);
     if (size_max > size_left)
         size_max = size_left;
-    if (status == LOG_OK)
+    if (status == LOG_OK && !part->is_at_bound)
         status = log_read(part->log, part->in->fetch_offset, part->bound, size_max, at_least_one,
                           state->cold_rounds < FETCH_COLD_ROUNDS_MAX, &rq->arena, &range);
     switch (status) {
@@ -232,6 +233,7 @@ static void read_part(struct request *rq, struct fetch_state *state, struct part
     part->leader_epoch = metadata->leader_epoch;
     struct log_offsets offsets = log_offsets(part->log);
     part->bound = state->is_committed ? offsets.stable : offsets.high_watermark;
+    part->is_at_bound = part->in->fetch_offset == part->bound && part->bound >= offsets.start;
     part->out->high_watermark = offsets.high_watermark;
     part->out->last_stable_offset = offsets.stable;
     part->out->log_start_offset = offsets.start;
@@ -263,20 +265,6 @@ static bool must_tell(const struct fetch_state *state, const struct fetch_partit
            out->error_code != ERR_NONE || out->diverging_epoch.epoch >= 0;
 }
 
-/* A partition that was unknown from the start keeps nobody from waiting for the others: a client that goes on
- * asking for a deleted topic would otherwise never sleep. One that becomes so while it is waited for ends the
- * wait. */
-static bool refuse(struct request *rq, struct fetch_state *state, uint32_t at, int16_t error_code,
-                   struct fetch_outcome *outcome)
-{
-    struct fetch_partition *in = &state->set->partitions[at];
-    if (!state->is_tried)
-        in->is_refused = true;
-    else if (!in->is_refused)
-        outcome->is_final = true;
-    return add_refusal(rq, state, at, error_code);
-}
-
 static uint64_t mark_of(const struct partition *partition)
 {
     uint64_t mark = (uint64_t)(uintptr_t)partition * 0x9e3779b97f4a7c15u;
@@ -303,8 +291,7 @@ static bool visit(struct request *rq, struct fetch_state *state, uint32_t at, bo
     bool is_refused;
     int16_t error_code = resolve(rq, state, part.in, &metadata, &is_refused);
     if (error_code != ERR_NONE && is_refused)
-        return refuse(rq, state, at, error_code, outcome);
-    part.in->is_refused = false;
+        return add_refusal(rq, state, at, error_code);
     if (!reserve_told(rq, state))
         return false;
     part.out = &state->told.items[state->told.count];
@@ -345,8 +332,13 @@ struct fetch_outcome fetch__read(struct request *rq, struct fetch_state *state, 
     for (uint32_t at = set->first; at != FETCH_NONE && !outcome.is_failed; at = set->partitions[at].next)
         outcome.is_failed = !visit(rq, state, at, watch, &outcome);
     state->warmed.count = 0; /* told: a later pass reads anew */
+    /* A partition that is unknown from the start keeps nobody from waiting for the others: a client that goes
+     * on asking for a deleted topic would otherwise never sleep. One that goes while it is waited for ends
+     * the wait, and so does one that comes, also in the place of another: it is not watched. */
+    outcome.is_final = outcome.is_final || state->refused.count == set->count ||
+                       (state->is_tried && outcome.seen != state->seen);
     state->is_tried = true;
-    outcome.is_final = outcome.is_final || state->refused.count == set->count;
+    state->seen = outcome.seen;
     return outcome;
 }
 

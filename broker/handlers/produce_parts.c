@@ -10,8 +10,8 @@ enum {
     /* A payload may decode to this many times max.message.bytes, and at most DECODED_MAX. */
     DECODE_FACTOR = 16,
     DECODED_MAX = 64 * 1024 * 1024,
-    /* Up to so many partitions are compared one by one. */
-    LINEAR_MAX = 16,
+    /* Up to so many topics are compared one by one. */
+    COMPARED_TOPICS_MAX = 16,
 };
 
 /* -- which partitions: each once, however often it is named -------------------------------------- */
@@ -21,22 +21,9 @@ struct finder {
     struct request *rq;
     struct produce_state *state;
     uint32_t
-        *slots; /* number of the part + 1; 0: free, as half of them are. NULL: few enough to look at each */
+        *slots; /* number of the part + 1; 0: free, as half of them are. NULL: no partition is named twice */
     size_t mask;
 };
-
-static bool finder_init(struct finder *finder, struct request *rq, struct produce_state *state, size_t count)
-{
-    *finder = (struct finder){ .rq = rq, .state = state };
-    if (count <= LINEAR_MAX)
-        return true;
-    size_t slot_count = 2 * LINEAR_MAX;
-    while (slot_count < 2 * count)
-        slot_count *= 2;
-    finder->mask = slot_count - 1;
-    finder->slots = arena_alloc_array(&rq->arena, slot_count, sizeof *finder->slots);
-    return finder->slots != NULL;
-}
 
 static bool is_same_topic(const struct request *rq, const struct produce_request_topic *a,
                           const struct produce_request_topic *b)
@@ -45,18 +32,44 @@ static bool is_same_topic(const struct request *rq, const struct produce_request
                                                         : slice_equal(a->name, b->name));
 }
 
-static bool is_part_of(const struct finder *finder, const struct part *part,
-                       const struct produce_request_topic *topic, int32_t index)
+/* Ascending, perhaps beginning somewhere in the middle, as clients do that take turns in who is first: going
+ * round, the next is not larger in one place only. */
+static bool ascends(const struct produce_request_topic *topic)
 {
-    return part->index == index && is_same_topic(finder->rq, part->named, topic);
+    const struct produce_request_partition *partitions = topic->partitions;
+    int32_t count = topic->partitions_count, falls = 0;
+    for (int32_t p = 0; p < count; p++)
+        falls += partitions[p + 1 < count ? p + 1 : 0].partition <= partitions[p].partition;
+    return falls <= 1;
 }
 
-static uint64_t hash_partition(const struct request *rq, uint64_t topic_hash, int32_t index)
+/* What is seen at a glance of all requests but odd ones. */
+static bool names_each_once(const struct request *rq, const struct produce_request *in)
 {
-    uint8_t key[12];
-    store_be64(key, topic_hash);
-    store_be32(key + 8, (uint32_t)index);
-    return image_hash(rq->image, slice_of(key, sizeof key));
+    if (in->topics_count > COMPARED_TOPICS_MAX)
+        return false;
+    for (int32_t t = 0; t < in->topics_count; t++) {
+        if (!ascends(&in->topics[t]))
+            return false;
+        for (int32_t other = 0; other < t; other++)
+            if (is_same_topic(rq, &in->topics[t], &in->topics[other]))
+                return false;
+    }
+    return true;
+}
+
+static bool finder_init(struct finder *finder, struct request *rq, struct produce_state *state,
+                        const struct produce_request *in, size_t count)
+{
+    *finder = (struct finder){ .rq = rq, .state = state };
+    if (names_each_once(rq, in))
+        return true;
+    size_t slot_count = 16;
+    while (slot_count < 2 * count)
+        slot_count *= 2;
+    finder->mask = slot_count - 1;
+    finder->slots = arena_alloc_array(&rq->arena, slot_count, sizeof *finder->slots);
+    return finder->slots != NULL;
 }
 
 static uint64_t hash_topic(const struct finder *finder, const struct produce_request_topic *topic)
@@ -68,31 +81,41 @@ static uint64_t hash_topic(const struct finder *finder, const struct produce_req
                                              : topic->name);
 }
 
-/* The part, which is new when it is not named yet. */
+/* The number of the partition's part, or of the one to be. */
+static size_t find_number(struct finder *finder, const struct produce_request_topic *topic,
+                          uint64_t topic_hash, int32_t index)
+{
+    const struct part *parts = finder->state->parts;
+    uint32_t *slots = finder->slots;
+    uint8_t key[12];
+    if (!slots)
+        return finder->state->part_count;
+    store_be64(key, topic_hash);
+    store_be32(key + 8, (uint32_t)index);
+    size_t slot = image_hash(finder->rq->image, slice_of(key, sizeof key)) & finder->mask;
+    for (; slots[slot]; slot = (slot + 1) & finder->mask) {
+        const struct part *part = &parts[slots[slot] - 1];
+        if (part->index == index && is_same_topic(finder->rq, part->named, topic))
+            return slots[slot] - 1;
+    }
+    slots[slot] = (uint32_t)finder->state->part_count + 1;
+    return finder->state->part_count;
+}
+
+/* The part of the partition, which is new when it was not named before. */
 static struct part *find_part(struct finder *finder, const struct produce_request_topic *topic,
                               uint64_t topic_hash, int32_t index)
 {
-    struct part *parts = finder->state->parts;
-    size_t count = finder->state->part_count, number = 0;
-    if (finder->slots) {
-        size_t slot = hash_partition(finder->rq, topic_hash, index) & finder->mask;
-        while (finder->slots[slot] && !is_part_of(finder, &parts[finder->slots[slot] - 1], topic, index))
-            slot = (slot + 1) & finder->mask;
-        if (!finder->slots[slot])
-            finder->slots[slot] = (uint32_t)count + 1;
-        number = finder->slots[slot] - 1;
-    } else {
-        while (number < count && !is_part_of(finder, &parts[number], topic, index))
-            number++;
-    }
-    if (number == count) {
+    size_t number = find_number(finder, topic, topic_hash, index);
+    struct part *part = &finder->state->parts[number];
+    if (number == finder->state->part_count) {
         finder->state->part_count++;
-        parts[number].named = topic;
-        parts[number].index = index;
-        parts[number].recompress = CODEC_COUNT;
-        parts[number].log_start_offset = -1;
+        part->named = topic;
+        part->index = index;
+        part->recompress = CODEC_COUNT;
+        part->log_start_offset = -1;
     }
-    return &parts[number];
+    return part;
 }
 
 /* -- what a mention says -------------------------------------------------------------------------- */
@@ -141,30 +164,41 @@ static void take_records(const struct request *rq, struct part *part, slice reco
     }
 }
 
-/* Which partition, which topic. */
-static void resolve_part(struct request *rq, struct part *part)
+static int16_t resolve_topic(struct request *rq, const struct produce_request_topic *in,
+                             const struct topic **topic)
 {
-    if (rq->api_version >= TOPIC_ID_SINCE)
-        part->error_code = rq_topic_by_id(rq, part->named->topic_id, OP_WRITE, &part->topic);
-    else
-        part->error_code = rq_topic(rq, part->named->name, OP_WRITE, &part->topic);
+    return rq->api_version >= TOPIC_ID_SINCE ? rq_topic_by_id(rq, in->topic_id, OP_WRITE, topic)
+                                             : rq_topic(rq, in->name, OP_WRITE, topic);
+}
+
+static void resolve_part(struct request *rq, struct part *part, const struct topic *topic,
+                         int16_t topic_error)
+{
+    part->error_code = topic_error;
     if (part->error_code == ERR_NONE)
-        part->error_code = rq_partition(rq, part->topic, part->index, &part->metadata);
+        part->error_code = rq_partition(rq, topic, part->index, &part->metadata);
     if (part->error_code != ERR_NONE)
         return;
-    part->topic_id = part->topic->id;
+    part->topic = topic;
+    part->topic_id = topic->id;
     part->log_start_offset = log_offsets(part->metadata->partition->log).start;
+}
+
+static bool is_transactional(slice records)
+{
+    struct batch_view batch;
+    return records.size >= BATCH_HEADER_SIZE &&
+           load_be16(records.data + BATCH_ATTRIBUTES) & BATCH_ATTRIBUTE_TRANSACTIONAL &&
+           batch_view(records, &batch) == BATCH_OK;
 }
 
 /* Errors of the request as a whole have no field: they are repeated in every partition. A batch that belongs
  * to a transaction needs the name of one that its sender may use. */
 static int16_t check_transaction(struct request *rq, const struct produce_request *in)
 {
-    struct batch_view batch;
     for (int32_t t = 0; t < in->topics_count; t++)
         for (int32_t p = 0; p < in->topics[t].partitions_count; p++)
-            if (batch_view(in->topics[t].partitions[p].records.bytes, &batch) == BATCH_OK &&
-                batch.attributes & BATCH_ATTRIBUTE_TRANSACTIONAL)
+            if (is_transactional(in->topics[t].partitions[p].records.bytes))
                 return slice_is_null(in->transactional_id) ? ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
                                                            : rq_txn(rq, in->transactional_id, OP_WRITE);
     return ERR_NONE;
@@ -276,16 +310,22 @@ static bool prepare_topic(struct request *rq, struct produce_response_topic *out
     return ok && out->partitions;
 }
 
-/* One mention after another: a partition is resolved with its first. */
-static void take_mention(struct request *rq, struct part *part, bool is_first, slice records,
-                         int16_t request_error)
+/* One mention of partitions after another; the topic's name is resolved once in each, a partition when it is
+ * new. */
+static void take_topic(struct request *rq, struct finder *finder, const struct produce_request_topic *in,
+                       int16_t request_error)
 {
-    if (request_error != ERR_NONE)
-        part->error_code = request_error;
-    else if (is_first)
-        resolve_part(rq, part);
-    if (part->error_code == ERR_NONE)
-        take_records(rq, part, records);
+    const struct topic *topic = NULL;
+    uint64_t topic_hash = hash_topic(finder, in);
+    int16_t topic_error = request_error == ERR_NONE ? resolve_topic(rq, in, &topic) : request_error;
+    for (int32_t p = 0; p < in->partitions_count; p++) {
+        size_t count_before = finder->state->part_count;
+        struct part *part = find_part(finder, in, topic_hash, in->partitions[p].partition);
+        if (finder->state->part_count > count_before)
+            resolve_part(rq, part, topic, topic_error);
+        if (part->error_code == ERR_NONE)
+            take_records(rq, part, in->partitions[p].records.bytes);
+    }
 }
 
 bool produce__take_parts(struct request *rq, const struct produce_request *in, struct produce_response *out,
@@ -294,21 +334,14 @@ bool produce__take_parts(struct request *rq, const struct produce_request *in, s
     struct finder finder;
     size_t mention_count;
     if (!prepare_response(rq, in, out, state, &mention_count) ||
-        !finder_init(&finder, rq, state, mention_count))
+        !finder_init(&finder, rq, state, in, mention_count))
         return false;
     int16_t request_error = check_transaction(rq, in);
     for (int32_t t = 0; t < in->topics_count; t++) {
-        const struct produce_request_topic *topic = &in->topics[t];
-        uint64_t topic_hash = hash_topic(&finder, topic);
         size_t count_before = state->part_count;
-        for (int32_t p = 0; p < topic->partitions_count; p++) {
-            const struct produce_request_partition *partition = &topic->partitions[p];
-            size_t count = state->part_count;
-            struct part *part = find_part(&finder, topic, topic_hash, partition->partition);
-            take_mention(rq, part, state->part_count > count, partition->records.bytes, request_error);
-        }
-        if (state->part_count > count_before &&
-            !prepare_topic(rq, &out->topics[out->topics_count++], topic, state->part_count - count_before))
+        take_topic(rq, &finder, &in->topics[t], request_error);
+        size_t new_count = state->part_count - count_before;
+        if (new_count > 0 && !prepare_topic(rq, &out->topics[out->topics_count++], &in->topics[t], new_count))
             return false;
     }
     for (size_t i = 0; i < state->part_count; i++)

@@ -1,4 +1,5 @@
 """The writer and the reader of compat/ledger.sh, which says what they print, with librdkafka's idempotent producer."""
+import os
 import random
 import sys
 import threading
@@ -42,7 +43,10 @@ def write(bootstrap, topic, partitions):
         if error.fatal():
             print("fatal", error, flush=True)
 
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "error_cb": fatal})
+    settings = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "error_cb": fatal}
+    if os.environ.get("LEDGER_IMPATIENT") == "1":
+        settings |= {"message.timeout.ms": 2000, "request.timeout.ms": 1000, "socket.timeout.ms": 1100}
+    producer = Producer(settings)
     while not ended.is_set():
         if unanswered >= UNANSWERED_MAX:
             producer.poll(0.1)

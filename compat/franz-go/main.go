@@ -1,4 +1,4 @@
-// franz-go without groups and without idempotence: produce, read by offset and time.
+// franz-go without groups: produce, read by offset and time; the ledger; the admin package.
 package main
 
 import (
@@ -162,4 +162,5 @@ func checks() {
 	check("offset", readAt(kgo.NewOffset().At(500), 500))
 	check("five-before-the-end", readAt(kgo.NewOffset().AtEnd().Relative(-5), records-5))
 	check("by-time", readAt(kgo.NewOffset().AfterMilli(baseMs+700), 700))
+	adminChecks()
 }

@@ -110,7 +110,9 @@ public final class Ledger {
         String topic = arguments[2];
         int partitions = Integer.parseInt(arguments[3]);
         if (arguments[0].equals("write")) {
-            write(Map.of("bootstrap.servers", arguments[1]), topic, partitions);
+            boolean impatient = "1".equals(System.getenv("LEDGER_IMPATIENT"));
+            write(impatient ? Map.of("bootstrap.servers", arguments[1], "request.timeout.ms", "1000", "linger.ms", "0",
+                    "delivery.timeout.ms", "2000") : Map.of("bootstrap.servers", arguments[1]), topic, partitions);
         } else {
             read(Map.of("bootstrap.servers", arguments[1], "auto.offset.reset", "none"), topic, partitions);
         }

@@ -1,5 +1,5 @@
-// kafkajs: produce with each acks, metadata and offsets.
-const { Kafka, CompressionTypes, logLevel, Partitioners } = require("kafkajs");
+// kafkajs: produce with each acks, metadata and offsets; the admin client; a transactional producer.
+const { Kafka, CompressionTypes, ConfigResourceTypes, logLevel, Partitioners } = require("kafkajs");
 
 const RECORDS = 1000;
 const BASE_MS = 1000000000000;
@@ -46,6 +46,94 @@ async function withAdmin(body) {
   }
 }
 
+async function expectError(type, promise) {
+  try {
+    await promise;
+  } catch (error) {
+    const cause = error.errors ? error.errors[0] : error;
+    expect(cause.type === type, `${cause.type}, not ${type}`);
+    return;
+  }
+  throw new Error("no " + type);
+}
+
+const create = (admin, topic) => admin.createTopics({ topics: [topic], waitForLeaders: true });
+
+const partitionsOf = async (admin, topic) => (await admin.fetchTopicMetadata({ topics: [topic] })).topics[0].partitions;
+
+async function adminCreate(admin) {
+  const configEntries = [{ name: "retention.ms", value: "1234567" }];
+  expect(await create(admin, { topic: "admin-made", numPartitions: 4, configEntries }), "it is said to be there");
+  expect(await create(admin, { topic: "admin-default" }), "it is said to be there");
+  expect(!(await create(admin, { topic: "admin-made" })), "it is made twice");
+  expect((await partitionsOf(admin, "admin-made")).length === 4, "partitions");
+  expect((await partitionsOf(admin, "admin-default")).length === 3, "default partitions");
+  expect((await admin.listTopics()).includes("admin-made"), "list of topics");
+  await expectError("INVALID_TOPIC_EXCEPTION", create(admin, { topic: "a b" }));
+  await expectError("INVALID_REPLICATION_FACTOR", create(admin, { topic: "admin-bad", replicationFactor: 3 }));
+}
+
+async function adminDescribeConfigs(admin) {
+  const resources = [{ type: ConfigResourceTypes.TOPIC, name: "admin-made", configNames: ["retention.ms", "flush.ms"] }];
+  const found = await admin.describeConfigs({ includeSynonyms: false, resources });
+  const entries = found.resources[0].configEntries;
+  expect(entries.length === 2, JSON.stringify(entries));
+  expect(entries.find((one) => one.configName === "retention.ms").configValue === "1234567", JSON.stringify(entries));
+}
+
+async function adminPartitions(admin) {
+  await admin.createPartitions({ topicPartitions: [{ topic: "admin-made", count: 6 }] });
+  expect((await partitionsOf(admin, "admin-made")).length === 6, "partitions");
+  await expectError(
+    "INVALID_PARTITIONS",
+    admin.createPartitions({ topicPartitions: [{ topic: "admin-made", count: 2 }] }),
+  );
+}
+
+// The same name at once.
+async function adminRecreate(admin) {
+  for (let i = 0; i < 5; i++) {
+    await create(admin, { topic: "admin-again", numPartitions: 2 });
+    const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, idempotent: true });
+    await producer.connect();
+    const answers = await producer.send({ topic: "admin-again", messages: [{ partition: 1, value: "v" + i }] });
+    await producer.disconnect();
+    expect(answers[0].baseOffset === "0", "offset in topic " + i + ": " + JSON.stringify(answers));
+    await admin.deleteTopics({ topics: ["admin-again"] });
+  }
+  expect(!(await admin.listTopics()).includes("admin-again"), "it is still listed");
+}
+
+async function adminCluster(admin) {
+  const { brokers, controller, clusterId } = await admin.describeCluster();
+  expect(clusterId.length === 22 && brokers.length === 1 && controller === brokers[0].nodeId, JSON.stringify(brokers));
+  expect(brokers[0].host + ":" + brokers[0].port === process.argv[2], "address");
+}
+
+// Until transactions are served: an error that says so, at once.
+async function transactionalRefused() {
+  const start = Date.now();
+  const producer = kafka.producer({
+    createPartitioner: Partitioners.DefaultPartitioner,
+    idempotent: true,
+    maxInFlightRequests: 1,
+    transactionalId: "one",
+    retry: { retries: 3 },
+  });
+  await producer.connect();
+  let refused;
+  try {
+    await producer.transaction();
+  } catch (error) {
+    refused = error;
+  } finally {
+    await producer.disconnect();
+  }
+  console.error("transaction() after " + (Date.now() - start) + " ms: " + refused);
+  expect(refused, "it was accepted");
+  expect(Date.now() - start < 10000, "refused only after " + (Date.now() - start) + " ms");
+}
+
 async function main() {
   await check("produce-none", () => produceSeries("kafkajs-none", CompressionTypes.None, -1));
   await check("produce-gzip", () => produceSeries("kafkajs-gzip", CompressionTypes.GZIP, -1));
@@ -68,6 +156,12 @@ async function main() {
       expect(topics[0].partitions.length === 3, JSON.stringify(topics));
       expect((await admin.listTopics()).includes("kafkajs-gzip"), "list of topics");
     }));
+  await check("admin-cluster", () => withAdmin(adminCluster));
+  await check("admin-create", () => withAdmin(adminCreate));
+  await check("admin-describe-configs", () => withAdmin(adminDescribeConfigs));
+  await check("admin-partitions", () => withAdmin(adminPartitions));
+  await check("admin-recreate", () => withAdmin(adminRecreate));
+  await check("transactional-refused", transactionalRefused);
 }
 
 main();

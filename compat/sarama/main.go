@@ -1,4 +1,4 @@
-// sarama without groups and without idempotence, with the protocol versions of an old and of a new broker.
+// sarama without groups, with the protocol versions of an old and of a new broker; the ledger; ClusterAdmin.
 package main
 
 import (
@@ -156,4 +156,5 @@ func checks() {
 	check("acks-1", func() error {
 		return produceSeries(sarama.MaxVersion, "sarama-acks-1", "none", sarama.WaitForLocal)
 	})
+	adminChecks()
 }

@@ -46,6 +46,9 @@ static const char *const places[] = {
     "/data/t-0/junk",
     "/data/__cluster_metadata-0/00000000000000000000.log",
     "/data/__cluster_metadata-0/00000000000000000000.index",
+    "/data/t-0/00000000000000000006.producers.runnel",
+    "/data/t-0/00000000000000000012.snapshot",
+    "/data/t-0/00000000000000000012.producers.runnel",
 };
 enum { PLACE_COUNT = sizeof places / sizeof *places };
 
@@ -237,7 +240,10 @@ static void use_log(struct storage_host *host, struct log *log)
     arena_init(&arena, NULL);
     for (int i = 0; i < 3; i++) {
         struct batch_view batch = storage_host_batch(&arena, 1, 2, 50);
-        (void)storage_host_append(host, log, &batch, &result);
+        if (i > 0)
+            storage_host_give_producer(&batch, 7, 1, 0);
+        if (storage_host_append(host, log, &batch, &result) == LOG_OK && result.status == LOG_OK)
+            check(result.end_offset <= log_offsets(log).end && result.base_offset >= 0);
         check_laws(log);
     }
     arena_destroy(&arena);

@@ -1,4 +1,5 @@
-/* librdkafka's idempotent producers over kills and restarts of the broker: every record is there, each once. */
+/* librdkafka's idempotent producers over kills and restarts of the broker: every record is there, each once.
+ */
 #include "tests/support/kafka_client.h"
 #include "tests/support/ledger.h"
 #include "tests/support/ledger_reading.h"
@@ -83,7 +84,8 @@ static void reported(rd_kafka_t *client, const rd_kafka_message_t *message, void
 static void send_next(struct producer *producer, rd_kafka_t *client, struct random *random)
 {
     uint8_t value[LEDGER_VALUE_MAX];
-    size_t size = ledger_value(producer->run->seed, (struct ledger_id){ producer->number, producer->next }, value);
+    size_t size =
+        ledger_value(producer->run->seed, (struct ledger_id){ producer->number, producer->next }, value);
     rd_kafka_resp_err_t error = rd_kafka_producev(
         client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION((int32_t)random_below(random, PARTITIONS)),
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_VALUE(value, size),
@@ -97,10 +99,14 @@ static void *produce(void *argument)
 {
     struct producer *producer = argument;
     struct run *run = producer->run;
-    const char *settings[] = { "enable.idempotence", "true",
-                               "compression.type", codecs[producer->number],
-                               "linger.ms", linger[producer->number],
-                               "reconnect.backoff.max.ms", "500", /* the default of 10 s would be most of the test */
+    const char *settings[] = { "enable.idempotence",
+                               "true",
+                               "compression.type",
+                               codecs[producer->number],
+                               "linger.ms",
+                               linger[producer->number],
+                               "reconnect.backoff.max.ms",
+                               "500", /* the default of 10 s would be most of the test */
                                NULL };
     rd_kafka_t *client = client_create_reporting(run->served.bootstrap, settings, reported, producer);
     struct random random;
@@ -139,7 +145,8 @@ static bool wait_acknowledged(struct run *run, int64_t more)
 static void interrupt(struct run *run, int round)
 {
     int64_t more = 1 + (int64_t)random_below(&run->random, ROUND_ACKNOWLEDGED_MAX);
-    ck_assert_msg(wait_acknowledged(run, more), "round %d: too few acknowledgements; %s", round, run->failure);
+    ck_assert_msg(wait_acknowledged(run, more), "round %d: too few acknowledgements; %s", round,
+                  run->failure);
     ck_assert_msg(!broker_process_ended(run->served.broker, (int)random_below(&run->random, 30)),
                   "round %d: the broker ended by itself", round);
     if (round % CLEAN_STOP_EVERY == 0)
@@ -219,17 +226,19 @@ START_TEST(every_record_is_there_once)
     }
     for (int round = 1; round <= rounds; round++)
         interrupt(&run, round);
-    ck_assert_msg(wait_acknowledged(&run, 1), "nothing was acknowledged after the last round; %s", run.failure);
+    ck_assert_msg(wait_acknowledged(&run, 1), "nothing was acknowledged after the last round; %s",
+                  run.failure);
     atomic_store(&run.stop, true);
     for (int i = 0; i < PRODUCERS; i++)
         pthread_join(producers[i].thread, NULL);
     ck_assert_msg(run.failed == 0, "%" PRId64 " failed, the first: %s", run.failed, run.failure);
     ck_assert_int_eq(run.acknowledged, run.sent);
-    struct ledger_verdict verdict = ledger_read_back(run.ledger, run.served.bootstrap, topic, PARTITIONS, from);
+    struct ledger_verdict verdict =
+        ledger_read_back(run.ledger, run.served.bootstrap, topic, PARTITIONS, from);
     printf("rounds %d, sent %" PRId64 ", in the log %" PRId64 ", lost %" PRId64 ", duplicates %" PRId64
            ", disordered %" PRId64 ", gaps %" PRId64 ", corrupt %" PRId64 "\n",
-           rounds, run.sent, verdict.records, verdict.lost, verdict.duplicates, verdict.disordered, verdict.gaps,
-           verdict.corrupt);
+           rounds, run.sent, verdict.records, verdict.lost, verdict.duplicates, verdict.disordered,
+           verdict.gaps, verdict.corrupt);
     ck_assert(verdict.lost == 0 && verdict.duplicates == 0 && verdict.disordered == 0 && verdict.gaps == 0 &&
               verdict.corrupt == 0);
     ck_assert_int_eq(verdict.records, run.sent);

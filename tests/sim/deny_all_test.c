@@ -7,9 +7,11 @@
 #include "codec/api_versions.h"
 #include "codec/create_partitions.h"
 #include "codec/create_topics.h"
+#include "codec/delete_groups.h"
 #include "codec/delete_topics.h"
 #include "codec/describe_cluster.h"
 #include "codec/describe_configs.h"
+#include "codec/describe_groups.h"
 #include "codec/describe_topic_partitions.h"
 #include "codec/fetch.h"
 #include "codec/find_coordinator.h"
@@ -18,8 +20,12 @@
 #include "codec/init_producer_id.h"
 #include "codec/join_group.h"
 #include "codec/leave_group.h"
+#include "codec/list_groups.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"
+#include "codec/offset_commit.h"
+#include "codec/offset_delete.h"
+#include "codec/offset_fetch.h"
 #include "codec/offset_for_leader_epoch.h"
 #include "codec/produce.h"
 #include "codec/sync_group.h"
@@ -376,6 +382,110 @@ static int16_t ask_describe_topic_partitions(int16_t version)
     return response.topics[0].error_code;
 }
 
+/* Denied, the group's error stands in the partitions, those of topics that are not there too. */
+static int16_t ask_offset_commit(int16_t version)
+{
+    struct offset_commit_request request;
+    struct offset_commit_request_topic topics[2];
+    struct offset_commit_request_partition partition;
+    struct offset_commit_response response;
+    offset_commit_request_init(&request);
+    offset_commit_request_partition_init(&partition);
+    for (int i = 0; i < 2; i++) {
+        offset_commit_request_topic_init(&topics[i]);
+        topics[i].name = i == 0 ? SLICE_LITERAL("secret") : SLICE_LITERAL("nowhere");
+        topics[i].partitions = &partition;
+        topics[i].partitions_count = 1;
+    }
+    if (version >= 10)
+        topics[0].topic_id =
+            image_topic_by_name(controller_image(sim.server->controller), SLICE_LITERAL("secret"))->id;
+    request.group_id = SLICE_LITERAL("committed");
+    request.topics = topics;
+    request.topics_count = 2;
+    ck_assert(sim_call(&client, 8, version, &request, &response));
+    if (sim.server->authorize == deny_all)
+        ck_assert_int_eq(response.topics[1].partitions[0].error_code, ERR_GROUP_AUTHORIZATION_FAILED);
+    return response.topics[0].partitions[0].error_code;
+}
+
+static int16_t ask_offset_fetch(int16_t version)
+{
+    struct offset_fetch_request request;
+    struct offset_fetch_request_group group;
+    struct offset_fetch_request_topic topic;
+    struct offset_fetch_response response;
+    int32_t partition = 0;
+    offset_fetch_request_init(&request);
+    offset_fetch_request_group_init(&group);
+    offset_fetch_request_topic_init(&topic);
+    topic.name = SLICE_LITERAL("secret");
+    topic.partition_indexes = &partition;
+    topic.partition_indexes_count = 1;
+    group.group_id = SLICE_LITERAL("committed");
+    group.topics_count = -1;
+    request.group_id = version < 8 ? group.group_id : SLICE_LITERAL("");
+    request.topics = &topic;
+    request.topics_count = version < 8 ? 1 : 0;
+    request.groups = &group;
+    request.groups_count = version < 8 ? 0 : 1;
+    ck_assert(sim_call(&client, 9, version, &request, &response));
+    if (version >= 8) {
+        ck_assert_int_eq(response.groups[0].topics_count, sim.server->authorize == deny_all ? 0 : 1);
+        return response.groups[0].error_code;
+    }
+    return version >= 2 ? response.error_code : response.topics[0].partitions[0].error_code;
+}
+
+static int16_t ask_describe_groups(int16_t version)
+{
+    struct describe_groups_request request;
+    struct describe_groups_response response;
+    slice group = SLICE_LITERAL("committed");
+    bool is_denied = sim.server->authorize == deny_all;
+    describe_groups_request_init(&request);
+    request.groups = &group;
+    request.groups_count = 1;
+    request.include_authorized_operations = version >= 3;
+    ck_assert(sim_call(&client, 15, version, &request, &response));
+    ck_assert_int_eq(response.groups[0].group_state.size == 0, is_denied);
+    ck_assert_int_eq(response.groups[0].authorized_operations == INT32_MIN, is_denied || version < 3);
+    return response.groups[0].error_code;
+}
+
+/* No error, but what may not be seen is not there. */
+static int16_t ask_list_groups(int16_t version)
+{
+    struct list_groups_request request;
+    struct list_groups_response response;
+    list_groups_request_init(&request);
+    ck_assert(sim_call(&client, 16, version, &request, &response));
+    ck_assert_int_eq(response.groups_count > 0, sim.server->authorize != deny_all);
+    return response.error_code;
+}
+
+static int16_t ask_delete_groups(int16_t version)
+{
+    struct delete_groups_request request;
+    struct delete_groups_response response;
+    slice group = SLICE_LITERAL("absent");
+    delete_groups_request_init(&request);
+    request.groups_names = &group;
+    request.groups_names_count = 1;
+    ck_assert(sim_call(&client, 42, version, &request, &response));
+    return response.results[0].error_code;
+}
+
+static int16_t ask_offset_delete(int16_t version)
+{
+    struct offset_delete_request request;
+    struct offset_delete_response response;
+    offset_delete_request_init(&request);
+    request.group_id = SLICE_LITERAL("absent");
+    ck_assert(sim_call(&client, 47, version, &request, &response));
+    return response.error_code;
+}
+
 static const struct {
     int16_t key;
     int16_t (*ask)(int16_t version);
@@ -388,11 +498,15 @@ static const struct {
     { 1, ask_fetch, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, 13, ERR_UNKNOWN_TOPIC_ID },
     { 2, ask_list_offsets, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 3, ask_metadata, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
+    { 8, ask_offset_commit, ERR_GROUP_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
+    { 9, ask_offset_fetch, ERR_GROUP_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 10, ask_find_coordinator, ERR_GROUP_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 11, ask_join_group, ERR_GROUP_AUTHORIZATION_FAILED, ERR_UNKNOWN_MEMBER_ID, INT16_MAX, 0 },
     { 12, ask_heartbeat, ERR_GROUP_AUTHORIZATION_FAILED, ERR_UNKNOWN_MEMBER_ID, INT16_MAX, 0 },
     { 13, ask_leave_group, ERR_GROUP_AUTHORIZATION_FAILED, ERR_UNKNOWN_MEMBER_ID, INT16_MAX, 0 },
     { 14, ask_sync_group, ERR_GROUP_AUTHORIZATION_FAILED, ERR_UNKNOWN_MEMBER_ID, INT16_MAX, 0 },
+    { 15, ask_describe_groups, ERR_GROUP_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
+    { 16, ask_list_groups, ERR_NONE, ERR_NONE, INT16_MAX, 0 },
     { 18, ask_api_versions, ERR_NONE, ERR_NONE, INT16_MAX, 0 },
     { 19, ask_create_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_TOPIC_ALREADY_EXISTS, INT16_MAX, 0 },
     { 20, ask_delete_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_UNKNOWN_TOPIC_OR_PARTITION, INT16_MAX, 0 },
@@ -400,7 +514,9 @@ static const struct {
     { 23, ask_offset_for_leader_epoch, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 32, ask_describe_configs, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 37, ask_create_partitions, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_INVALID_PARTITIONS, INT16_MAX, 0 },
+    { 42, ask_delete_groups, ERR_GROUP_AUTHORIZATION_FAILED, ERR_GROUP_ID_NOT_FOUND, INT16_MAX, 0 },
     { 44, ask_incremental_alter_configs, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
+    { 47, ask_offset_delete, ERR_GROUP_AUTHORIZATION_FAILED, ERR_GROUP_ID_NOT_FOUND, INT16_MAX, 0 },
     { 60, ask_describe_cluster, ERR_NONE, ERR_NONE, INT16_MAX, 0 },
     { 75, ask_describe_topic_partitions, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
 };
@@ -442,6 +558,7 @@ START_TEST(the_same_is_allowed_without_the_rule)
     sim_open(&sim, 2, "");
     sim_connect(&sim, &client);
     make_topic();
+    ck_assert_int_eq(ask_find_coordinator(4), ERR_NONE); /* makes what the groups are kept in */
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (rows[i].key == 1 || rows[i].key == 3)
             continue; /* Fetch would wait for records; make_topic() was Metadata's control */

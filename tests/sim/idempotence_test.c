@@ -174,7 +174,6 @@ static int64_t new_producer(void)
 static void begin(uint64_t seed, const char *settings)
 {
     arena_init(&arena, NULL);
-    sim = (struct sim){ 0 };
     sim_open(&sim, seed, settings);
     sim_connect(&sim, &client);
     make_topic("orders");
@@ -719,6 +718,47 @@ START_TEST(many_partitions_named_twice)
 }
 END_TEST
 
+/* Every sequence of up to five mentions of three partitions, in one topic and spread over two mentions of it:
+ * one answer for each partition, in the order of their first mentions. */
+START_TEST(partitions_in_any_order)
+{
+    enum { LENGTH_MAX = 5 };
+    slice one = batch_of(-1, -1, -1, 1);
+    make_topic("payments");
+    for (int length = 1, sequences = PARTITIONS; length <= LENGTH_MAX; length++, sequences *= PARTITIONS) {
+        for (int sequence = 0; sequence < sequences; sequence++) {
+            struct mention mentions[LENGTH_MAX + 1];
+            int32_t expected[PARTITIONS], expected_count = 0;
+            size_t count = 0;
+            for (int i = 0, rest = sequence; i < length; i++, rest /= PARTITIONS) {
+                int32_t partition = rest % PARTITIONS;
+                bool is_known = false;
+                for (int32_t e = 0; e < expected_count; e++)
+                    is_known |= expected[e] == partition;
+                if (!is_known)
+                    expected[expected_count++] = partition;
+                mentions[count++] = (struct mention){ "orders", partition, one };
+                if (_i == i)
+                    mentions[count++] = (struct mention){ "payments", 0, one };
+            }
+            struct produce_response response;
+            ck_assert(send_mentions(&client, PRODUCE_VERSION, 1, SLICE_NULL, mentions, count));
+            ck_assert(sim_receive(&client, KEY_PRODUCE, PRODUCE_VERSION, &response));
+            int32_t told = 0;
+            for (int32_t t = 0; t < response.topics_count; t++) {
+                const struct produce_response_topic *topic = &response.topics[t];
+                for (int32_t p = 0; p < topic->partitions_count; p++) {
+                    ck_assert_int_eq(topic->partitions[p].error_code, ERR_NONE);
+                    if (slice_equal_string(topic->name, "orders"))
+                        ck_assert_int_eq(topic->partitions[p].partition, expected[told++]);
+                }
+            }
+            ck_assert_int_eq(told, expected_count);
+        }
+    }
+}
+END_TEST
+
 /* -- transactions, which are not served --------------------------------------------------------------- */
 
 static slice transactional_batch(int64_t producer_id)
@@ -812,6 +852,7 @@ int main(void)
     tcase_add_loop_test(tests, retries_over_reconnects_are_there_once, 1, 21);
     tcase_add_loop_test(tests, a_partition_named_twice_has_one_answer, 0, COUNT(repeats));
     tcase_add_test(tests, many_partitions_named_twice);
+    tcase_add_loop_test(tests, partitions_in_any_order, -1, 4);
     tcase_add_loop_test(tests, transactional_batches_are_refused, 0, COUNT(transactional));
     tcase_add_test(tests, a_name_alone_needs_no_permission);
     suite_add_tcase(suite, tests);

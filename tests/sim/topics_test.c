@@ -112,7 +112,7 @@ static void make(const char *name, int32_t partitions)
 START_TEST(every_version_creates)
 {
     for (int16_t version = 2; version <= 7; version++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "t%d", version);
         begin_create();
         want(name, version < 4 ? 2 : -1, version < 4 ? 1 : -1);
@@ -381,7 +381,7 @@ START_TEST(ten_thousand_topics_in_one_request)
 {
     enum { COUNT = 10001 };
     struct create_topics_request_topic *topics = calloc(COUNT, sizeof *topics);
-    char(*names)[16] = calloc(COUNT, sizeof *names);
+    char(*names)[24] = calloc(COUNT, sizeof *names);
     begin_create();
     create_request.topics = topics;
     for (int i = 0; i < COUNT; i++) {

@@ -1,8 +1,9 @@
-/* The versions matrix: every API that the broker advertises has Kafka 4.2's range, every version of it is asked with
- * a filled request, and the answer is looked at field by field and byte by byte. Each API has its row in versions/.
+/* The versions matrix: every API that the broker advertises has Kafka 4.2's range, every version of it is
+ * asked with a filled request, and the answer is looked at field by field and byte by byte. Each API has its
+ * row in versions/.
  *
- * The ranges are written down from the project's facts about Kafka (protocol, 1.1, column "newest"), not from the
- * broker's tables or schemas: those are what is judged. */
+ * The ranges are written down from the project's facts about Kafka (protocol, 1.1, column "newest"), not from
+ * the broker's tables or schemas: those are what is judged. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,7 +12,13 @@
 #include "protocol/base/note.h"
 #include "tests/sim/versions/rig.h"
 
-enum { NEVER = INT16_MAX, KEY_PRODUCE = 0, KEY_API_VERSIONS = 18, PRODUCE_ANSWERED_FROM = 3, ADVERTISED_MAX = 128 };
+enum {
+    NEVER = INT16_MAX,
+    KEY_PRODUCE = 0,
+    KEY_API_VERSIONS = 18,
+    PRODUCE_ANSWERED_FROM = 3,
+    ADVERTISED_MAX = 128
+};
 
 struct range {
     int16_t key;
@@ -104,9 +111,9 @@ enum { KAFKA_COUNT = sizeof kafka / sizeof *kafka };
 
 static const struct check_row *row_of(int16_t key)
 {
-    const struct check_row *const lists[] = { record_rows, topic_rows, other_rows };
-    const size_t counts[] = { record_row_count, topic_row_count, other_row_count };
-    for (size_t l = 0; l < 3; l++)
+    const struct check_row *const lists[] = { record_rows, topic_rows, group_rows, other_rows };
+    const size_t counts[] = { record_row_count, topic_row_count, group_row_count, other_row_count };
+    for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
         for (size_t i = 0; i < counts[l]; i++)
             if (lists[l][i].key == key)
                 return &lists[l][i];
@@ -132,7 +139,8 @@ static void ask_ranges(int16_t version, struct advertised *out)
     expect_that(told.api_keys_count <= ADVERTISED_MAX);
     out->count = (size_t)told.api_keys_count;
     for (size_t i = 0; i < out->count; i++)
-        out->ranges[i] = (struct range){ .key = told.api_keys[i].api_key, .min = told.api_keys[i].min_version,
+        out->ranges[i] = (struct range){ .key = told.api_keys[i].api_key,
+                                         .min = told.api_keys[i].min_version,
                                          .max = told.api_keys[i].max_version };
 }
 
@@ -147,18 +155,18 @@ static const struct range *range_of(const struct range *ranges, size_t count, in
 static char difference[160];
 
 /* NULL, or the first thing that is wrong with what is advertised; borrowed until the next call. */
-static const char *find_difference(const struct advertised *got, const struct range *wanted, size_t wanted_count,
-                                   const struct check_row *(*find_row)(int16_t key))
+static const char *find_difference(const struct advertised *got, const struct range *wanted,
+                                   size_t wanted_count, const struct check_row *(*find_row)(int16_t key))
 {
     for (size_t i = 0; i < got->count; i++) {
         const struct range *mine = &got->ranges[i];
         const struct range *theirs = range_of(wanted, wanted_count, mine->key);
-        const char *what = !theirs                             ? "is not in the table"
-                           : mine->min != theirs->min          ? "begins elsewhere"
-                           : mine->max != theirs->max          ? "ends elsewhere"
+        const char *what = !theirs                              ? "is not in the table"
+                           : mine->min != theirs->min           ? "begins elsewhere"
+                           : mine->max != theirs->max           ? "ends elsewhere"
                            : i > 0 && mine->key <= mine[-1].key ? "is not in order"
-                           : !find_row(mine->key)              ? "has no check"
-                                                               : NULL;
+                           : !find_row(mine->key)               ? "has no check"
+                                                                : NULL;
         if (what) {
             snprintf(difference, sizeof difference, "key %d, %s, v%d to v%d: %s", mine->key,
                      theirs ? theirs->name : "?", mine->min, mine->max, what);
@@ -291,6 +299,34 @@ START_TEST(a_field_left_out_is_found)
 }
 END_TEST
 
+/* The control of the frame: no byte of an answer can be another, be left out or come behind it unnoticed. */
+START_TEST(a_changed_frame_is_found)
+{
+    const int16_t versions[] = { 3, 8, 9, 12 }; /* both headers */
+    begin(ONE_METADATA, "control");
+    for (size_t v = 0; v < sizeof versions / sizeof *versions; v++) {
+        const struct api_schema *schema = api_schema_find(ONE_METADATA);
+        struct one_metadata one;
+        struct metadata_response told;
+        one_metadata(&one, SLICE_LITERAL("orders"));
+        ask_other(ONE_METADATA, versions[v], &one.request, &told);
+        slice frame = last_frame();
+        uint8_t *changed = arena_alloc(&arena, frame.size + 1);
+        memcpy(changed, frame.data, frame.size);
+        changed[frame.size] = 0;
+        ck_assert(!frame_complaint(schema, versions[v], &told, slice_of(changed, frame.size)));
+        ck_assert(frame_complaint(schema, versions[v], &told, slice_of(changed, frame.size + 1)));
+        ck_assert(frame_complaint(schema, versions[v], &told, slice_of(changed, frame.size - 1)));
+        for (size_t i = 0; i < frame.size; i++) {
+            changed[i] ^= 1;
+            ck_assert(frame_complaint(schema, versions[v], &told, slice_of(changed, frame.size)));
+            changed[i] ^= 1;
+        }
+    }
+    rig_close();
+}
+END_TEST
+
 /* -- beyond the ranges ---------------------------------------------------------------------------------- */
 
 /* A header of version 1 with zeros behind it, which every later header and many a body can be. */
@@ -337,7 +373,9 @@ START_TEST(versions_beyond_the_range_are_refused)
     subject = (struct subject){ wanted->key, 0, wanted->name };
     bool is_served = is_advertised(wanted->key, &served);
     int16_t first = wanted->key == KEY_PRODUCE ? PRODUCE_ANSWERED_FROM : wanted->min;
-    const int16_t others[] = { (int16_t)(wanted->max + 1), (int16_t)(first - 1), 99, -1, INT16_MIN, INT16_MAX };
+    const int16_t others[] = {
+        (int16_t)(wanted->max + 1), (int16_t)(first - 1), 99, -1, INT16_MIN, INT16_MAX
+    };
     rig_open("");
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         if (wanted->key == KEY_API_VERSIONS)
@@ -363,6 +401,7 @@ int main(void)
     tcase_add_test(tests, what_is_advertised_is_kafkas);
     tcase_add_test(tests, a_difference_is_found);
     tcase_add_test(tests, a_field_left_out_is_found);
+    tcase_add_test(tests, a_changed_frame_is_found);
     tcase_add_loop_test(tests, every_version, 0, KAFKA_COUNT);
     tcase_add_loop_test(tests, versions_beyond_the_range_are_refused, 0, KAFKA_COUNT);
     suite_add_tcase(suite, tests);

@@ -4,8 +4,8 @@
 
 #include "tests/support/ledger.h"
 
-/* Reads each partition of the topic from from[partition] to the end that it has now, judges what came, and moves
- * from[] there. The producers are at rest meanwhile. Aborts the test where nothing comes any more. */
+/* Reads each partition of the topic from from[partition] to the end that it has now, judges what came, and
+ * moves from[] there. The producers are at rest meanwhile. Aborts the test where nothing comes any more. */
 struct ledger_verdict ledger_read_back(struct ledger *ledger, const char *bootstrap, const char *topic,
                                        int partitions, int64_t from[]);
 

@@ -3,6 +3,7 @@
 #ifndef RUNNEL_TESTS_SUPPORT_LOAD_H
 #define RUNNEL_TESTS_SUPPORT_LOAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -49,6 +50,8 @@ uint64_t process_rss(pid_t pid);
 /* RssAnon and RssFile: memory of its own, and mapped pages of files. */
 uint64_t process_rss_anonymous(pid_t pid);
 uint64_t process_rss_file(pid_t pid);
+/* Is it built with a sanitizer, whose memory is not the program's? */
+bool process_is_sanitized(pid_t pid);
 /* Voluntary context switches of all its threads: wake-ups. */
 uint64_t process_wakeups(pid_t pid);
 double monotonic_seconds(void);

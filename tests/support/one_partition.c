@@ -68,7 +68,8 @@ struct batch_view small_batch(struct arena *arena, const struct batch_builder_op
     struct batch_view batch;
     check(builder != NULL);
     for (int i = 0; i < count; i++)
-        check(batch_builder_add(builder, 1700000000000 + i, SLICE_LITERAL("key"), SLICE_LITERAL("value"), NULL, 0));
+        check(batch_builder_add(builder, 1700000000000 + i, SLICE_LITERAL("key"), SLICE_LITERAL("value"),
+                                NULL, 0));
     check(batch_builder_finish(builder, &batch) == BATCH_OK);
     return batch;
 }

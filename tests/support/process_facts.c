@@ -54,6 +54,19 @@ static uint64_t memory_of(pid_t pid, const char *name)
     return status_number(path, name) * 1024;
 }
 
+bool process_is_sanitized(pid_t pid)
+{
+    char path[64], line[512];
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *file = fopen(path, "r");
+    while (file && !found && fgets(line, sizeof line, file))
+        found = strstr(line, "/libasan.so") || strstr(line, "/libtsan.so");
+    if (file)
+        fclose(file);
+    return found;
+}
+
 uint64_t process_rss(pid_t pid)
 {
     return memory_of(pid, "VmRSS");

@@ -45,9 +45,7 @@ void sim_open(struct sim *sim, uint64_t seed, const char *settings)
 
 void sim_open_on(struct sim *sim, struct file_double *disk, uint64_t seed, const char *settings)
 {
-    sim->seed = seed;
-    sim->disk = disk;
-    sim->config = load_config(settings);
+    *sim = (struct sim){ .disk = disk, .config = load_config(settings), .seed = seed };
     clock_virtual_init(&sim->clock, INT64_C(1000) * START_MS_AFTER_EPOCH_S);
     start(sim);
 }
@@ -177,17 +175,22 @@ static bool read_bytes(struct sim_client *client, uint8_t *out, size_t size)
     return true;
 }
 
-bool sim_receive(struct sim_client *client, int16_t api_key, int16_t version, void *response)
+bool sim_receive_frame(struct sim_client *client)
 {
-    const struct api_schema *schema = api_schema_find(api_key);
     uint8_t length[4];
-    int32_t correlation_id;
     if (!read_bytes(client, length, sizeof length))
         return false;
     client->frame_size = load_be32(length);
     check(client->frame_size <= FRAME_MAX);
     client->frame = check_memory(realloc(client->frame, client->frame_size));
-    if (!read_bytes(client, client->frame, client->frame_size))
+    return read_bytes(client, client->frame, client->frame_size);
+}
+
+bool sim_receive(struct sim_client *client, int16_t api_key, int16_t version, void *response)
+{
+    const struct api_schema *schema = api_schema_find(api_key);
+    int32_t correlation_id;
+    if (!sim_receive_frame(client))
         return false;
     arena_reset(&client->arena);
     struct reader reader;

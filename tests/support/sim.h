@@ -53,6 +53,8 @@ void sim_disconnect(struct sim_client *client);
 bool sim_send(struct sim_client *client, int16_t api_key, int16_t version, const void *request);
 /* Steps until the response is there. False: closed, or idle without one. */
 bool sim_receive(struct sim_client *client, int16_t api_key, int16_t version, void *response);
+/* The same without decoding: frame and frame_size. */
+bool sim_receive_frame(struct sim_client *client);
 bool sim_call(struct sim_client *client, int16_t api_key, int16_t version, const void *request,
               void *response);
 bool sim_send_bytes(struct sim_client *client, const void *bytes, size_t size);

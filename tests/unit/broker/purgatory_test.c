@@ -117,6 +117,8 @@ START_TEST(no_wake_up_is_lost)
     for (int32_t i = 0; i < PARTITIONS; i++) {
         probes[i].partition = partition_create(server->retire, UUID_ZERO, i);
         ck_assert_ptr_nonnull(probes[i].partition);
+    }
+    for (int32_t i = 0; i < PARTITIONS; i++) {
         ck_assert_int_eq(pthread_create(&raisers[i], NULL, raise_values, &probes[i]), 0);
         ck_assert_int_eq(pthread_create(&askers[i], NULL, ask_for_values, &probes[i]), 0);
     }

@@ -52,6 +52,7 @@ struct model {
     int64_t end;
     uint64_t write_number;
     uint64_t steps, duplicates, refused, forgotten;
+    uint64_t open; /* steps of producers of which the log may remember more than it must */
     struct log_position durable;
     bool survives; /* this run has restarts and cuts */
 };
@@ -285,6 +286,7 @@ static void compare(struct model *model, struct sent *sent, const struct log_app
             sent[i].producer == SIZE_MAX ? NULL : &model->producers[sent[i].producer];
         if (producer)
             expire(model, producer, batch->written_ms);
+        model->open += producer && producer->maybe != producer->sure;
         if (producer && !agree(producer, batch, answer, &repeated))
             ck_abort_msg("step %" PRIu64
                          ": producer %zu epoch %d sequences %d-%d: answer %d; known %zu sure %zu "
@@ -491,7 +493,7 @@ static uint64_t given_seed(uint64_t otherwise)
 static void run_many(int index, int run_count, uint64_t step_count, bool survives)
 {
     static struct model model;
-    uint64_t steps = 0, duplicates = 0, refused = 0, forgotten = 0;
+    uint64_t steps = 0, duplicates = 0, refused = 0, forgotten = 0, open = 0;
     uint64_t first = given_seed((uint64_t)index * 1000 + 1);
     if (getenv("SEED"))
         run_count = 1;
@@ -505,9 +507,12 @@ static void run_many(int index, int run_count, uint64_t step_count, bool survive
         duplicates += model.duplicates;
         refused += model.refused;
         forgotten += model.forgotten;
+        open += model.open;
     }
-    printf("\n%" PRIu64 " steps, %" PRIu64 " duplicates, %" PRIu64 " refused, %" PRIu64 " forgotten\n", steps,
-           duplicates, refused, forgotten);
+    printf("\n%" PRIu64 " steps, %" PRIu64 " duplicates, %" PRIu64 " refused, %" PRIu64 " forgotten, %" PRIu64
+           " open\n",
+           steps, duplicates, refused, forgotten, open);
+    ck_assert_uint_le(open, survives ? steps / 4 : 0);
     ck_assert_uint_gt(duplicates, steps / 20); /* else the batches are badly chosen */
     ck_assert_uint_gt(refused, steps / 20);
 }

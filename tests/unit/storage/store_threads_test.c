@@ -38,6 +38,7 @@ static struct store *store;
 static char root[64];
 static struct log *logs[LOG_COUNT];
 static _Atomic unsigned writers_left;
+static _Atomic int64_t next_producer_id;
 
 static struct busy_host *host_of(struct storage_env *env)
 {
@@ -130,7 +131,7 @@ static void *flusher_main(void *argument)
 }
 
 /* Appends until the log takes it; preparing here stands for the broker's worker. */
-static void append(struct log *log, const struct batch_view *batch, unsigned member)
+static struct log_append_result append(struct log *log, const struct batch_view *batch, unsigned member)
 {
     struct log_append_result result;
 
@@ -140,7 +141,7 @@ static void append(struct log *log, const struct batch_view *batch, unsigned mem
         if (status == LOG_OK)
             status = result.status;
         if (status == LOG_OK)
-            return;
+            return result;
         if (status == LOG_BUSY)
             status = log_prepare(log);
         check(status == LOG_OK || status == LOG_BUSY || status == LOG_LIMIT);
@@ -148,18 +149,30 @@ static void append(struct log *log, const struct batch_view *batch, unsigned mem
     }
 }
 
+/* An idempotent producer; some batches it sends again, while logs are closed and opened beneath it. */
 static void *writer_main(void *argument)
 {
     unsigned member = retire_join(host.env.retire);
     struct random random;
     struct arena arena;
     unsigned number = *(unsigned *)argument;
+    int32_t sequences[LOG_COUNT] = { 0 };
+    int64_t producer_id = atomic_fetch_add(&next_producer_id, 1);
 
     random_seed(&random, number);
     arena_init(&arena, NULL);
     for (int i = 0; i < APPENDS; i++) {
         struct batch_view batch = storage_host_batch(&arena, random_u64(&random), 2, 200);
-        append(logs[(number + (unsigned)i * WRITERS) % LOG_COUNT], &batch, member);
+        unsigned log = (number + (unsigned)i * WRITERS) % LOG_COUNT;
+        storage_host_give_producer(&batch, producer_id, 0, sequences[log]);
+        sequences[log] += 2;
+        struct log_append_result result = append(logs[log], &batch, member);
+        check(!result.is_duplicate);
+        if (random_below(&random, 3) == 0) {
+            retire_quiescent(host.env.retire, member);
+            struct log_append_result again = append(logs[log], &batch, member);
+            check(again.is_duplicate && again.base_offset == result.base_offset);
+        }
         arena_reset(&arena);
         retire_quiescent(host.env.retire, member);
     }
