@@ -46,6 +46,17 @@ void member_open(struct sim *sim, struct group_member *member, int number, int16
 void member_close(struct group_member *member)
 {
     sim_disconnect(&member->client);
+    free(member->roster);
+    member->roster = NULL;
+    member->roster_count = 0;
+}
+
+void member_copy(struct group_member *copy, const struct group_member *member)
+{
+    *copy = *member;
+    copy->roster = NULL;
+    copy->roster_count = 0;
+    sim_connect(member->client.sim, &copy->client);
 }
 
 /* Nothing else is under way when it returns, so that the order of requests is the test's. */
@@ -84,6 +95,14 @@ static void note_text(char out[MEMBER_TEXT_SIZE], slice text)
     out[text.size] = '\0';
 }
 
+static void note_roster(struct group_member *member)
+{
+    member->roster_count = member->joined.members_count;
+    member->roster = realloc(member->roster, (size_t)(member->roster_count + 1) * sizeof *member->roster);
+    for (int32_t i = 0; i < member->roster_count; i++)
+        note_text(member->roster[i], member->joined.members[i].member_id);
+}
+
 bool member_receive_join(struct group_member *member, int16_t *error_code)
 {
     struct join_group_response *joined = &member->joined;
@@ -97,6 +116,7 @@ bool member_receive_join(struct group_member *member, int16_t *error_code)
     note_text(member->protocol, joined->protocol_name);
     member->generation = joined->generation_id;
     member->is_leader = slice_equal(joined->leader, joined->member_id);
+    note_roster(member);
     return true;
 }
 
@@ -114,7 +134,6 @@ void member_begin_join(struct group_member *member)
 bool member_send_sync(struct group_member *member)
 {
     struct sync_group_request request;
-    const struct join_group_response *joined = &member->joined;
     sync_group_request_init(&request);
     request.group_id = slice_of_string(member->group);
     request.generation_id = member->generation;
@@ -122,15 +141,13 @@ bool member_send_sync(struct group_member *member)
     request.group_instance_id = instance_of(member);
     request.protocol_type = slice_of_string(member->type);
     request.protocol_name = slice_of_string(member->protocol);
-    request.assignments_count = member->is_leader ? joined->members_count : 0;
+    request.assignments_count = member->is_leader ? member->roster_count : 0;
     request.assignments = calloc((size_t)request.assignments_count + 1, sizeof *request.assignments);
     char(*texts)[MEMBER_TEXT_SIZE + 16] = calloc((size_t)request.assignments_count + 1, sizeof *texts);
     for (int32_t i = 0; i < request.assignments_count; i++) {
-        slice id = joined->members[i].member_id;
         sync_group_request_assignment_init(&request.assignments[i]);
-        request.assignments[i].member_id = id;
-        snprintf(texts[i], sizeof texts[i], "%.*s@%d", (int)id.size, (const char *)id.data,
-                 member->generation);
+        request.assignments[i].member_id = slice_of_string(member->roster[i]);
+        snprintf(texts[i], sizeof texts[i], "%s@%d", member->roster[i], member->generation);
         request.assignments[i].assignment = slice_of_string(texts[i]);
     }
     bool sent = send_request(member, KEY_SYNC, versions[member->version].sync, &request);

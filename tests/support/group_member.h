@@ -25,12 +25,18 @@ struct group_member {
     /* The last answer to its join; what it points to is gone with the next answer. */
     struct join_group_response joined;
     bool is_leader;
+    /* Whom it was told of, for its sync. */
+    char (*roster)[MEMBER_TEXT_SIZE];
+    int32_t roster_count;
 };
 
 /* Of group "group", type "consumer", protocols "range" and "roundrobin" with metadata that names the member's
  * number; session 10 s, rebalance 30 s. */
 void member_open(struct sim *sim, struct group_member *member, int number, int16_t version);
 void member_close(struct group_member *member);
+
+/* The same member with a connection of its own. */
+void member_copy(struct group_member *copy, const struct group_member *member);
 
 bool member_send_join(struct group_member *member);
 /* False: it waits still, or the connection was closed. On success id and generation are noted. */

@@ -270,12 +270,15 @@ static void *create_with_timer(struct shard *shard)
 
 static struct shard_kind kind;
 
-/* The coordinator of groups makes place for that of the toy, before anything was asked of it. */
-static void take_over(struct server *server)
+/* The coordinator of groups makes place for that of the toy, before anything was asked of it. The clock of a
+ * simulation is moved until no loop has an alarm of it. */
+static void take_over(struct server *server, struct sim *of)
 {
     kind = toy_kind;
     kind.create = create_with_timer;
     coordinator_stop(server->groups);
+    if (of)
+        sim_advance(of, 24 * 3600 * 1000);
     coordinator_destroy(server->groups);
     server->groups = coordinator_create(server, &kind);
     coordinator_start(server->groups);
@@ -284,7 +287,7 @@ static void take_over(struct server *server)
 /* -- step by step
  * --------------------------------------------------------------------------------------------- */
 
-static const char settings[] = "offsets.topic.num.partitions=1\n";
+static const char settings[] = "offsets.topic.num.partitions=1\nconnections.max.idle.ms=-1\n";
 static struct sim sim;
 static struct sim_client clients[8];
 
@@ -319,7 +322,7 @@ static void setup(void)
     atomic_store(&cancelled, 0);
     atomic_store(&finished, 0);
     sim_open(&sim, 1, settings);
-    take_over(sim.server);
+    take_over(sim.server, &sim);
     connect_all();
     make_topic();
 }
@@ -375,7 +378,7 @@ START_TEST(records_become_state_and_are_loaded_again)
     disconnect_all();
     sim_power_cycle(&sim, FILE_DOUBLE_LOSE_ALL); /* what was answered is kept */
     sim_settle(&sim);
-    take_over(sim.server);
+    take_over(sim.server, &sim);
     sim_settle(&sim);
     connect_all();
     ck_assert_int_eq(ask(0, "look", 0, ERR_NONE), 12);
@@ -393,7 +396,7 @@ START_TEST(while_it_is_loaded_everybody_is_told)
         disconnect_all();
         sim_power_cycle(&sim, FILE_DOUBLE_KEEP_ALL);
         sim_settle(&sim);
-        take_over(sim.server);
+        take_over(sim.server, &sim);
         connect_all();
         do {
             tell(0, "look", 0);
@@ -538,7 +541,7 @@ END_TEST
 /* -- threads on two loops
  * ----------------------------------------------------------------------------------------- */
 
-enum { ASKERS = 6, ROUNDS = 400 };
+enum { ASKERS = 6, ROUNDS = 1500 };
 
 static struct server *server;
 static atomic_int added;
@@ -674,7 +677,7 @@ START_TEST(two_loops_ask_at_the_same_time)
     };
     const char *error = NULL;
     ck_assert_int_eq(server_open(&options, &server, &error), EXIT_OK);
-    take_over(server);
+    take_over(server, NULL);
 
     pthread_t serving, askers[ASKERS], waker, waiters[4];
     int16_t codes[4];
