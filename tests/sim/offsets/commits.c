@@ -5,14 +5,15 @@
 #include "codec/offset_commit.h"
 #include "tests/sim/offsets/rig.h"
 
-/* -- who may commit ---------------------------------------------------------------------------------------- */
+/* -- who may commit ----------------------------------------------------------------------------------------
+ */
 
 enum situation { ABSENT, SIMPLE, EMPTY, COMPLETING, STABLE };
 
 struct caller_row {
     const char *why;
     enum situation situation;
-    bool is_member;  /* names the member of the group */
+    bool is_member; /* names the member of the group */
     const char *member;
     const char *instance;
     int32_t generation; /* relative to that of the group when is_member; -1: none */
@@ -66,7 +67,8 @@ START_TEST(who_may_commit)
                               .member = row->is_member ? member.id : row->member,
                               .instance = row->version >= 7 ? row->instance : NULL,
                               .has_generation = true,
-                              .generation = row->is_member ? member.generation + row->generation : row->generation,
+                              .generation =
+                                  row->is_member ? member.generation + row->generation : row->generation,
                               .offset = 77 };
         int16_t got = commit_as(&one);
         ck_assert_msg(got == row->error_code, "%s: %s instead of %s", row->why, error_name(got),
@@ -78,7 +80,8 @@ START_TEST(who_may_commit)
 }
 END_TEST
 
-/* -- what is stored ---------------------------------------------------------------------------------------- */
+/* -- what is stored ----------------------------------------------------------------------------------------
+ */
 
 START_TEST(what_is_committed_is_told)
 {
@@ -221,7 +224,8 @@ START_TEST(a_commit_larger_than_a_batch)
 }
 END_TEST
 
-/* -- what is told ------------------------------------------------------------------------------------------ */
+/* -- what is told ------------------------------------------------------------------------------------------
+ */
 
 /* A fetch of all topics of some groups, with v8 and later, or of one with older ones. */
 static struct offset_fetch_response fetch_all(int16_t version, const char *const *groups, int32_t count)
@@ -251,7 +255,9 @@ START_TEST(all_topics_of_several_groups)
     uuid apples_id = make_topic("apples");
     commit("one", 2, 12);
     commit("one", 0, 10);
-    struct commit zebras = { .group = "one", .topic = "zebras", .partition = 1, .offset = 31, .metadata = "z" };
+    struct commit zebras = {
+        .group = "one", .topic = "zebras", .partition = 1, .offset = 31, .metadata = "z"
+    };
     struct commit apples = { .group = "two", .topic = "apples", .partition = 1, .offset = 41 };
     ck_assert_int_eq(commit_as(&zebras), ERR_NONE);
     ck_assert_int_eq(commit_as(&apples), ERR_NONE);

@@ -55,7 +55,9 @@ static void find_coordinator(void)
 void rig_open(const char *settings)
 {
     char all[1024];
-    snprintf(all, sizeof all, "num.partitions=3\noffsets.topic.num.partitions=5\nconnections.max.idle.ms=100000000\n%s", settings);
+    snprintf(all, sizeof all,
+             "num.partitions=3\noffsets.topic.num.partitions=5\nconnections.max.idle.ms=100000000\n%s",
+             settings);
     sim_open(&sim, 1, all);
     sim_connect(&sim, &client);
     make_topic("orders");
@@ -145,7 +147,8 @@ int16_t commit_as(const struct commit *in)
     request.retention_time_ms = in->retention_ms ? in->retention_ms : -1;
     topic.name = slice_of_string(in->topic ? in->topic : "orders");
     if (version >= 10)
-        topic.topic_id = uuid_is_zero(in->topic_id) ? topic_id_of(in->topic ? in->topic : "orders") : in->topic_id;
+        topic.topic_id =
+            uuid_is_zero(in->topic_id) ? topic_id_of(in->topic ? in->topic : "orders") : in->topic_id;
     partition.partition = in->partition;
     partition.committed_offset = in->offset;
     partition.committed_leader_epoch = in->has_epoch ? in->leader_epoch : -1;
@@ -348,12 +351,13 @@ int16_t leave(const char *group, const char *member)
     return response.error_code;
 }
 
-/* -- behind the coordinator's back ------------------------------------------------------------------------ */
+/* -- behind the coordinator's back ------------------------------------------------------------------------
+ */
 
 static struct log *log_of(const char *group)
 {
-    const struct topic *topic = image_topic_by_name(controller_image(sim.server->controller),
-                                                    SLICE_LITERAL("__consumer_offsets"));
+    const struct topic *topic =
+        image_topic_by_name(controller_image(sim.server->controller), SLICE_LITERAL("__consumer_offsets"));
     ck_assert(topic);
     int32_t at = coordinator_partition_of(slice_of_string(group), topic->partition_count);
     return topic->partitions[at].partition->log;
@@ -407,7 +411,8 @@ static struct batch_builder_options of_producer(int64_t producer_id, bool is_con
         .producer_id = producer_id,
         .producer_epoch = producer_id < 0 ? -1 : 0,
         .base_sequence = -1,
-        .attributes = producer_id < 0 ? 0 : BATCH_ATTRIBUTE_TRANSACTIONAL | (is_control ? BATCH_ATTRIBUTE_CONTROL : 0),
+        .attributes =
+            producer_id < 0 ? 0 : BATCH_ATTRIBUTE_TRANSACTIONAL | (is_control ? BATCH_ATTRIBUTE_CONTROL : 0),
     };
 }
 

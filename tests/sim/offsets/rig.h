@@ -1,4 +1,5 @@
-/* What the tests of offsets share: a broker with its groups, and the requests about one group and one partition. */
+/* What the tests of offsets share: a broker with its groups, and the requests about one group and one
+ * partition. */
 #ifndef RUNNEL_TESTS_SIM_OFFSETS_RIG_H
 #define RUNNEL_TESTS_SIM_OFFSETS_RIG_H
 
