@@ -6,6 +6,7 @@
 #include "broker/coordinator/coordinator.h"
 #include "broker/partition.h"
 #include "codec/apis.h"
+#include "codec/create_topics.h"
 #include "codec/delete_groups.h"
 #include "codec/delete_topics.h"
 #include "codec/find_coordinator.h"
@@ -26,6 +27,7 @@ enum {
     KEY_JOIN_GROUP = 11,
     KEY_LEAVE_GROUP = 13,
     KEY_SYNC_GROUP = 14,
+    KEY_CREATE_TOPICS = 19,
     KEY_DELETE_TOPICS = 20,
     COMMIT_VERSION = 9,
 };
@@ -107,6 +109,22 @@ static uuid ask_topic(const char *name, bool may_make)
 uuid make_topic(const char *name)
 {
     return ask_topic(name, true);
+}
+
+void make_topic_of(const char *name, int32_t partition_count)
+{
+    struct create_topics_request request;
+    struct create_topics_request_topic topic;
+    struct create_topics_response response;
+    create_topics_request_init(&request);
+    create_topics_request_topic_init(&topic);
+    topic.name = slice_of_string(name);
+    topic.num_partitions = partition_count;
+    topic.replication_factor = 1;
+    request.topics = &topic;
+    request.topics_count = 1;
+    ck_assert(sim_call(&client, KEY_CREATE_TOPICS, 7, &request, &response));
+    ck_assert_int_eq(response.topics[0].error_code, ERR_NONE);
 }
 
 uuid topic_id_of(const char *name)

@@ -32,6 +32,7 @@ void rig_restart(void);
 void rig_power_cycle(enum file_double_cut cut);
 
 uuid make_topic(const char *name);
+void make_topic_of(const char *name, int32_t partition_count);
 uuid topic_id_of(const char *name);
 void delete_topic(const char *name);
 
