@@ -8,7 +8,7 @@
 #include "protocol/base/check.h"
 
 struct offset_topic {
-    slice name; /* behind the struct */
+    slice name;                  /* behind the struct */
     struct stored_offset *items; /* ascending by partition */
     size_t count;
     size_t capacity;
@@ -16,7 +16,8 @@ struct offset_topic {
 
 static atomic_size_t total_size;
 
-/* -- bytes ------------------------------------------------------------------------------------------------- */
+/* -- bytes -------------------------------------------------------------------------------------------------
+ */
 
 static size_t topic_size(slice name)
 {
@@ -79,7 +80,8 @@ static bool reserve(void **items, size_t count, size_t *capacity, size_t size)
     return true;
 }
 
-/* -- finding ----------------------------------------------------------------------------------------------- */
+/* -- finding -----------------------------------------------------------------------------------------------
+ */
 
 static int compare_names(slice a, slice b)
 {
@@ -124,7 +126,8 @@ static size_t item_place(const struct offset_topic *topic, int32_t partition, bo
     return low;
 }
 
-const struct stored_offset *offset_table_find(const struct offset_table *table, slice topic, int32_t partition)
+const struct stored_offset *offset_table_find(const struct offset_table *table, slice topic,
+                                              int32_t partition)
 {
     bool is_there;
     size_t at = topic_place(table, topic, &is_there);
@@ -144,7 +147,8 @@ void offset_table_visit(const struct offset_table *table, offset_visit visit, vo
     }
 }
 
-/* -- changing ---------------------------------------------------------------------------------------------- */
+/* -- changing ----------------------------------------------------------------------------------------------
+ */
 
 static struct offset_topic *make_topic(struct offset_table *table, slice name)
 {

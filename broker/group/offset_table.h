@@ -34,7 +34,8 @@ struct offset_table {
 /* Frees what it holds; it is empty then. */
 void offset_table_clear(struct offset_table *table);
 /* NULL: none. Until the table is changed. */
-const struct stored_offset *offset_table_find(const struct offset_table *table, slice topic, int32_t partition);
+const struct stored_offset *offset_table_find(const struct offset_table *table, slice topic,
+                                              int32_t partition);
 /* Sets it, with a copy of the metadata. False: no memory, the table is as it was. */
 bool offset_table_put(struct offset_table *table, slice topic, const struct stored_offset *stored);
 /* Nothing happens when it is not there. */

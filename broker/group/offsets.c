@@ -17,7 +17,8 @@ struct group_offsets {
     struct open_transaction *open; /* few: one per producer that commits for this group right now */
 };
 
-/* -- life -------------------------------------------------------------------------------------------------- */
+/* -- life --------------------------------------------------------------------------------------------------
+ */
 
 static void end_transaction(struct open_transaction **link)
 {
@@ -35,7 +36,8 @@ void group_offsets_destroy(struct group_offsets *offsets)
     free(offsets);
 }
 
-/* -- questions --------------------------------------------------------------------------------------------- */
+/* -- questions ---------------------------------------------------------------------------------------------
+ */
 
 const struct stored_offset *group_offsets_find(const struct group *group, slice topic, int32_t partition)
 {
@@ -89,7 +91,8 @@ void group_offsets_visit(const struct group *group, offset_visit visit, void *co
         offset_table_visit(&group->offsets->stored, visit, context);
 }
 
-/* -- replay ------------------------------------------------------------------------------------------------ */
+/* -- replay ------------------------------------------------------------------------------------------------
+ */
 
 static struct open_transaction **find_open(struct group_offsets *offsets, int64_t producer_id)
 {
@@ -156,8 +159,8 @@ struct materialisation {
     bool ok;
 };
 
-/* Of a plain commit and one of a transaction the later record counts, wherever the marker is: compaction keeps records
- * and not their order to markers (Kafka compares the same offsets). */
+/* Of a plain commit and one of a transaction the later record counts, wherever the marker is: compaction
+ * keeps records and not their order to markers (Kafka compares the same offsets). */
 static void materialise(void *context, slice topic, const struct stored_offset *pending)
 {
     struct materialisation *into = context;
@@ -183,9 +186,11 @@ bool group_offsets_marker(struct group *group, int64_t producer_id, bool is_comm
     return into.ok;
 }
 
-/* -- tombstones --------------------------------------------------------------------------------------------- */
+/* -- tombstones ---------------------------------------------------------------------------------------------
+ */
 
-void group_offsets_add_tombstone(struct shard_op *op, const struct group *group, slice topic, int32_t partition)
+void group_offsets_add_tombstone(struct shard_op *op, const struct group *group, slice topic,
+                                 int32_t partition)
 {
     const struct offset_commit_key key = { group->id, topic, partition };
     shard_op_add(op, "group", GROUP_RECORD_OFFSET_COMMIT, &key, 0, NULL);

@@ -9,12 +9,12 @@
 enum { OFFSET_COMMIT_WITH_EXPIRY = 1, OFFSET_COMMIT_WITH_TOPIC_ID = 4 };
 
 void group_offsets_destroy(struct group_offsets *offsets);
-/* An offset commit record; value NULL: a tombstone, which ends what transactions have pending there as well. Those of
- * transactions are pending until their marker. False: no memory. */
+/* An offset commit record; value NULL: a tombstone, which ends what transactions have pending there as well.
+ * Those of transactions are pending until their marker. False: no memory. */
 bool group_offsets_replay(struct group *group, const struct offset_commit_key *key,
                           const struct offset_commit_value *value, const struct shard_record *record);
-/* The end of a transaction: what it committed counts, or is forgotten. *is_touched: the group had part in it. False: no
- * memory. */
+/* The end of a transaction: what it committed counts, or is forgotten. *is_touched: the group had part in it.
+ * False: no memory. */
 bool group_offsets_marker(struct group *group, int64_t producer_id, bool is_commit, bool *is_touched);
 
 /* NULL: none. Until the lock is released. */
@@ -33,11 +33,13 @@ void group_offsets_visit(const struct group *group, offset_visit visit, void *co
 int16_t group_offsets_check_size(const struct group *group, size_t more);
 
 /* In decide. */
-void group_offsets_add_tombstone(struct shard_op *op, const struct group *group, slice topic, int32_t partition);
+void group_offsets_add_tombstone(struct shard_op *op, const struct group *group, slice topic,
+                                 int32_t partition);
 /* Of all that is stored or pending, until the op is full (shard_op_is_full). True: that is all. */
 bool group_offsets_add_tombstones(struct shard_op *op, const struct group *group);
 
-/* offsets_expire.c: what goes by itself (KIP-211): offsets past their retention, and those of topics that are gone. */
+/* offsets_expire.c: what goes by itself (KIP-211): offsets past their retention, and those of topics that are
+ * gone. */
 struct offset_expiry {
     struct groups *groups;
     struct timer timer;

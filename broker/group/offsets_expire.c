@@ -1,4 +1,5 @@
-/* Offsets that go by themselves: past their retention while nobody uses them (KIP-211), or of topics that are gone. */
+/* Offsets that go by themselves: past their retention while nobody uses them (KIP-211), or of topics that are
+ * gone. */
 #include <stdlib.h>
 
 #include "broker/group/classic.h"
@@ -21,8 +22,8 @@ struct retention {
     const struct image *image;
     int64_t now_ms;
     int64_t retention_ms;
-    int64_t since_ms;          /* the group's own clock; -1: each offset's commit */
-    bool keeps_all;            /* it has members, and no word of what they read */
+    int64_t since_ms; /* the group's own clock; -1: each offset's commit */
+    bool keeps_all;   /* it has members, and no word of what they read */
     bool keeps_subscribed;
     size_t left_count;
     /* The topic that the walk is in, looked up once: a sweep holds the lock. */
@@ -31,8 +32,8 @@ struct retention {
     bool is_kept;              /* the group reads it, or may do so */
 };
 
-/* Kafka: an empty group counts from when it became so; a simple one, and a living one for what it does not read any
- * more, from the commit. */
+/* Kafka: an empty group counts from when it became so; a simple one, and a living one for what it does not
+ * read any more, from the commit. */
 static void set_rule(struct retention *retention)
 {
     const struct group *group = retention->group;
@@ -49,8 +50,8 @@ static void set_rule(struct retention *retention)
         return;
     }
     retention->keeps_subscribed = true;
-    retention->keeps_all = !slice_equal_string(type, "consumer") ||
-                           strcmp(classic_state_name(group->classic), "Stable") != 0;
+    retention->keeps_all =
+        !slice_equal_string(type, "consumer") || strcmp(classic_state_name(group->classic), "Stable") != 0;
 }
 
 static void look_at_topic(struct retention *retention, slice name)
@@ -129,7 +130,8 @@ static void begin(struct offset_expiry *expiry, int64_t after_ms);
 
 static void apply(struct shard_op *op, void *state)
 {
-    struct offset_expiry *expiry = groups_expiry(state); /* not the one that began it, if the shard was loaded anew */
+    struct offset_expiry *expiry =
+        groups_expiry(state); /* not the one that began it, if the shard was loaded anew */
     if (((struct sweep *)op)->has_more) {
         offset_expiry_stop(expiry);
         begin(expiry, 0);
@@ -148,7 +150,8 @@ static const struct shard_step sweep_step = { .decide = decide, .apply = apply, 
 
 static void fire(struct timer *timer)
 {
-    struct offset_expiry *expiry = (struct offset_expiry *)((char *)timer - offsetof(struct offset_expiry, timer));
+    struct offset_expiry *expiry =
+        (struct offset_expiry *)((char *)timer - offsetof(struct offset_expiry, timer));
     struct sweep *sweep = calloc(1, sizeof *sweep);
     expiry->is_running = false;
     offset_expiry_begin(expiry);

@@ -13,8 +13,8 @@ struct deletion {
     struct delete_groups_response_result *out; /* NULL: it is named for a second time */
 };
 
-/* Each round is an op on one shard: as many groups as fit into a batch. A group with more offsets than that goes in
- * several rounds, where Kafka gives up; its own tombstone is in the last. */
+/* Each round is an op on one shard: as many groups as fit into a batch. A group with more offsets than that
+ * goes in several rounds, where Kafka gives up; its own tombstone is in the last. */
 struct delete_op {
     struct shard_op op; /* first */
     struct deletion *deletions;
@@ -90,7 +90,8 @@ static enum handled drive(struct delete_op *delete)
     return handled;
 }
 
-/* -- the groups in order --------------------------------------------------------------------------------------- */
+/* -- the groups in order
+ * --------------------------------------------------------------------------------------- */
 
 static int compare(const void *left, const void *right)
 {
@@ -103,8 +104,8 @@ static int compare(const void *left, const void *right)
 }
 
 /* One that is named twice is answered once, as in Kafka. */
-static void prepare(struct request *rq, const struct delete_groups_request *in, struct delete_groups_response *out,
-                    struct delete_op *delete)
+static void prepare(struct request *rq, const struct delete_groups_request *in,
+                    struct delete_groups_response *out, struct delete_op *delete)
 {
     int32_t shard_count = coordinator_shard_count(rq, rq->server->groups);
     for (int32_t g = 0; g < in->groups_names_count; g++) {

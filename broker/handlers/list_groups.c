@@ -1,4 +1,5 @@
-/* ListGroups v0-5: the groups of this coordinator that the client may see. v4 states (KIP-518); v5 types (KIP-848). */
+/* ListGroups v0-5: the groups of this coordinator that the client may see. v4 states (KIP-518); v5 types
+ * (KIP-848). */
 #include <strings.h>
 
 #include "broker/coordinator/shard_reads.h"
@@ -48,7 +49,8 @@ static struct list_groups_response_group *next_entry(struct list_state *state)
     struct list_groups_response *out = state->out;
     if ((size_t)out->groups_count == state->capacity) {
         size_t capacity = state->capacity ? 2 * state->capacity : 64;
-        struct list_groups_response_group *groups = arena_alloc_array(&state->rq->arena, capacity, sizeof *groups);
+        struct list_groups_response_group *groups =
+            arena_alloc_array(&state->rq->arena, capacity, sizeof *groups);
         if (!groups)
             return NULL;
         if (out->groups_count > 0)
@@ -75,8 +77,9 @@ static void list(void *context, struct group *group)
     out->group_id = arena_copy(&state->rq->arena, group->id, &state->ok);
     slice protocol_type =
         group->type == GROUP_CLASSIC ? classic_protocol_type(group->classic) : SLICE_LITERAL("consumer");
-    out->protocol_type = slice_is_null(protocol_type) ? SLICE_LITERAL("")
-                                                      : arena_copy(&state->rq->arena, protocol_type, &state->ok);
+    out->protocol_type = slice_is_null(protocol_type)
+                             ? SLICE_LITERAL("")
+                             : arena_copy(&state->rq->arena, protocol_type, &state->ok);
     out->group_state = slice_of_string(name);
     out->group_type = slice_of_string(type);
 }

@@ -1,5 +1,6 @@
 /* OffsetCommit v2-10: a group's places, one record per partition.
- * v2-4 retention of the client's own; v6 leader epoch; v7 static members; v9 member epochs (KIP-848); v10 topic ids. */
+ * v2-4 retention of the client's own; v6 leader epoch; v7 static members; v9 member epochs (KIP-848); v10
+ * topic ids. */
 #include "broker/group/offsets.h"
 #include "broker/handlers/handlers.h"
 #include "broker/server.h"
@@ -77,7 +78,8 @@ static bool is_too_large(const struct commit_op *commit, slice metadata)
     return java_length(metadata) > (size_t)(max > 0 ? max : 0);
 }
 
-static void decide_partition(struct commit_op *commit, const struct group *group, int32_t t, int32_t p, int64_t now_ms)
+static void decide_partition(struct commit_op *commit, const struct group *group, int32_t t, int32_t p,
+                             int64_t now_ms)
 {
     const struct commit_topic *topic = &commit->topics[t];
     const struct offset_commit_request_partition *in = &commit->in->topics[t].partitions[p];
@@ -124,7 +126,8 @@ static void apply(struct shard_op *op, void *state)
         group_touch(group, commit->in->member_id);
 }
 
-/* Errors of the group as a whole have no field: they are repeated in every partition that the group was asked about. */
+/* Errors of the group as a whole have no field: they are repeated in every partition that the group was asked
+ * about. */
 static enum handled answer(struct shard_op *op)
 {
     struct offset_commit_response *out = ((struct commit_op *)op)->out;
@@ -139,9 +142,11 @@ static enum handled answer(struct shard_op *op)
 
 static const struct shard_step commit_step = { .decide = decide, .apply = apply, .answer = answer };
 
-/* -- what is known before the group is asked ------------------------------------------------------------------ */
+/* -- what is known before the group is asked
+ * ------------------------------------------------------------------ */
 
-static bool find_topic(struct request *rq, const struct offset_commit_request_topic *in, struct commit_topic *out)
+static bool find_topic(struct request *rq, const struct offset_commit_request_topic *in,
+                       struct commit_topic *out)
 {
     const struct topic *topic;
     bool ok = true;
@@ -155,7 +160,8 @@ static bool find_topic(struct request *rq, const struct offset_commit_request_to
     return ok;
 }
 
-static int16_t check_partition(const struct commit_topic *topic, const struct offset_commit_request_partition *in)
+static int16_t check_partition(const struct commit_topic *topic,
+                               const struct offset_commit_request_partition *in)
 {
     if (topic->error_code != ERR_NONE)
         return topic->error_code;

@@ -51,8 +51,8 @@ static enum handled answer(struct shard_op *op)
 
 static const struct shard_step delete_step = { .decide = decide, .answer = answer };
 
-static bool prepare_topic(struct request *rq, const struct offset_delete_request_topic *in, int16_t *topic_error,
-                          struct offset_delete_response_topic *out)
+static bool prepare_topic(struct request *rq, const struct offset_delete_request_topic *in,
+                          int16_t *topic_error, struct offset_delete_response_topic *out)
 {
     const struct topic *topic;
     *topic_error = rq_topic(rq, in->name, OP_READ, &topic);

@@ -1,6 +1,6 @@
 /* OffsetFetch v1-10: where groups are.
- * v2 all topics, an error of its own; v7 only stable offsets (KIP-447); v8 several groups (KIP-709); v9 member epochs
- * (KIP-848); v10 topic ids. */
+ * v2 all topics, an error of its own; v7 only stable offsets (KIP-447); v8 several groups (KIP-709); v9
+ * member epochs (KIP-848); v10 topic ids. */
 #include "broker/coordinator/shard_reads.h"
 #include "broker/group/offsets.h"
 #include "broker/handlers/handlers.h"
@@ -23,7 +23,8 @@ struct asked_group {
     bool require_stable;
 };
 
-/* -- one partition -------------------------------------------------------------------------------------------- */
+/* -- one partition
+ * -------------------------------------------------------------------------------------------- */
 
 static void fill_none(struct offset_fetch_response_partitions *out, int32_t partition, int16_t error_code)
 {
@@ -66,7 +67,8 @@ static bool fill_partition(struct request *rq, const struct group *group, const 
     return true;
 }
 
-/* -- topics that are named ------------------------------------------------------------------------------------ */
+/* -- topics that are named
+ * ------------------------------------------------------------------------------------ */
 
 static bool fill_topic(struct request *rq, const struct group *group, const struct asked_group *asked,
                        const struct offset_fetch_request_topics *in, struct offset_fetch_response_topics *out)
@@ -81,14 +83,16 @@ static bool fill_topic(struct request *rq, const struct group *group, const stru
     out->name = in->name;
     out->topic_id = in->topic_id;
     slice name = topic ? topic->name_slice : in->name;
-    out->partitions = arena_alloc_array(&rq->arena, (size_t)in->partition_indexes_count, sizeof *out->partitions);
+    out->partitions =
+        arena_alloc_array(&rq->arena, (size_t)in->partition_indexes_count, sizeof *out->partitions);
     if (!out->partitions)
         return false;
     out->partitions_count = in->partition_indexes_count;
     for (int32_t p = 0; p < in->partition_indexes_count; p++) {
         if (error_code != ERR_NONE)
             fill_none(&out->partitions[p], in->partition_indexes[p], error_code);
-        else if (!fill_partition(rq, group, asked, topic, name, in->partition_indexes[p], &out->partitions[p]))
+        else if (!fill_partition(rq, group, asked, topic, name, in->partition_indexes[p],
+                                 &out->partitions[p]))
             return false;
     }
     return true;
@@ -107,7 +111,8 @@ static bool fill_named(struct request *rq, const struct group *group, const stru
     return true;
 }
 
-/* -- all topics ----------------------------------------------------------------------------------------------- */
+/* -- all topics
+ * ----------------------------------------------------------------------------------------------- */
 
 /* A walk over what a group has stored: once to count, once to fill. */
 struct walk {
@@ -115,7 +120,7 @@ struct walk {
     const struct group *group;
     const struct asked_group *asked;
     struct offset_fetch_response_group *out;
-    slice name; /* of the topic that the walk is in */
+    slice name;                /* of the topic that the walk is in */
     const struct topic *topic; /* NULL: it may not be seen, or is gone */
     struct offset_fetch_response_topics *into;
     int32_t partition_capacity;
@@ -142,8 +147,8 @@ static void begin_topic(struct walk *walk, slice name)
     walk->into->name = arena_copy(&walk->rq->arena, name, &walk->ok);
     walk->into->topic_id = walk->topic->id;
     walk->partition_capacity = walk->topic->partition_count;
-    walk->into->partitions = arena_alloc_array(&walk->rq->arena, (size_t)walk->partition_capacity,
-                                               sizeof *walk->into->partitions);
+    walk->into->partitions =
+        arena_alloc_array(&walk->rq->arena, (size_t)walk->partition_capacity, sizeof *walk->into->partitions);
     walk->ok = walk->ok && walk->into->partitions;
 }
 
@@ -162,7 +167,9 @@ static void add_partition(void *context, slice name, const struct stored_offset 
 static bool fill_all(struct request *rq, const struct group *group, const struct asked_group *asked,
                      struct offset_fetch_response_group *out)
 {
-    struct walk walk = { .rq = rq, .group = group, .asked = asked, .out = out, .name = SLICE_NULL, .ok = true };
+    struct walk walk = {
+        .rq = rq, .group = group, .asked = asked, .out = out, .name = SLICE_NULL, .ok = true
+    };
     out->topics_count = 0;
     if (group)
         group_offsets_visit(group, count_partition, &walk);
@@ -176,9 +183,11 @@ static bool fill_all(struct request *rq, const struct group *group, const struct
     return walk.ok;
 }
 
-/* -- groups --------------------------------------------------------------------------------------------------- */
+/* -- groups
+ * --------------------------------------------------------------------------------------------------- */
 
-/* Consumers before Kafka 3.9 do not know COORDINATOR_NOT_AVAILABLE here; both have them look for the coordinator. */
+/* Consumers before Kafka 3.9 do not know COORDINATOR_NOT_AVAILABLE here; both have them look for the
+ * coordinator. */
 static int16_t error_for_fetch(int16_t error_code)
 {
     return error_code == ERR_COORDINATOR_NOT_AVAILABLE ? (int16_t)ERR_NOT_COORDINATOR : error_code;
@@ -217,7 +226,8 @@ static bool fill_group(struct request *rq, struct fetch_state *state, const stru
     return ok;
 }
 
-/* -- v1 to v7: one group -------------------------------------------------------------------------------------- */
+/* -- v1 to v7: one group
+ * -------------------------------------------------------------------------------------- */
 
 /* Before there was a field for it, an error of the group stood in every partition. */
 static bool fill_errors(struct request *rq, const struct offset_fetch_request *in, int16_t error_code,
@@ -308,7 +318,8 @@ static bool fetch_one(struct request *rq, struct fetch_state *state)
     return fill_group(rq, state, &asked, &found) && bring_back(rq, in, &found, state->out);
 }
 
-/* -- v8 and later ---------------------------------------------------------------------------------------------- */
+/* -- v8 and later
+ * ---------------------------------------------------------------------------------------------- */
 
 static bool fetch_groups(struct request *rq, struct fetch_state *state)
 {

@@ -1,5 +1,6 @@
-/* Any records in the partition of a group: a shard takes them in or passes over them, answers after that, and lets
- * go of all that it took. The input is a list of records; each begins with bytes that say how it is damaged. */
+/* Any records in the partition of a group: a shard takes them in or passes over them, answers after that, and
+ * lets go of all that it took. The input is a list of records; each begins with bytes that say how it is
+ * damaged. */
 #include <stdlib.h>
 
 #include "broker/coordinator/shard_internal.h"

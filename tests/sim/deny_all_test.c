@@ -36,7 +36,8 @@
 static struct sim sim;
 static struct sim_client client;
 
-static bool deny_all(void *context, const struct conn *conn, enum acl_operation op, int resource_type, slice name)
+static bool deny_all(void *context, const struct conn *conn, enum acl_operation op, int resource_type,
+                     slice name)
 {
     (void)context;
     (void)conn;
@@ -314,7 +315,8 @@ static int16_t ask_describe_configs(int16_t version)
     ck_assert_int_eq(describe_configs(version, 4, "1"), cluster);
     ck_assert_int_eq(describe_configs(version, 8, "1"), cluster);
     ck_assert_int_eq(describe_configs(version, 16, "any"), cluster);
-    ck_assert_int_eq(describe_configs(version, 32, "any"), is_denied ? ERR_GROUP_AUTHORIZATION_FAILED : ERR_NONE);
+    ck_assert_int_eq(describe_configs(version, 32, "any"),
+                     is_denied ? ERR_GROUP_AUTHORIZATION_FAILED : ERR_NONE);
     return describe_configs(version, 2, "secret");
 }
 
@@ -490,7 +492,7 @@ static const struct {
     int16_t key;
     int16_t (*ask)(int16_t version);
     int16_t denied;
-    int16_t allowed; /* the control */
+    int16_t allowed;    /* the control */
     int16_t by_id_from; /* versions that name topics by id: an unknown id is all they can tell */
     int16_t denied_by_id;
 } rows[] = {
@@ -534,7 +536,8 @@ START_TEST(every_api_is_denied)
 {
     size_t served_count;
     const struct api_row *served = api_rows(&served_count);
-    ck_assert_msg(served_count == sizeof rows / sizeof *rows, "an API is served that has no row in this test");
+    ck_assert_msg(served_count == sizeof rows / sizeof *rows,
+                  "an API is served that has no row in this test");
     sim_open(&sim, 1, "");
     sim_connect(&sim, &client);
     make_topic();
@@ -544,8 +547,8 @@ START_TEST(every_api_is_denied)
         for (int16_t version = served[i].served_min; version <= served[i].served_max; version++) {
             int16_t expected = version >= rows[i].by_id_from ? rows[i].denied_by_id : rows[i].denied;
             int16_t got = rows[i].ask(version);
-            ck_assert_msg(got == expected, "key %d v%d: %s, expected %s", rows[i].key, version, error_name(got),
-                          error_name(expected));
+            ck_assert_msg(got == expected, "key %d v%d: %s, expected %s", rows[i].key, version,
+                          error_name(got), error_name(expected));
         }
     }
     sim_disconnect(&client);

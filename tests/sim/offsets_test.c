@@ -1,5 +1,5 @@
-/* Offsets of groups against the whole broker: committing, fetching, deleting, expiry, transactions, power cuts; and the
- * administration of groups. */
+/* Offsets of groups against the whole broker: committing, fetching, deleting, expiry, transactions, power
+ * cuts; and the administration of groups. */
 #include <stdlib.h>
 
 #include "tests/sim/offsets/rig.h"

@@ -76,7 +76,9 @@ static int16_t result_of(const struct delete_groups_response *response, const ch
 
 START_TEST(groups_on_many_shards)
 {
-    static const char *const names[] = { "a", "b", "c", "d", "e", "f", "g", "busy", "absent", "a", "left", "" };
+    static const char *const names[] = {
+        "a", "b", "c", "d", "e", "f", "g", "busy", "absent", "a", "left", ""
+    };
     rig_open("");
     for (int i = 0; i < 7; i++)
         commit(names[i], i % 3, i);
@@ -127,7 +129,8 @@ START_TEST(a_group_with_many_offsets)
 }
 END_TEST
 
-/* -- lists ------------------------------------------------------------------------------------------------- */
+/* -- lists -------------------------------------------------------------------------------------------------
+ */
 
 static int32_t count_of(int16_t version, const char *state, const char *type)
 {
@@ -156,9 +159,10 @@ START_TEST(lists_and_filters)
         const char *state, *type;
         int32_t count;
     } rows[] = {
-        { NULL, NULL, 4 },          { "Empty", NULL, 2 },       { "eMPTY", NULL, 2 },        { " Stable ", NULL, 1 },
-        { "Dead", NULL, 0 },        { "", NULL, 0 },            { "Nonsense", NULL, 0 },     { NULL, "classic", 4 },
-        { NULL, "Classic", 4 },     { NULL, "consumer", 0 },    { NULL, "share", 0 },        { NULL, "nonsense", 0 },
+        { NULL, NULL, 4 },          { "Empty", NULL, 2 },        { "eMPTY", NULL, 2 },
+        { " Stable ", NULL, 1 },    { "Dead", NULL, 0 },         { "", NULL, 0 },
+        { "Nonsense", NULL, 0 },    { NULL, "classic", 4 },      { NULL, "Classic", 4 },
+        { NULL, "consumer", 0 },    { NULL, "share", 0 },        { NULL, "nonsense", 0 },
         { "Stable", "classic", 1 }, { "Stable", "consumer", 0 }, { "CompletingRebalance", NULL, 1 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

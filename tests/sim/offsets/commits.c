@@ -5,14 +5,15 @@
 #include "codec/offset_commit.h"
 #include "tests/sim/offsets/rig.h"
 
-/* -- who may commit ---------------------------------------------------------------------------------------- */
+/* -- who may commit ----------------------------------------------------------------------------------------
+ */
 
 enum situation { ABSENT, SIMPLE, EMPTY, COMPLETING, STABLE };
 
 struct caller_row {
     const char *why;
     enum situation situation;
-    bool is_member;  /* names the member of the group */
+    bool is_member; /* names the member of the group */
     const char *member;
     const char *instance;
     int32_t generation; /* relative to that of the group when is_member; -1: none */
@@ -66,7 +67,8 @@ START_TEST(who_may_commit)
                               .member = row->is_member ? member.id : row->member,
                               .instance = row->version >= 7 ? row->instance : NULL,
                               .has_generation = true,
-                              .generation = row->is_member ? member.generation + row->generation : row->generation,
+                              .generation =
+                                  row->is_member ? member.generation + row->generation : row->generation,
                               .offset = 77 };
         int16_t got = commit_as(&one);
         ck_assert_msg(got == row->error_code, "%s: %s instead of %s", row->why, error_name(got),
@@ -78,7 +80,8 @@ START_TEST(who_may_commit)
 }
 END_TEST
 
-/* -- what is stored ---------------------------------------------------------------------------------------- */
+/* -- what is stored ----------------------------------------------------------------------------------------
+ */
 
 START_TEST(what_is_committed_is_told)
 {
@@ -221,7 +224,75 @@ START_TEST(a_commit_larger_than_a_batch)
 }
 END_TEST
 
-/* -- what is told ------------------------------------------------------------------------------------------ */
+/* -- limits ------------------------------------------------------------------------------------------------- */
+
+/* The largest texts that may be committed, into more and more partitions. */
+START_TEST(bytes_of_one_group)
+{
+    enum { PARTITIONS = 8000, AT_ONCE = 80, TEXT_SIZE = 3 * 4096 };
+    static uint8_t text[TEXT_SIZE];
+    static struct offset_commit_request_partition partitions[AT_ONCE];
+    struct offset_commit_request request;
+    struct offset_commit_request_topic topic;
+    struct offset_commit_response response;
+    rig_open("");
+    make_topic_of("wide", PARTITIONS);
+    for (int i = 0; i < TEXT_SIZE; i += 3)
+        memcpy(text + i, "\xe2\x82\xac", 3);
+    offset_commit_request_init(&request);
+    offset_commit_request_topic_init(&topic);
+    topic.name = SLICE_LITERAL("wide");
+    topic.partitions = partitions;
+    topic.partitions_count = AT_ONCE;
+    request.group_id = SLICE_LITERAL("g");
+    request.topics = &topic;
+    request.topics_count = 1;
+    int32_t first = 0;
+    int16_t error_code = ERR_NONE;
+    for (; error_code == ERR_NONE && first < PARTITIONS; first += AT_ONCE) {
+        for (int32_t i = 0; i < AT_ONCE; i++) {
+            offset_commit_request_partition_init(&partitions[i]);
+            partitions[i].partition = first + i;
+            partitions[i].committed_metadata = slice_of(text, sizeof text);
+        }
+        ck_assert(sim_call(&client, KEY_OFFSET_COMMIT, 9, &request, &response));
+        error_code = response.topics[0].partitions[0].error_code;
+    }
+    ck_assert_int_eq(error_code, ERR_INVALID_COMMIT_OFFSET_SIZE);
+    ck_assert_int_gt(first, 5000);
+    commit("other", 0, 1); /* other groups go on, and so does what takes no more than before */
+    struct commit again = { .group = "g", .topic = "wide", .partition = 7, .offset = 5, .metadata = "short" };
+    ck_assert_int_eq(commit_as(&again), ERR_NONE);
+    ck_assert_int_eq(fetch_from("g", "wide", 7, false).offset, 5);
+    rig_restart(); /* nothing that is in the log is refused */
+    ck_assert_int_eq(fetch_from("g", "wide", 7, false).offset, 5);
+    rig_close();
+}
+END_TEST
+
+START_TEST(number_of_groups)
+{
+    enum { MOST = 100000 }; /* GROUPS_MAX */
+    char name[16];
+    rig_open("");
+    for (int i = 0; i < MOST; i++) {
+        snprintf(name, sizeof name, "g%d", i);
+        commit(name, 0, i);
+    }
+    struct commit one_more = { .group = "one more", .offset = 1 };
+    ck_assert_int_eq(commit_as(&one_more), ERR_GROUP_MAX_SIZE_REACHED);
+    commit("g7", 1, 8);
+    ck_assert_int_eq(group_count(), MOST);
+    ck_assert_int_eq(delete_group("g9"), ERR_NONE);
+    ck_assert_int_eq(commit_as(&one_more), ERR_NONE);
+    rig_restart();
+    ck_assert_int_eq(group_count(), MOST);
+    rig_close();
+}
+END_TEST
+
+/* -- what is told ------------------------------------------------------------------------------------------
+ */
 
 /* A fetch of all topics of some groups, with v8 and later, or of one with older ones. */
 static struct offset_fetch_response fetch_all(int16_t version, const char *const *groups, int32_t count)
@@ -251,7 +322,9 @@ START_TEST(all_topics_of_several_groups)
     uuid apples_id = make_topic("apples");
     commit("one", 2, 12);
     commit("one", 0, 10);
-    struct commit zebras = { .group = "one", .topic = "zebras", .partition = 1, .offset = 31, .metadata = "z" };
+    struct commit zebras = {
+        .group = "one", .topic = "zebras", .partition = 1, .offset = 31, .metadata = "z"
+    };
     struct commit apples = { .group = "two", .topic = "apples", .partition = 1, .offset = 41 };
     ck_assert_int_eq(commit_as(&zebras), ERR_NONE);
     ck_assert_int_eq(commit_as(&apples), ERR_NONE);
@@ -370,12 +443,14 @@ END_TEST
 TCase *commit_tests(void)
 {
     TCase *tests = tcase_create("commits and fetches");
-    tcase_set_timeout(tests, 60);
+    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, who_may_commit);
     tcase_add_test(tests, what_is_committed_is_told);
     tcase_add_test(tests, metadata_has_a_length);
     tcase_add_test(tests, unknown_partitions_beside_known_ones);
     tcase_add_test(tests, a_commit_larger_than_a_batch);
+    tcase_add_test(tests, bytes_of_one_group);
+    tcase_add_test(tests, number_of_groups);
     tcase_add_test(tests, all_topics_of_several_groups);
     tcase_add_test(tests, what_nobody_committed);
     tcase_add_test(tests, a_topic_that_is_made_again);

@@ -41,8 +41,11 @@ START_TEST(a_group_that_was_left)
 {
     rig_open(RETENTION);
     struct member member = join("g", "consumer", "orders");
-    struct commit one = { .group = "g", .member = member.id, .has_generation = true,
-                          .generation = member.generation, .offset = 5 };
+    struct commit one = { .group = "g",
+                          .member = member.id,
+                          .has_generation = true,
+                          .generation = member.generation,
+                          .offset = 5 };
     ck_assert_int_eq(commit_as(&one), ERR_NONE);
     rig_restart();
     for (int i = 0; i < 100; i++) { /* commits keep the session alive */
@@ -67,8 +70,12 @@ END_TEST
 
 static void keep_alive(const struct member *member, const char *group, int64_t ms)
 {
-    struct commit one = { .group = group, .member = member->id, .has_generation = true,
-                          .generation = member->generation, .partition = 2, .offset = 1 };
+    struct commit one = { .group = group,
+                          .member = member->id,
+                          .has_generation = true,
+                          .generation = member->generation,
+                          .partition = 2,
+                          .offset = 1 };
     for (; ms > 0; ms -= 9000) {
         ck_assert_int_eq(commit_as(&one), ERR_NONE);
         sim_advance(&sim, 9000);
@@ -94,7 +101,8 @@ START_TEST(a_living_group)
         struct member member = join("g", rows[i].protocol_type, rows[i].reads);
         keep_alive(&member, "g", RETENTION_MS + CHECK_MS + MINUTE_MS);
         ck_assert_int_eq(fetch("g", 0), 5);
-        ck_assert_msg((fetch_from("g", "others", 0, false).offset == 8) == rows[i].keeps_others, "%s", rows[i].why);
+        ck_assert_msg((fetch_from("g", "others", 0, false).offset == 8) == rows[i].keeps_others, "%s",
+                      rows[i].why);
         ck_assert_str_eq(state_of("g"), "Stable");
         rig_close();
     }
@@ -104,10 +112,15 @@ END_TEST
 START_TEST(a_retention_of_its_own)
 {
     rig_open(RETENTION);
-    struct commit brief = { .version = 3, .group = "g", .partition = 0, .offset = 1, .retention_ms = MINUTE_MS };
-    struct commit lasting = { .version = 2, .group = "g", .partition = 1, .offset = 2,
-                              .retention_ms = 3 * RETENTION_MS };
-    struct commit endless = { .version = 4, .group = "g", .partition = 2, .offset = 3, .retention_ms = INT64_MAX };
+    struct commit brief = {
+        .version = 3, .group = "g", .partition = 0, .offset = 1, .retention_ms = MINUTE_MS
+    };
+    struct commit lasting = {
+        .version = 2, .group = "g", .partition = 1, .offset = 2, .retention_ms = 3 * RETENTION_MS
+    };
+    struct commit endless = {
+        .version = 4, .group = "g", .partition = 2, .offset = 3, .retention_ms = INT64_MAX
+    };
     ck_assert_int_eq(commit_as(&brief), ERR_NONE);
     ck_assert_int_eq(commit_as(&lasting), ERR_NONE);
     ck_assert_int_eq(commit_as(&endless), ERR_NONE);
@@ -120,7 +133,9 @@ START_TEST(a_retention_of_its_own)
     advance(2 * RETENTION_MS);
     ck_assert_int_eq(fetch("g", 1), -1);
     ck_assert_int_eq(fetch("g", 2), 3);
-    struct commit past = { .version = 4, .group = "g", .partition = 2, .offset = 4, .retention_ms = -5 * MINUTE_MS };
+    struct commit past = {
+        .version = 4, .group = "g", .partition = 2, .offset = 4, .retention_ms = -5 * MINUTE_MS
+    };
     ck_assert_int_eq(commit_as(&past), ERR_NONE);
     advance(CHECK_MS + MINUTE_MS);
     ck_assert_int_eq(fetch("g", 2), -1);

@@ -1,5 +1,5 @@
-/* The power fails after every operation of the disk while offsets are committed and deleted: what was answered is
- * there, and what is there was asked for. */
+/* The power fails after every operation of the disk while offsets are committed and deleted: what was
+ * answered is there, and what is there was asked for. */
 #include <stdlib.h>
 
 #include "tests/sim/offsets/rig.h"
@@ -71,15 +71,16 @@ static void play(void)
     delete_noted("carl", 1);
 }
 
-/* What the place may hold when the power failed after this operation: what the last answered change says, or any
- * asked for later. */
+/* What the place may hold when the power failed after this operation: what the last answered change says, or
+ * any asked for later. */
 static void check_place(const char *group, int32_t partition, uint64_t operation)
 {
     int64_t offset = fetch(group, partition);
     bool is_possible = offset == -1;
     for (size_t i = 0; i < change_count; i++) {
         const struct change *change = &changes[i];
-        if (strcmp(change->group, group) != 0 || change->partition != partition || change->asked_at > operation)
+        if (strcmp(change->group, group) != 0 || change->partition != partition ||
+            change->asked_at > operation)
             continue;
         if (change->answered_at <= operation)
             is_possible = false; /* this one holds, unless a later one does */
@@ -134,7 +135,8 @@ START_TEST(after_reordering_power_cuts)
 }
 END_TEST
 
-/* -- loading ------------------------------------------------------------------------------------------------ */
+/* -- loading ------------------------------------------------------------------------------------------------
+ */
 
 START_TEST(while_it_loads)
 {
@@ -155,7 +157,8 @@ START_TEST(while_it_loads)
 }
 END_TEST
 
-/* -- slow and full devices ------------------------------------------------------------------------------------ */
+/* -- slow and full devices
+ * ------------------------------------------------------------------------------------ */
 
 START_TEST(what_is_not_durable_is_not_told)
 {

@@ -6,6 +6,7 @@
 #include "broker/coordinator/coordinator.h"
 #include "broker/partition.h"
 #include "codec/apis.h"
+#include "codec/create_topics.h"
 #include "codec/delete_groups.h"
 #include "codec/delete_topics.h"
 #include "codec/find_coordinator.h"
@@ -26,6 +27,7 @@ enum {
     KEY_JOIN_GROUP = 11,
     KEY_LEAVE_GROUP = 13,
     KEY_SYNC_GROUP = 14,
+    KEY_CREATE_TOPICS = 19,
     KEY_DELETE_TOPICS = 20,
     COMMIT_VERSION = 9,
 };
@@ -56,7 +58,8 @@ void rig_open(const char *settings)
 {
     char all[1024];
     snprintf(all, sizeof all,
-             "num.partitions=3\noffsets.topic.num.partitions=5\nconnections.max.idle.ms=100000000\n%s", settings);
+             "num.partitions=3\noffsets.topic.num.partitions=5\nconnections.max.idle.ms=100000000\n%s",
+             settings);
     sim_open(&sim, 1, all);
     sim_connect(&sim, &client);
     make_topic("orders");
@@ -108,6 +111,22 @@ uuid make_topic(const char *name)
     return ask_topic(name, true);
 }
 
+void make_topic_of(const char *name, int32_t partition_count)
+{
+    struct create_topics_request request;
+    struct create_topics_request_topic topic;
+    struct create_topics_response response;
+    create_topics_request_init(&request);
+    create_topics_request_topic_init(&topic);
+    topic.name = slice_of_string(name);
+    topic.num_partitions = partition_count;
+    topic.replication_factor = 1;
+    request.topics = &topic;
+    request.topics_count = 1;
+    ck_assert(sim_call(&client, KEY_CREATE_TOPICS, 7, &request, &response));
+    ck_assert_int_eq(response.topics[0].error_code, ERR_NONE);
+}
+
 uuid topic_id_of(const char *name)
 {
     return ask_topic(name, false);
@@ -146,7 +165,8 @@ int16_t commit_as(const struct commit *in)
     request.retention_time_ms = in->retention_ms ? in->retention_ms : -1;
     topic.name = slice_of_string(in->topic ? in->topic : "orders");
     if (version >= 10)
-        topic.topic_id = uuid_is_zero(in->topic_id) ? topic_id_of(in->topic ? in->topic : "orders") : in->topic_id;
+        topic.topic_id =
+            uuid_is_zero(in->topic_id) ? topic_id_of(in->topic ? in->topic : "orders") : in->topic_id;
     partition.partition = in->partition;
     partition.committed_offset = in->offset;
     partition.committed_leader_epoch = in->has_epoch ? in->leader_epoch : -1;
@@ -349,12 +369,13 @@ int16_t leave(const char *group, const char *member)
     return response.error_code;
 }
 
-/* -- behind the coordinator's back ------------------------------------------------------------------------ */
+/* -- behind the coordinator's back ------------------------------------------------------------------------
+ */
 
 static struct log *log_of(const char *group)
 {
-    const struct topic *topic = image_topic_by_name(controller_image(sim.server->controller),
-                                                    SLICE_LITERAL("__consumer_offsets"));
+    const struct topic *topic =
+        image_topic_by_name(controller_image(sim.server->controller), SLICE_LITERAL("__consumer_offsets"));
     ck_assert(topic);
     int32_t at = coordinator_partition_of(slice_of_string(group), topic->partition_count);
     return topic->partitions[at].partition->log;
@@ -408,7 +429,8 @@ static struct batch_builder_options of_producer(int64_t producer_id, bool is_con
         .producer_id = producer_id,
         .producer_epoch = producer_id < 0 ? -1 : 0,
         .base_sequence = -1,
-        .attributes = producer_id < 0 ? 0 : BATCH_ATTRIBUTE_TRANSACTIONAL | (is_control ? BATCH_ATTRIBUTE_CONTROL : 0),
+        .attributes =
+            producer_id < 0 ? 0 : BATCH_ATTRIBUTE_TRANSACTIONAL | (is_control ? BATCH_ATTRIBUTE_CONTROL : 0),
     };
 }
 

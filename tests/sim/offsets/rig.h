@@ -1,4 +1,5 @@
-/* What the tests of offsets share: a broker with its groups, and the requests about one group and one partition. */
+/* What the tests of offsets share: a broker with its groups, and the requests about one group and one
+ * partition. */
 #ifndef RUNNEL_TESTS_SIM_OFFSETS_RIG_H
 #define RUNNEL_TESTS_SIM_OFFSETS_RIG_H
 
@@ -31,6 +32,7 @@ void rig_restart(void);
 void rig_power_cycle(enum file_double_cut cut);
 
 uuid make_topic(const char *name);
+void make_topic_of(const char *name, int32_t partition_count);
 uuid topic_id_of(const char *name);
 void delete_topic(const char *name);
 

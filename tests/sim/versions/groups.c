@@ -30,7 +30,8 @@ enum {
     GROUP_BITS = 0x168, /* operations 3, 5, 6, 8 */
 };
 
-static const struct exemption throttle_untold[] = { { "throttle_time_ms", 0, NEVER_LAST, "no quotas" }, { 0 } };
+static const struct exemption throttle_untold[] = { { "throttle_time_ms", 0, NEVER_LAST, "no quotas" },
+                                                    { 0 } };
 
 static void open_groups(void)
 {
@@ -45,7 +46,8 @@ static void open_groups(void)
     expect(told.coordinators[0].error_code, ERR_NONE);
 }
 
-/* -- members ---------------------------------------------------------------------------------------------- */
+/* -- members ----------------------------------------------------------------------------------------------
+ */
 
 struct known {
     char id[128];
@@ -71,7 +73,8 @@ static void fill_join(struct join_group_request *request, const char *instance)
 
 static void note_member(struct known *known, const struct join_group_response *told)
 {
-    snprintf(known->id, sizeof known->id, "%.*s", (int)told->member_id.size, (const char *)told->member_id.data);
+    snprintf(known->id, sizeof known->id, "%.*s", (int)told->member_id.size,
+             (const char *)told->member_id.data);
     known->generation = told->generation_id;
 }
 
@@ -250,10 +253,11 @@ static void check_leave_group(int16_t version)
     rig_close();
 }
 
-/* -- offsets ---------------------------------------------------------------------------------------------- */
+/* -- offsets ----------------------------------------------------------------------------------------------
+ */
 
-static struct offset_commit_response commit(int16_t version, const struct known *known, uuid topic_id, int64_t offset,
-                                            const char *metadata)
+static struct offset_commit_response commit(int16_t version, const struct known *known, uuid topic_id,
+                                            int64_t offset, const char *metadata)
 {
     static struct offset_commit_request_topic topic;
     static struct offset_commit_request_partition partition;
@@ -331,7 +335,8 @@ static void check_old_offset_fetch(int16_t version)
     expect_text(told.topics[0].name, "orders");
     const struct offset_fetch_response_partition *first = told.topics[0].partitions;
     expect(first[0].partition, 2);
-    expect_place(first[0].committed_offset, first[0].committed_leader_epoch, first[0].metadata, first[0].error_code);
+    expect_place(first[0].committed_offset, first[0].committed_leader_epoch, first[0].metadata,
+                 first[0].error_code);
     expect(first[1].committed_offset, -1);
     expect_text(first[1].metadata, "");
     if (version >= 2) {
@@ -386,7 +391,8 @@ static void check_offset_fetch(int16_t version)
     expect(told.groups_count, 2);
     const struct offset_fetch_response_partitions *first = told.groups[0].topics[0].partitions;
     expect(told.groups[0].error_code, ERR_NONE);
-    expect_place(first[0].committed_offset, first[0].committed_leader_epoch, first[0].metadata, first[0].error_code);
+    expect_place(first[0].committed_offset, first[0].committed_leader_epoch, first[0].metadata,
+                 first[0].error_code);
     expect(first[1].committed_offset, -1);
     expect(told.groups[1].error_code, ERR_NONE);
     expect(told.groups[1].topics_count, 0);
@@ -437,7 +443,8 @@ static void check_offset_delete(int16_t version)
     rig_close();
 }
 
-/* -- administration --------------------------------------------------------------------------------------- */
+/* -- administration ---------------------------------------------------------------------------------------
+ */
 
 static void check_list_groups(int16_t version)
 {
