@@ -5,8 +5,7 @@
 
 #include "broker/group/classic_internal.h"
 
-/* -- life
- * ------------------------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 struct classic_group *classic_create(struct group *group)
 {
@@ -45,8 +44,7 @@ bool classic_is_void(const struct classic_group *classic)
     return !classic->has_record && classic->member_count == 0 && classic->pending_count == 0;
 }
 
-/* -- replay
- * ------------------------------------------------------------------------------------------------------- */
+/* -- replay ------------------------------------------------------------------------------------ */
 
 static bool load_member(struct group *group, const struct group_metadata_value *value,
                         const struct group_metadata_value_member *from, uint8_t **next)
@@ -126,8 +124,7 @@ bool classic_replay(struct group *group, const struct group_metadata_value *valu
     return true;
 }
 
-/* -- questions
- * ---------------------------------------------------------------------------------------------------- */
+/* -- questions --------------------------------------------------------------------------------- */
 
 const char *classic_state_name(const struct classic_group *classic)
 {
@@ -224,8 +221,7 @@ void classic_visit_members(const struct group *group,
     }
 }
 
-/* -- description
- * ---------------------------------------------------------------------------------------------------- */
+/* -- description ------------------------------------------------------------------------------- */
 
 static void describe_member(const struct classic_group *classic, const struct classic_member *member,
                             struct arena *arena, struct describe_groups_response_member *out, bool *ok)

@@ -39,8 +39,7 @@ void classic__bytes_drop(struct classic_bytes **place)
     *place = NULL;
 }
 
-/* -- profiles
- * ------------------------------------------------------------------------------------------------- */
+/* -- profiles ---------------------------------------------------------------------------------- */
 
 static atomic_size_t held_size; /* by all profiles of the process */
 

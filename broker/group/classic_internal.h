@@ -16,8 +16,7 @@ enum {
         5 * 60 * 1000, /* of one who waits for its first generation and cannot heartbeat */
 };
 
-/* -- bytes that answers may still read when the group has moved on
- * ------------------------------------------- */
+/* -- bytes that answers may still read when the group has moved on ----------------------------- */
 
 /* Immutable; held by the group and by every answer that tells of it. */
 struct classic_bytes {
@@ -63,8 +62,7 @@ bool classic__profile_matches(const struct classic_profile *profile,
 /* What it brought for a protocol; empty, not null, when it does not know it. */
 slice classic__profile_metadata(const struct classic_profile *profile, slice protocol);
 
-/* -- members ------------------------------------------------------------------------------------------------
- */
+/* -- members ----------------------------------------------------------------------------------- */
 
 enum classic_key { BY_MEMBER_ID, BY_INSTANCE_ID, CLASSIC_KEYS };
 
@@ -136,8 +134,7 @@ struct classic_group {
     struct classic_topics *topics; /* cache: what members subscribe to; NULL: not asked for yet */
 };
 
-/* -- classic_member.c ---------------------------------------------------------------------------------------
- */
+/* -- classic_member.c -------------------------------------------------------------------------- */
 
 /* NULL: no such member; pending ones are found by the other. */
 struct classic_member *classic__find(const struct classic_group *classic, slice member_id);
@@ -168,8 +165,7 @@ void classic__visit_all(struct classic_group *classic,
 /* Frees all, without a look at what waits. */
 void classic__free_members(struct classic_group *classic);
 
-/* -- classic_protocols.c ------------------------------------------------------------------------------------
- */
+/* -- classic_protocols.c ----------------------------------------------------------------------- */
 
 /* Whether one of these is supported by all members, or there are none. */
 bool classic__supports(struct classic_group *classic, const struct join_group_request_protocol *protocols,
@@ -183,8 +179,7 @@ void classic__forget_protocols(struct classic_group *classic);
 void classic__narrow_protocols(struct classic_group *classic, const struct classic_profile *profile);
 bool classic__same_names(const struct classic_profile *a, const struct classic_profile *b);
 
-/* -- classic_records.c --------------------------------------------------------------------------------------
- */
+/* -- classic_records.c ------------------------------------------------------------------------- */
 
 int32_t classic__next_generation(const struct classic_group *classic);
 /* In decide. The group as it is created, with generation 0. */
@@ -196,8 +191,7 @@ void classic__record_empty(struct shard_op *op, const struct group *group);
 void classic__record_full(struct shard_op *op, const struct group *group, bool in_draft,
                           const struct classic_member *replaced, const struct classic_join *join);
 
-/* -- classic_rebalance.c ------------------------------------------------------------------------------------
- */
+/* -- classic_rebalance.c ----------------------------------------------------------------------- */
 
 /* Members that are told to the leader; pinned. */
 struct classic_roster {
@@ -228,8 +222,7 @@ int32_t classic__rebalance_timeout_ms(const struct classic_group *classic);
 void classic__tell_generation(const struct classic_group *classic, struct classic_join *join,
                               struct classic_profile *leader, struct classic_roster *roster);
 
-/* -- classic_session.c --------------------------------------------------------------------------------------
- */
+/* -- classic_session.c ------------------------------------------------------------------------- */
 
 /* Answers an op that waits, or whose apply this is. */
 void classic__finish(struct shard_op *op, int16_t error_code);
@@ -243,14 +236,12 @@ void classic__touch(struct classic_member *member);
 /* Has the shard look at a deadline, as an op of its own, so that an append under way sees nothing change. */
 bool classic__start_tick(struct group *group, const struct classic_member *member);
 
-/* -- classic_join.c -----------------------------------------------------------------------------------------
- */
+/* -- classic_join.c ---------------------------------------------------------------------------- */
 
 /* In take: hands the op's hold (NULL: none) over to its arena. */
 void classic__keep(struct shard_op *op, struct pin *pin);
 
-/* -- classic_topics.c ---------------------------------------------------------------------------------------
- */
+/* -- classic_topics.c -------------------------------------------------------------------------- */
 
 void classic__forget_topics(struct classic_group *classic);
 

@@ -28,8 +28,7 @@ slice classic_new_member_id(struct request *rq, slice prefix)
     return slice_of((const uint8_t *)out, prefix.size + TAIL_SIZE);
 }
 
-/* -- what may come of it
- * ------------------------------------------------------------------------------------------- */
+/* -- what may come of it ----------------------------------------------------------------------- */
 
 static enum classic_join_plan refuse(struct classic_join *join, int16_t error_code)
 {
@@ -91,8 +90,7 @@ static bool is_consistent(const struct classic_join *join, struct classic_group 
            classic__supports(classic, join->protocols, join->protocol_count);
 }
 
-/* -- what apply will need
- * -------------------------------------------------------------------------------------------- */
+/* -- what apply will need ---------------------------------------------------------------------- */
 
 static void free_fresh(struct classic_join *join)
 {
@@ -135,9 +133,7 @@ static bool make_member(struct classic_join *join, int32_t protocol_count)
     return true;
 }
 
-/* -- decide
- * ------------------------------------------------------------------------------------------------------------
- */
+/* -- decide ------------------------------------------------------------------------------------ */
 
 static enum classic_join_plan plan_new_member(struct classic_join *join, struct classic_group *classic)
 {
@@ -284,9 +280,7 @@ void classic_join_decide(struct shard_op *op, void *state)
         decide_replace(join, group);
 }
 
-/* -- apply
- * -------------------------------------------------------------------------------------------------------------
- */
+/* -- apply ------------------------------------------------------------------------------------- */
 
 static void wait_for_join(struct classic_join *join, struct classic_member *member)
 {
@@ -435,9 +429,7 @@ void classic_join_apply(struct shard_op *op, void *state)
     }
 }
 
-/* -- afterwards
- * ----------------------------------------------------------------------------------------------------------
- */
+/* -- afterwards -------------------------------------------------------------------------------- */
 
 void classic_join_cancel(struct shard_op *op, void *state)
 {

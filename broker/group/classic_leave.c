@@ -6,17 +6,29 @@ static struct classic_leave *leave_of(struct shard_op *op)
     return (struct classic_leave *)((char *)op - offsetof(struct classic_leave, op));
 }
 
+/* Who is named twice is gone the second time. */
+static struct classic_member *unless_gone(const struct classic_group *classic, struct classic_member *member)
+{
+    return member && member->round != classic->round ? member : NULL;
+}
+
 static int16_t find_leaver(const struct classic_group *classic, const struct classic_leaver *leaver,
                            struct classic_member **out)
 {
+    bool has_instance = !slice_is_null(leaver->instance_id);
+    struct classic_member *owner =
+        has_instance ? unless_gone(classic, classic__find_static(classic, leaver->instance_id)) : NULL;
     if (leaver->member_id.size == 0) {
-        *out = slice_is_null(leaver->instance_id) ? NULL : classic__find_static(classic, leaver->instance_id);
-        return *out ? ERR_NONE : ERR_UNKNOWN_MEMBER_ID;
+        *out = owner;
+        return owner ? ERR_NONE : ERR_UNKNOWN_MEMBER_ID;
     }
-    *out = classic__find_pending(classic, leaver->member_id);
+    *out = unless_gone(classic, classic__find_pending(classic, leaver->member_id));
     if (*out)
         return ERR_NONE;
-    return classic__check_member(classic, leaver->member_id, leaver->instance_id, out);
+    if (owner && !slice_equal(owner->profile->member_id, leaver->member_id))
+        return ERR_FENCED_INSTANCE_ID;
+    *out = unless_gone(classic, classic__find(classic, leaver->member_id));
+    return *out && (owner || !has_instance) ? ERR_NONE : ERR_UNKNOWN_MEMBER_ID;
 }
 
 static void decide_leaver(struct classic_leave *leave, struct classic_group *classic,
@@ -27,10 +39,6 @@ static void decide_leaver(struct classic_leave *leave, struct classic_group *cla
     leaver->error_code = find_leaver(classic, leaver, &member);
     if (leaver->error_code != ERR_NONE)
         return;
-    if (member->round == classic->round) { /* named twice */
-        leaver->error_code = ERR_UNKNOWN_MEMBER_ID;
-        return;
-    }
     member->round = classic->round;
     leaver->member = member;
     *(member->is_pending ? &leave->pending_count : &leave->member_count) += 1;

@@ -3,8 +3,7 @@
 
 #include "broker/group/classic_internal.h"
 
-/* -- tables
- * ----------------------------------------------------------------------------------------------------- */
+/* -- tables ------------------------------------------------------------------------------------ */
 
 static size_t hash_of(slice key)
 {
@@ -84,8 +83,7 @@ static void table_remove(struct classic_group *classic, enum classic_key key,
     table->count--;
 }
 
-/* -- finding
- * ---------------------------------------------------------------------------------------------------- */
+/* -- finding ----------------------------------------------------------------------------------- */
 
 struct classic_member *classic__find(const struct classic_group *classic, slice member_id)
 {
@@ -118,8 +116,7 @@ int16_t classic__check_member(const struct classic_group *classic, slice member_
     return *out ? ERR_NONE : ERR_UNKNOWN_MEMBER_ID;
 }
 
-/* -- coming and going
- * ------------------------------------------------------------------------------------------- */
+/* -- coming and going -------------------------------------------------------------------------- */
 
 struct classic_member *classic__member_make(struct group *group, struct classic_profile *profile)
 {

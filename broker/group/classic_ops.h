@@ -14,8 +14,7 @@ struct classic_roster;
 /* Random in a client's id, so that nobody else has it; in the arena. Null: no memory. */
 slice classic_new_member_id(struct request *rq, slice prefix);
 
-/* -- JoinGroup
- * ------------------------------------------------------------------------------------------------ */
+/* -- JoinGroup --------------------------------------------------------------------------------- */
 
 enum classic_join_plan {
     JOIN_REFUSE,  /* op.error_code says why */
@@ -67,8 +66,7 @@ void classic_join_take(struct shard_op *op);
 /* In answer: fills in everything but the error; what it points to lives as long as the op's arena. */
 void classic_join_fill(const struct classic_join *join, struct join_group_response *out);
 
-/* -- SyncGroup
- * ------------------------------------------------------------------------------------------------ */
+/* -- SyncGroup --------------------------------------------------------------------------------- */
 
 struct classic_sync {
     struct shard_op op;
@@ -91,8 +89,7 @@ void classic_sync_cancel(struct shard_op *op, void *state);
 void classic_sync_take(struct shard_op *op);
 void classic_sync_fill(const struct classic_sync *sync, struct sync_group_response *out);
 
-/* -- Heartbeat
- * ------------------------------------------------------------------------------------------------ */
+/* -- Heartbeat --------------------------------------------------------------------------------- */
 
 struct classic_heartbeat {
     struct shard_op op; /* is_read */
@@ -107,8 +104,7 @@ struct classic_heartbeat {
 void classic_heartbeat_decide(struct shard_op *op, void *state);
 void classic_heartbeat_apply(struct shard_op *op, void *state);
 
-/* -- LeaveGroup
- * ----------------------------------------------------------------------------------------------- */
+/* -- LeaveGroup -------------------------------------------------------------------------------- */
 
 struct classic_leaver {
     slice member_id; /* empty: named by the instance id alone */

@@ -5,8 +5,7 @@
 #include "broker/group/classic_internal.h"
 #include "protocol/base/check.h"
 
-/* -- phases
- * ------------------------------------------------------------------------------------------------------ */
+/* -- phases ------------------------------------------------------------------------------------ */
 
 void classic__change_state(struct classic_group *classic, enum classic_state state)
 {
@@ -43,8 +42,7 @@ int32_t classic__rebalance_timeout_ms(const struct classic_group *classic)
     return longest_ms;
 }
 
-/* -- what the leader is told
- * --------------------------------------------------------------------------------------- */
+/* -- what the leader is told ------------------------------------------------------------------- */
 
 static void release_roster(struct pin *pin)
 {
@@ -103,8 +101,7 @@ void classic__tell_generation(const struct classic_group *classic, struct classi
     join->op.answer_offset = classic->group->state_offset;
 }
 
-/* -- the sync phase
- * ------------------------------------------------------------------------------------------------ */
+/* -- the sync phase ---------------------------------------------------------------------------- */
 
 void classic__clear_syncs(struct classic_group *classic)
 {
@@ -149,8 +146,7 @@ static void begin_sync(struct classic_group *classic, struct classic_bytes *prot
     classic__arm_phase(classic, classic__rebalance_timeout_ms(classic));
 }
 
-/* -- the end of the join phase
- * --------------------------------------------------------------------------------------- */
+/* -- the end of the join phase ----------------------------------------------------------------- */
 
 bool classic__all_joined(const struct classic_group *classic)
 {
@@ -209,8 +205,7 @@ void classic__complete_join(struct classic_group *classic)
         begin_sync(classic, protocol);
 }
 
-/* -- its beginning
- * --------------------------------------------------------------------------------------------------- */
+/* -- its beginning ----------------------------------------------------------------------------- */
 
 /* All sync anew, and have nothing until then. */
 static void reset_assignments(struct classic_group *classic)

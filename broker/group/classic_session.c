@@ -4,8 +4,7 @@
 #include "broker/group/classic_internal.h"
 #include "protocol/base/check.h"
 
-/* -- who waits
- * ------------------------------------------------------------------------------------------------- */
+/* -- who waits --------------------------------------------------------------------------------- */
 
 void classic__finish(struct shard_op *op, int16_t error_code)
 {
@@ -45,8 +44,7 @@ void classic__remove(struct classic_group *classic, struct classic_member *membe
     classic__take_out(classic, member);
 }
 
-/* -- an op of the coordinator itself
- * ----------------------------------------------------------------------------- */
+/* -- an op of the coordinator itself ----------------------------------------------------------- */
 
 /* A deadline has come. The group and the member are looked up when its turn comes: they may be gone. */
 struct classic_tick {
@@ -243,8 +241,7 @@ bool classic__start_tick(struct group *group, const struct classic_member *membe
     return true;
 }
 
-/* -- sessions
- * ---------------------------------------------------------------------------------------------------- */
+/* -- sessions ---------------------------------------------------------------------------------- */
 
 static void fire_session(struct timer *timer)
 {
@@ -284,8 +281,7 @@ void classic_touch(struct group *group, slice member_id)
         classic__touch(member);
 }
 
-/* -- beginning and end
- * ------------------------------------------------------------------------------------------- */
+/* -- beginning and end ------------------------------------------------------------------------- */
 
 void classic_loaded(struct group *group)
 {

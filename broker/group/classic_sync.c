@@ -3,8 +3,7 @@
 
 #include "broker/group/classic_internal.h"
 
-/* -- heartbeat
- * ----------------------------------------------------------------------------------------------------- */
+/* -- heartbeat --------------------------------------------------------------------------------- */
 
 static struct classic_heartbeat *heartbeat_of(struct shard_op *op)
 {
@@ -35,9 +34,7 @@ void classic_heartbeat_apply(struct shard_op *op, void *state)
         op->error_code = ERR_REBALANCE_IN_PROGRESS;
 }
 
-/* -- sync
- * ------------------------------------------------------------------------------------------------------------
- */
+/* -- sync -------------------------------------------------------------------------------------- */
 
 static struct classic_sync *sync_of(struct shard_op *op)
 {

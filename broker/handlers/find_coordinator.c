@@ -123,7 +123,7 @@ static enum handled answer(struct request *rq, const struct find_coordinator_req
     return HANDLED_DONE;
 }
 
-/* -- the topic, when it is asked for the first time ----------------------------------------------------- */
+/* -- the topic, when it is asked for the first time -------------------------------------------- */
 
 /* Nobody makes the topic who may not ask for at least one of the groups. */
 static bool is_topic_wanted(struct request *rq, const struct find_coordinator_request *in)

@@ -3,8 +3,7 @@
 
 #include "tests/sim/classic_rig.h"
 
-/* -- one member, in every version -------------------------------------------------------------------------
- */
+/* -- one member, in every version -------------------------------------------------------------- */
 
 START_TEST(every_version_has_its_whole_life)
 {
@@ -66,8 +65,7 @@ START_TEST(version_0_has_the_session_timeout_for_rebalances)
 }
 END_TEST
 
-/* -- refused ----------------------------------------------------------------------------------------------
- */
+/* -- refused ----------------------------------------------------------------------------------- */
 
 static void change_session_below(struct group_member *member)
 {
@@ -220,8 +218,7 @@ START_TEST(wrong_generations_and_strangers_are_told)
 }
 END_TEST
 
-/* -- several members --------------------------------------------------------------------------------------
- */
+/* -- several members --------------------------------------------------------------------------- */
 
 START_TEST(three_members_settle)
 {
@@ -311,8 +308,7 @@ START_TEST(the_most_wanted_protocol_is_chosen)
 }
 END_TEST
 
-/* -- joining again ----------------------------------------------------------------------------------------
- */
+/* -- joining again ----------------------------------------------------------------------------- */
 
 START_TEST(a_follower_without_news_is_told_of_the_generation_it_is_in)
 {

@@ -4,8 +4,7 @@
 #include "codec/leave_group.h"
 #include "tests/sim/classic_rig.h"
 
-/* -- static members (KIP-345) -----------------------------------------------------------------------------
- */
+/* -- static members (KIP-345) ------------------------------------------------------------------ */
 
 static void form_static(void)
 {
@@ -184,8 +183,7 @@ START_TEST(an_administrator_removes_by_instance)
 }
 END_TEST
 
-/* -- what the log keeps -----------------------------------------------------------------------------------
- */
+/* -- what the log keeps ------------------------------------------------------------------------ */
 
 static void restart(void)
 {

@@ -5,8 +5,7 @@
 
 #include "tests/sim/classic_rig.h"
 
-/* -- pending members (KIP-394) ----------------------------------------------------------------------------
- */
+/* -- pending members (KIP-394) ----------------------------------------------------------------- */
 
 START_TEST(a_pending_member_holds_up_the_join_phase_until_it_comes)
 {
@@ -69,8 +68,7 @@ START_TEST(pending_members_are_limited)
 }
 END_TEST
 
-/* -- time -------------------------------------------------------------------------------------------------
- */
+/* -- time -------------------------------------------------------------------------------------- */
 
 START_TEST(silent_members_go_and_those_who_speak_stay)
 {
@@ -213,8 +211,7 @@ START_TEST(connections_that_go_while_they_wait_hold_nothing_up)
 }
 END_TEST
 
-/* -- settings ---------------------------------------------------------------------------------------------
- */
+/* -- settings ---------------------------------------------------------------------------------- */
 
 START_TEST(the_first_generation_waits_for_others)
 {
@@ -273,8 +270,7 @@ START_TEST(group_max_size_holds)
 }
 END_TEST
 
-/* -- many -------------------------------------------------------------------------------------------------
- */
+/* -- many -------------------------------------------------------------------------------------- */
 
 START_TEST(a_thousand_members_settle)
 {

@@ -8,8 +8,7 @@
 
 enum { NEW_MEMBER_MS = 300000 };
 
-/* -- members ------------------------------------------------------------------------------------------------
- */
+/* -- members ----------------------------------------------------------------------------------- */
 
 static bool is_member(const struct model *model, int i)
 {
@@ -100,8 +99,7 @@ static int16_t check_member(const struct model *model, const char *id, const cha
     return *at < 0 ? ERR_UNKNOWN_MEMBER_ID : ERR_NONE;
 }
 
-/* -- answers
- * ------------------------------------------------------------------------------------------------- */
+/* -- answers ----------------------------------------------------------------------------------- */
 
 static struct answer *tell(struct model *model, int slot, int16_t error_code)
 {
@@ -135,11 +133,11 @@ static void tell_generation(struct model *model, int slot, int at, bool has_memb
     answer->has_members = has_members;
 }
 
-/* -- records
- * -------------------------------------------------------------------------------------------------- */
+/* -- records ----------------------------------------------------------------------------------- */
 
 static void write_record(struct model *model)
 {
+    model->writes++;
     model->is_written = true;
     model->written_generation = model->generation;
     model->written_protocol = model->protocol;
@@ -154,8 +152,7 @@ static void write_record(struct model *model)
     }
 }
 
-/* -- from one generation to the next
- * ----------------------------------------------------------------------------- */
+/* -- from one generation to the next ----------------------------------------------------------- */
 
 static bool has_protocol(const struct member *member, int protocol)
 {
@@ -300,6 +297,7 @@ static void advance(struct model *model)
 
 void model_restart(struct model *model)
 {
+    memset(model->answers, 0, sizeof model->answers);
     model->exists = model->is_written;
     model->generation = model->is_written ? model->written_generation : 0;
     if (model->broken == EMPTY_GROUPS_FORGET && model->written_count == 0)
@@ -323,8 +321,7 @@ void model_restart(struct model *model)
         prepare_rebalance(model); /* the static ones that did not come are over the limit */
 }
 
-/* -- JoinGroup
- * ------------------------------------------------------------------------------------------------------ */
+/* -- JoinGroup --------------------------------------------------------------------------------- */
 
 static bool is_consistent(const struct model *model, const struct join *join)
 {
@@ -498,8 +495,7 @@ void model_join(struct model *model, const struct join *join)
     }
 }
 
-/* -- the other requests
- * ------------------------------------------------------------------------------------------------ */
+/* -- the other requests ------------------------------------------------------------------------ */
 
 static void become_stable(struct model *model)
 {
@@ -620,9 +616,7 @@ void model_disconnect(struct model *model, int slot)
     }
 }
 
-/* -- time
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* -- time -------------------------------------------------------------------------------------- */
 
 int64_t model_next_ms(const struct model *model, bool *is_tied)
 {

@@ -74,6 +74,7 @@ struct model {
     int size_max;
     enum broken_rule broken;
     /* What the log keeps. */
+    uint64_t writes;
     bool is_written;
     int32_t written_generation;
     int written_protocol, written_leader;

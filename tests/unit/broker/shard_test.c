@@ -20,8 +20,7 @@
 
 enum { KEY_FIND = 10, KEY_HEARTBEAT = 12, VERSION = 3, LARGE = 2 << 20 };
 
-/* -- the toy ----------------------------------------------------------------------------------------------
- */
+/* -- the toy ----------------------------------------------------------------------------------- */
 
 struct toy_op {
     struct shard_op op;
@@ -109,8 +108,7 @@ static const struct shard_kind toy_kind = { .name = "toy",
                                             .loaded = toy_loaded,
                                             .stop = toy_stop };
 
-/* -- its ops ------------------------------------------------------------------------------------------------
- */
+/* -- its ops ----------------------------------------------------------------------------------- */
 
 static struct toy_op *toy_of(struct shard_op *op)
 {
@@ -284,8 +282,7 @@ static void take_over(struct server *server, struct sim *of)
     coordinator_start(server->groups);
 }
 
-/* -- step by step
- * --------------------------------------------------------------------------------------------- */
+/* -- step by step ------------------------------------------------------------------------------ */
 
 static const char settings[] = "offsets.topic.num.partitions=1\nconnections.max.idle.ms=-1\n";
 static struct sim sim;
@@ -538,8 +535,7 @@ START_TEST(the_stop_answers_and_frees_what_waits)
 }
 END_TEST
 
-/* -- threads on two loops
- * ----------------------------------------------------------------------------------------- */
+/* -- threads on two loops ---------------------------------------------------------------------- */
 
 enum { ASKERS = 6, ROUNDS = 1500 };
 
