@@ -90,7 +90,11 @@ static int64_t fetch(slice group)
     asked.topics_count = -1;
     request.groups = &asked;
     request.groups_count = 1;
-    ck_assert(wire_call(&client, KEY_OFFSET_FETCH, 9, &request, &response));
+    /* After a start the coordinator may still be loading; clients ask again, too. */
+    double until = monotonic_seconds() + 30;
+    do
+        ck_assert(wire_call(&client, KEY_OFFSET_FETCH, 9, &request, &response));
+    while (response.groups[0].error_code == ERR_COORDINATOR_LOAD_IN_PROGRESS && monotonic_seconds() < until);
     ck_assert_int_eq(response.groups[0].error_code, ERR_NONE);
     return response.groups[0].topics_count > 0 ? response.groups[0].topics[0].partitions[0].committed_offset : -1;
 }
