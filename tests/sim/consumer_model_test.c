@@ -74,6 +74,28 @@ static uint32_t draw(uint32_t below)
     return (uint32_t)random_below(&chance, below);
 }
 
+static void trace_set(const char *what, const struct player_set *set)
+{
+    fprintf(stderr, " %s", what);
+    for (int i = 0; i < set->count; i++)
+        fprintf(stderr, " %02x%02x-%d", set->items[i].topic.bytes[0], set->items[i].topic.bytes[1],
+                set->items[i].partition);
+}
+
+static void trace(const struct model_member *member, const char *what, int number)
+{
+    static int is_on = -1;
+    if (is_on < 0)
+        is_on = getenv("RUNNEL_TRACE") != NULL;
+    if (!is_on)
+        return;
+    fprintf(stderr, "%lld %s %s %d: epoch %d %s", (long long)clock_mono_ms(&sim.clock.clock), member->player.id, what,
+            number, member->player.epoch, member->player.instance ? member->player.instance : "dynamic");
+    trace_set("owns", &member->player.owned);
+    trace_set("shall", &member->player.target);
+    fprintf(stderr, "\n");
+}
+
 static bool one_in(uint32_t n)
 {
     return draw(n) == 0;
@@ -221,6 +243,7 @@ static void start(struct model_member *member)
 
 static void stop(struct model_member *member)
 {
+    trace(member, "stops", 0);
     player_disconnect(&member->player);
     member->is_alive = false;
     member->player.owned.count = member->player.target.count = 0;
@@ -262,11 +285,15 @@ static bool check_alone(const struct model_member *member)
 static bool note_answer(struct model_member *member, int16_t error_code)
 {
     struct consumer_player *player = &member->player;
+    trace(member, "answered", error_code);
     switch (error_code) {
     case ERR_NONE:
         break;
+    case ERR_GROUP_ID_NOT_FOUND: /* it was empty for so long that it went, and begins anew */
     case ERR_FENCED_MEMBER_EPOCH:
     case ERR_UNKNOWN_MEMBER_ID:
+        if (error_code == ERR_GROUP_ID_NOT_FOUND)
+            group_epoch_told = 0;
         member->told_epoch = 0;
         member->revoke_by_ms = -1;
         member->heard_ms = now_ms();
@@ -334,10 +361,13 @@ static bool beat(struct model_member *member)
             continue;
         if (one_in(2))
             sim_settle(&sim);
+        trace(member, "lost an answer", 0);
         player_disconnect(player);
         player_connect(&sim, player);
         player->says_all = true;
         member->heard_ms = member->heard_ms < sent_ms ? member->heard_ms : sent_ms;
+        if (member->revoke_by_ms < 0) /* it may have said: give back */
+            member->revoke_by_ms = sent_ms + player->rebalance_timeout_ms;
         return true;
     }
     int16_t error_code = player_receive(player);
@@ -366,6 +396,7 @@ static void restart_broker(void)
     for (int m = 0; m < MEMBERS; m++)
         player_disconnect(&members[m].player);
     sim_disconnect(&admin);
+    trace(&members[0], "restart", 0);
     sim.seed += 1000; /* else the ids of topics would come again */
     if (one_in(2))
         sim_restart(&sim);
@@ -384,8 +415,10 @@ static void restart_broker(void)
 static bool check_group_epoch(void)
 {
     struct consumer_group_describe_response_group group = player_describe(&admin, "group");
+    if (group.error_code == ERR_GROUP_ID_NOT_FOUND)
+        group_epoch_told = 0;
     if (group.error_code != ERR_NONE)
-        return true; /* not there yet, or loading */
+        return true; /* not there, or loading */
     if (group.group_epoch < group_epoch_told)
         return wrong("group epoch %d after %d", group.group_epoch, group_epoch_told);
     group_epoch_told = group.group_epoch;
@@ -508,12 +541,10 @@ static int gather(struct consumer_player *players[MEMBERS])
     return count;
 }
 
+/* Whose static member said so once, may be heard still. */
 static bool has_range(void)
 {
-    for (int m = 0; m < MEMBERS; m++)
-        if (members[m].is_alive && members[m].player.assignor)
-            return true;
-    return false;
+    return !slice_equal_string(player_describe(&admin, "group").assignor_name, "uniform");
 }
 
 static void beat_all(struct consumer_player *const *players, int count)

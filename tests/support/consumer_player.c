@@ -147,7 +147,8 @@ int16_t player_receive(struct consumer_player *player)
     if (size > 0)
         memcpy(player->message, response.error_message.data, size);
     player->message[size] = '\0';
-    if (response.error_code == ERR_FENCED_MEMBER_EPOCH || response.error_code == ERR_UNKNOWN_MEMBER_ID)
+    if (response.error_code == ERR_FENCED_MEMBER_EPOCH || response.error_code == ERR_UNKNOWN_MEMBER_ID ||
+        response.error_code == ERR_GROUP_ID_NOT_FOUND)
         lose_all(player);
     if (response.error_code != ERR_NONE) {
         player->says_all = true;
