@@ -292,8 +292,6 @@ static bool note_answer(struct model_member *member, int16_t error_code)
     case ERR_GROUP_ID_NOT_FOUND: /* it was empty for so long that it went, and begins anew */
     case ERR_FENCED_MEMBER_EPOCH:
     case ERR_UNKNOWN_MEMBER_ID:
-        if (error_code == ERR_GROUP_ID_NOT_FOUND)
-            group_epoch_told = 0;
         member->told_epoch = 0;
         member->revoke_by_ms = -1;
         member->heard_ms = now_ms();
@@ -412,11 +410,18 @@ static void restart_broker(void)
     look_at_topics();
 }
 
+/* A group without members goes after a while, and the next one of its name begins anew. */
+static void note_empty(void)
+{
+    for (int m = 0; m < MEMBERS; m++)
+        if (members[m].is_alive && !is_zombie(&members[m]))
+            return;
+    group_epoch_told = 0;
+}
+
 static bool check_group_epoch(void)
 {
     struct consumer_group_describe_response_group group = player_describe(&admin, "group");
-    if (group.error_code == ERR_GROUP_ID_NOT_FOUND)
-        group_epoch_told = 0;
     if (group.error_code != ERR_NONE)
         return true; /* not there, or loading */
     if (group.group_epoch < group_epoch_told)
@@ -684,6 +689,7 @@ static bool run(uint64_t steps)
     uint64_t beats = 0;
     for (uint64_t step = 0; beats < steps && ok; step++) {
         struct model_member *member = &members[draw(MEMBERS)];
+        note_empty();
         if (one_in(12))
             ok = disturb();
         else if (member->is_alive) {
