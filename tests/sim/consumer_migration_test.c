@@ -1,5 +1,5 @@
-/* Groups that change their protocol while they live: a classic member next to one of the consumer protocol, upgrade and
- * downgrade, and what a restart makes of it. */
+/* Groups that change their protocol while they live: a classic member next to one of the consumer protocol,
+ * upgrade and downgrade, and what a restart makes of it. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,8 +50,8 @@ static void open_with(const char *policy)
 {
     char settings[200];
     snprintf(settings, sizeof settings,
-             "num.partitions=%d\ngroup.initial.rebalance.delay.ms=0\ngroup.consumer.migration.policy=%s\n", PARTITIONS,
-             policy);
+             "num.partitions=%d\ngroup.initial.rebalance.delay.ms=0\ngroup.consumer.migration.policy=%s\n",
+             PARTITIONS, policy);
     sim_open(&sim, 1, settings);
     sim_connect(&sim, &admin);
     make_topic();
@@ -259,17 +259,21 @@ static const struct {
     const char *assignment; /* NULL: as it should be */
     const char *message;
 } refusals[] = {
-    { "disabled", NULL, "Cannot upgrade classic group group to consumer group because online upgrade is disabled." },
-    { "downgrade", NULL, "Cannot upgrade classic group group to consumer group because online upgrade is disabled." },
+    { "disabled", NULL,
+      "Cannot upgrade classic group group to consumer group because online upgrade is disabled." },
+    { "downgrade", NULL,
+      "Cannot upgrade classic group group to consumer group because online upgrade is disabled." },
     { "upgrade", "?",
-      "Cannot upgrade classic group group to consumer group because the embedded consumer protocol is malformed." },
+      "Cannot upgrade classic group group to consumer group because the embedded consumer protocol is "
+      "malformed." },
 };
 
 START_TEST(an_upgrade_is_refused)
 {
     teardown();
     open_with(refusals[_i].policy);
-    make_classic_group(refusals[_i].assignment ? slice_of_string(refusals[_i].assignment) : whole_assignment());
+    make_classic_group(refusals[_i].assignment ? slice_of_string(refusals[_i].assignment)
+                                               : whole_assignment());
     ck_assert_int_eq(player_beat(&fresh), ERR_GROUP_ID_NOT_FOUND);
     ck_assert_str_eq(fresh.message, refusals[_i].message);
     ck_assert_msg(member_heartbeat(&old) == ERR_NONE, "nothing happened");

@@ -89,8 +89,9 @@ static void trace(const struct model_member *member, const char *what, int numbe
         is_on = getenv("RUNNEL_TRACE") != NULL;
     if (!is_on)
         return;
-    fprintf(stderr, "%lld %s %s %d: epoch %d %s", (long long)clock_mono_ms(&sim.clock.clock), member->player.id, what,
-            number, member->player.epoch, member->player.instance ? member->player.instance : "dynamic");
+    fprintf(stderr, "%lld %s %s %d: epoch %d %s", (long long)clock_mono_ms(&sim.clock.clock),
+            member->player.id, what, number, member->player.epoch,
+            member->player.instance ? member->player.instance : "dynamic");
     trace_set("owns", &member->player.owned);
     trace_set("shall", &member->player.target);
     fprintf(stderr, "\n");
@@ -168,12 +169,14 @@ static void grow_topic(int t)
         return;
     create_partitions_request_init(&request);
     create_partitions_request_topic_init(&topic);
+    topic.assignments_count = -1;
     topic.name = slice_of_string(topic_names[t]);
     topic.count = topics[t].partition_count + 1 + (int32_t)draw(2);
     request.topics = &topic;
     request.topics_count = 1;
     request.timeout_ms = 30000;
     ck_assert(sim_call(&admin, KEY_CREATE_PARTITIONS, 3, &request, &response));
+    ck_assert_int_eq(response.results[0].error_code, ERR_NONE);
     sim_settle(&sim);
     look_at_topics();
 }

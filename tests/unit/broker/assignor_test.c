@@ -37,8 +37,8 @@ static void rig_init(struct rig *rig, int32_t member_count, int32_t topic_count)
     for (int32_t m = 0; m < member_count; m++) {
         snprintf(rig->ids[m], sizeof rig->ids[m], "m%02d", (int)m);
         rig->subscriptions[m].topics = rig->topics[m];
-        rig->members[m] = (struct assignor_member){ slice_of_string(rig->ids[m]), SLICE_NULL,
-                                                    &rig->subscriptions[m] };
+        rig->members[m] =
+            (struct assignor_member){ slice_of_string(rig->ids[m]), SLICE_NULL, &rig->subscriptions[m] };
     }
 }
 
@@ -91,21 +91,45 @@ static const struct row {
     { "nobody subscribes", assign_uniform, { "", "" }, { 0 }, "---", "---" },
     { "what is new is dealt in turns", assign_uniform, { "01", "01" }, { 0 }, "---/---", "aba/bab" },
     { "more members than partitions", assign_uniform, { "0", "0", "0" }, { 0 }, "--", "ab" },
-    { "a newcomer takes from who has most, and no more than it must", assign_uniform, { "01", "01" }, { 0 },
-      "aaa/aaa", "aaa/bbb" },
+    { "a newcomer takes from who has most, and no more than it must",
+      assign_uniform,
+      { "01", "01" },
+      { 0 },
+      "aaa/aaa",
+      "aaa/bbb" },
     { "who leaves: the others keep what they have", assign_uniform, { "0", "0" }, { 0 }, "aa-b--", "aaabbb" },
     { "nothing moves when all is even", assign_uniform, { "01", "01" }, { 0 }, "abab/aabb", "abab/aabb" },
     { "the odd one stays with who has it", assign_uniform, { "0", "0" }, { 0 }, "abb", "abb" },
     { "grown topic: only the new partitions are dealt", assign_uniform, { "0", "0" }, { 0 }, "ab--", "abab" },
-    { "what it does not subscribe to any more goes", assign_uniform, { "0", "01" }, { 0 }, "aab/ab", "aab/bb" },
-    { "who has the choice leaves the rest to who has none", assign_uniform, { "01", "1" }, { 0 }, "--/--", "aa/bb" },
+    { "what it does not subscribe to any more goes",
+      assign_uniform,
+      { "0", "01" },
+      { 0 },
+      "aab/ab",
+      "aab/bb" },
+    { "who has the choice leaves the rest to who has none",
+      assign_uniform,
+      { "01", "1" },
+      { 0 },
+      "--/--",
+      "aa/bb" },
     { "the load counts over all topics", assign_uniform, { "0", "01", "1" }, { 0 }, "---/---", "aba/cbc" },
     { "above the average gives first", assign_uniform, { "01", "01", "012" }, { 0 }, "aaaaa/aaaaa/-", NULL },
     { "ranges", assign_range, { "0", "0" }, { 0 }, "-----", "aaabb" },
     { "equal topics are assigned alike", assign_range, { "01", "01" }, { 0 }, "---/---", "aab/aab" },
     { "ranges forget what was", assign_range, { "0", "0" }, { 0 }, "bbaa", "aabb" },
-    { "a range for each subscriber alone", assign_range, { "0", "01", "1" }, { 0 }, "----/----", "aabb/bbcc" },
-    { "static members come first, by their names", assign_range, { "0", "0", "0" }, { NULL, "z", "y" }, "---", "cba" },
+    { "a range for each subscriber alone",
+      assign_range,
+      { "0", "01", "1" },
+      { 0 },
+      "----/----",
+      "aabb/bbcc" },
+    { "static members come first, by their names",
+      assign_range,
+      { "0", "0", "0" },
+      { NULL, "z", "y" },
+      "---",
+      "cba" },
     { "more members than partitions get nothing", assign_range, { "0", "0", "0" }, { 0 }, "--", "ab" },
 };
 
@@ -137,13 +161,14 @@ START_TEST(table)
     read_owners(&rig, row->before);
     ck_assert(row->assign(&arena, &rig.group));
     if (row->after)
-        ck_assert_msg(strcmp(print_owners(&rig), row->after) == 0, "%s: %s, not %s", row->what, print_owners(&rig),
-                      row->after);
+        ck_assert_msg(strcmp(print_owners(&rig), row->after) == 0, "%s: %s, not %s", row->what,
+                      print_owners(&rig), row->after);
     arena_reset(&arena);
 }
 END_TEST
 
-/* -- any group --------------------------------------------------------------------------------------------- */
+/* -- any group ---------------------------------------------------------------------------------------------
+ */
 
 static bool subscribes(const struct rig *rig, int32_t member, int32_t topic)
 {
@@ -286,7 +311,8 @@ START_TEST(range_is_whole)
         ck_assert(assign_range(&arena, &rig.group));
         count_loads(&rig, loads);
         for (int32_t t = 0; t < rig.group.topic_count; t++)
-            for (int32_t p = 1; p < rig.counts[t]; p++) /* dynamic members: ranges in the order of their ids */
+            for (int32_t p = 1; p < rig.counts[t];
+                 p++) /* dynamic members: ranges in the order of their ids */
                 ck_assert_int_le(rig.owners[t][p - 1], rig.owners[t][p]);
         arena_reset(&arena);
     }

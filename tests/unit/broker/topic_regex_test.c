@@ -49,14 +49,16 @@ START_TEST(table)
     char why[TOPIC_REGEX_ERROR_SIZE] = "";
     struct topic_regex *regex = topic_regex_open(slice_of_string(row->pattern), why);
     ck_assert_msg(regex != NULL, "%s: %s", row->pattern, why);
-    ck_assert_msg(topic_regex_matches(regex, slice_of_string(row->name)) == row->matches, "%s against %s (%s)",
-                  row->pattern, row->name, row->what);
+    ck_assert_msg(topic_regex_matches(regex, slice_of_string(row->name)) == row->matches,
+                  "%s against %s (%s)", row->pattern, row->name, row->what);
     topic_regex_close(regex);
 }
 END_TEST
 
-static const char *const wrong[] = { "(", ")", "[", "a{2,1}", "*", "a**", "\\", "(?=a)", "(?!a)", "\\1", "(?<=a)",
-                                     "a{1001}", "[z-a]", "(?z)", "\\pX", "(((a{100}){100}){100})" };
+static const char *const wrong[] = { "(",     ")",    "[",      "a{2,1}",
+                                     "*",     "a**",  "\\",     "(?=a)",
+                                     "(?!a)", "\\1",  "(?<=a)", "a{1001}",
+                                     "[z-a]", "(?z)", "\\pX",   "(((a{100}){100}){100})" };
 
 START_TEST(what_is_no_pattern)
 {
@@ -80,7 +82,8 @@ END_TEST
 /* Where a backtracking engine takes years. */
 START_TEST(time_is_linear)
 {
-    static const char *const evil[] = { "(a*)*b", "(a+)+b", "(a|a)*b", "(a|aa)+b", "(.*)(.*)(.*)(.*)(.*)(.*)b" };
+    static const char *const evil[] = { "(a*)*b", "(a+)+b", "(a|a)*b", "(a|aa)+b",
+                                        "(.*)(.*)(.*)(.*)(.*)(.*)b" };
     char name[249];
     memset(name, 'a', sizeof name);
     for (size_t i = 0; i < sizeof evil / sizeof *evil; i++) {
