@@ -3,6 +3,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "codec/create_partitions.h"
 #include "codec/delete_topics.h"
@@ -598,6 +599,36 @@ START_TEST(groups_end)
 }
 END_TEST
 
+START_TEST(a_thousand_members_settle)
+{
+    enum { MANY = 1000, ROUNDS_MAX = 20 };
+    static struct consumer_player many[MANY];
+    static struct consumer_player *players[MANY];
+    reopen("max.connections=2000\nmax.connections.per.ip=2000\n");
+    grow_topic("orders", 2 * MANY);
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int i = 0; i < MANY; i++) {
+        players[i] = &many[i];
+        player_init(&many[i], 1000 + i); /* every join makes a new assignment for all who came before */
+        player_connect(&sim, &many[i]);
+        many[i].names[0] = "orders";
+        many[i].name_count = 1;
+        ck_assert_int_eq(player_beat(&many[i]), ERR_NONE);
+    }
+    int rounds = players_settle(players, MANY, ROUNDS_MAX);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    ck_assert_int_lt(rounds, ROUNDS_MAX);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(many[i].owned.count, 2);
+    ck_assert_str_eq(group_state(), "Stable");
+    printf("1,000 members: %.1f ms for their joins and %d rounds of heartbeats, 2,000 partitions\n",
+           (double)(end.tv_sec - begin.tv_sec) * 1e3 + (double)(end.tv_nsec - begin.tv_nsec) / 1e6, rounds);
+    for (int i = 0; i < MANY; i++)
+        player_disconnect(&many[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("consumer_group");
@@ -621,6 +652,8 @@ int main(void)
     tcase_add_test(cases, the_assignor_with_most_votes);
     tcase_add_test(cases, a_full_group);
     tcase_add_test(cases, groups_end);
+    tcase_add_test(cases, a_thousand_members_settle);
+    tcase_set_timeout(cases, 60);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -7,7 +7,7 @@
 #include "codec/consumer_group_heartbeat.h"
 #include "tests/support/sim.h"
 
-enum { PLAYER_NAMES = 8, PLAYER_OWNED = 512, PLAYER_TEXT = 64 };
+enum { PLAYER_NAMES = 8, PLAYER_OWNED = 2048, PLAYER_TEXT = 64 };
 
 struct player_partition {
     uuid topic;

@@ -17,7 +17,7 @@ struct rig {
     struct assignor_member members[MEMBERS_MAX];
     struct assignor_subscription subscriptions[MEMBERS_MAX];
     int32_t topics[MEMBERS_MAX][TOPICS_MAX];
-    char ids[MEMBERS_MAX][8];
+    char ids[MEMBERS_MAX][16];
     int32_t counts[TOPICS_MAX];
     int32_t owners[TOPICS_MAX][PARTITIONS_MAX];
     int32_t *rows[TOPICS_MAX];
@@ -324,6 +324,7 @@ int main(void)
     Suite *suite = suite_create("assignor");
     TCase *cases = tcase_create("assignor");
     arena_init(&arena, NULL);
+    tcase_set_timeout(cases, 120);
     tcase_add_loop_test(cases, table, 0, sizeof rows / sizeof *rows);
     tcase_add_test(cases, uniform_is_even_and_sticky);
     tcase_add_test(cases, range_is_whole);
