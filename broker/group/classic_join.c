@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "broker/group/classic_internal.h"
+#include "broker/group/consumer_classic.h"
 #include "broker/server.h"
 #include "protocol/base/bytes.h"
 
@@ -229,17 +230,6 @@ static void decide_replace(struct classic_join *join, struct group *group)
         classic__record_full(&join->op, group, false, join->member, join);
 }
 
-/* The group as it is, as a classic one; NULL: there is none yet, or it is going to be made anew. */
-static struct group *find_group(struct classic_join *join, struct groups *groups)
-{
-    struct group *group = groups_find(groups, join->group_id);
-    if (!group || group->type == GROUP_CLASSIC)
-        return group;
-    if (!group_is_empty(group))
-        join->op.error_code = ERR_INCONSISTENT_GROUP_PROTOCOL;
-    return NULL;
-}
-
 static void decide_create(struct classic_join *join, struct groups *groups)
 {
     const struct group *old = groups_find(groups, join->group_id);
@@ -261,9 +251,14 @@ void classic_join_decide(struct shard_op *op, void *state)
     join->member = NULL;
     join->is_kept_stable = false;
     join->plan = JOIN_REFUSE;
-    struct group *group = find_group(join, state);
-    if (op->error_code != ERR_NONE)
+    join->modern = NULL;
+    struct group *group = groups_find(state, join->group_id);
+    if (group && group->type == GROUP_CONSUMER && !group_is_empty(group)) {
+        consumer_join_decide(join, group);
         return;
+    }
+    if (group && group->type != GROUP_CLASSIC)
+        group = NULL; /* it is going to be made anew */
     if (!group && is_member_id_given(join)) {
         op->error_code = ERR_UNKNOWN_MEMBER_ID;
         return;
@@ -394,6 +389,10 @@ static void replace(struct classic_join *join, struct classic_group *classic)
 void classic_join_apply(struct shard_op *op, void *state)
 {
     struct classic_join *join = join_of(op);
+    if (join->modern) {
+        consumer_join_apply(join, state);
+        return;
+    }
     struct group *group = groups_find(state, join->group_id);
     struct classic_group *classic = group->classic;
     classic->is_live = true;
@@ -460,6 +459,10 @@ void classic_join_take(struct shard_op *op)
 
 void classic_join_fill(const struct classic_join *join, struct join_group_response *out)
 {
+    if (join->modern) {
+        consumer_join_fill(join, out);
+        return;
+    }
     out->member_id = slice_is_null(join->answer_member_id) ? id_of(join) : join->answer_member_id;
     out->generation_id = join->generation;
     out->protocol_type = classic__bytes_slice(join->answer_type);

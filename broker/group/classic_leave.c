@@ -1,5 +1,6 @@
 /* LeaveGroup: members go, by themselves or sent away by an administrator. */
 #include "broker/group/classic_internal.h"
+#include "broker/group/consumer_classic.h"
 
 static struct classic_leave *leave_of(struct shard_op *op)
 {
@@ -58,8 +59,13 @@ void classic_leave_decide(struct shard_op *op, void *state)
     struct classic_leave *leave = leave_of(op);
     leave->group = groups_find(state, leave->group_id);
     leave->member_count = leave->pending_count = 0;
-    if (!leave->group || leave->group->type != GROUP_CLASSIC) {
+    leave->is_modern = false;
+    if (!leave->group) {
         op->error_code = ERR_UNKNOWN_MEMBER_ID;
+        return;
+    }
+    if (leave->group->type == GROUP_CONSUMER) {
+        consumer_leave_decide(leave, leave->group);
         return;
     }
     struct classic_group *classic = leave->group->classic;
@@ -73,8 +79,11 @@ void classic_leave_decide(struct shard_op *op, void *state)
 void classic_leave_apply(struct shard_op *op, void *state)
 {
     struct classic_leave *leave = leave_of(op);
+    if (leave->is_modern) {
+        consumer_leave_apply(groups_find(state, leave->group_id));
+        return;
+    }
     struct classic_group *classic = leave->group->classic;
-    (void)state;
     for (int32_t i = 0; i < leave->count; i++)
         if (leave->leavers[i].member)
             classic__remove(classic, leave->leavers[i].member);

@@ -7,6 +7,7 @@
 #include "codec/sync_group.h"
 
 struct classic_bytes;
+struct consumer_join; /* consumer_classic.h */
 struct classic_member;
 struct classic_profile;
 struct classic_roster;
@@ -56,6 +57,7 @@ struct classic_join {
     struct classic_member *fresh;          /* made by decide for apply */
     struct classic_profile *fresh_profile; /* the same */
     struct classic_bytes *fresh_type;      /* the same */
+    struct consumer_join *modern;          /* the group is a consumer group; NULL: it is not */
     bool is_kept_stable;                   /* JOIN_REPLACE without a rebalance */
 };
 
@@ -80,6 +82,7 @@ struct classic_sync {
     struct group *group;
     struct classic_member *member;
     struct classic_bytes *fresh; /* all assignments, made by decide for apply */
+    bool is_modern;              /* the group is a consumer group; assignment is in the arena */
 };
 
 void classic_sync_decide(struct shard_op *op, void *state);
@@ -119,6 +122,7 @@ struct classic_leave {
     struct classic_leaver *leavers;
     int32_t count;
     struct group *group;
+    bool is_modern;       /* the group is a consumer group */
     int32_t member_count; /* of those who go: members, and pending ones */
     int32_t pending_count;
 };

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "broker/group/classic_internal.h"
+#include "broker/group/consumer_classic.h"
 
 /* -- heartbeat --------------------------------------------------------------------------------- */
 
@@ -15,20 +16,28 @@ void classic_heartbeat_decide(struct shard_op *op, void *state)
     struct classic_heartbeat *heartbeat = heartbeat_of(op);
     struct group *group = groups_find(state, heartbeat->group_id);
     op->error_code = ERR_UNKNOWN_MEMBER_ID;
-    if (!group || group->type != GROUP_CLASSIC)
+    heartbeat->group = group;
+    if (!group)
         return;
+    if (group->type == GROUP_CONSUMER) {
+        consumer_alive_decide(heartbeat, group);
+        return;
+    }
     const struct classic_group *classic = group->classic;
     op->error_code =
         classic__check_member(classic, heartbeat->member_id, heartbeat->instance_id, &heartbeat->member);
     if (op->error_code == ERR_NONE && heartbeat->generation != classic->generation)
         op->error_code = ERR_ILLEGAL_GENERATION;
-    heartbeat->group = group;
 }
 
 void classic_heartbeat_apply(struct shard_op *op, void *state)
 {
     struct classic_heartbeat *heartbeat = heartbeat_of(op);
     (void)state;
+    if (heartbeat->group->type == GROUP_CONSUMER) {
+        consumer_alive_apply(heartbeat, heartbeat->group);
+        return;
+    }
     classic__touch(heartbeat->member);
     if (heartbeat->group->classic->state == CLASSIC_PREPARING)
         op->error_code = ERR_REBALANCE_IN_PROGRESS;
@@ -96,8 +105,13 @@ void classic_sync_decide(struct shard_op *op, void *state)
     struct group *group = groups_find(state, sync->in->group_id);
     classic__bytes_drop(&sync->fresh);
     sync->group = group;
-    if (!group || group->type != GROUP_CLASSIC) {
+    sync->is_modern = false;
+    if (!group) {
         op->error_code = ERR_UNKNOWN_MEMBER_ID;
+        return;
+    }
+    if (group->type == GROUP_CONSUMER) {
+        consumer_sync_decide(sync, group);
         return;
     }
     struct classic_group *classic = group->classic;
@@ -160,6 +174,10 @@ static void set_assignments(struct classic_group *classic, struct classic_sync *
 void classic_sync_apply(struct shard_op *op, void *state)
 {
     struct classic_sync *sync = sync_of(op);
+    if (sync->is_modern) {
+        consumer_sync_apply(sync, sync->group);
+        return;
+    }
     struct classic_group *classic = sync->group->classic;
     struct classic_member *member = sync->member;
     (void)state;
@@ -206,6 +224,12 @@ void classic_sync_take(struct shard_op *op)
 
 void classic_sync_fill(const struct classic_sync *sync, struct sync_group_response *out)
 {
+    if (sync->is_modern) {
+        out->protocol_type = sync->in->protocol_type;
+        out->protocol_name = sync->in->protocol_name;
+        out->assignment = sync->assignment;
+        return;
+    }
     out->protocol_type = classic__bytes_slice(sync->answer_type);
     out->protocol_name = classic__bytes_slice(sync->answer_protocol);
     out->assignment = slice_is_null(sync->assignment) ? SLICE_LITERAL("") : sync->assignment;

@@ -29,14 +29,14 @@ __attribute__((format(printf, 3, 4))) static bool refuse(struct consumer_heartbe
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    heartbeat->op.error_code = error_code;
-    heartbeat->error_message = arena_copy(heartbeat->op.arena, slice_of_string(text), NULL);
+    heartbeat->on->error_code = error_code;
+    heartbeat->error_message = arena_copy(heartbeat->on->arena, slice_of_string(text), NULL);
     return false;
 }
 
 static bool refuse_memory(struct consumer_heartbeat *heartbeat)
 {
-    heartbeat->op.error_code = ERR_COORDINATOR_NOT_AVAILABLE;
+    heartbeat->on->error_code = ERR_COORDINATOR_NOT_AVAILABLE;
     return false;
 }
 
@@ -97,7 +97,7 @@ struct beat {
 
 static struct shard_op *op_of(struct beat *beat)
 {
-    return &beat->heartbeat->op;
+    return beat->heartbeat->on;
 }
 
 static slice group_id_of(const struct beat *beat)
@@ -132,8 +132,10 @@ static bool find_classic(struct beat *beat, struct group *group)
         return true;
     }
     int16_t error_code = consumer__upgrade(op_of(beat), group, beat->draft.consumer, &why);
-    if (error_code == ERR_NONE)
-        return true;
+    if (error_code == ERR_NONE) {
+        beat->heartbeat->has_upgraded = true;
+        return consumer__know_owners(beat->draft.consumer) || refuse_memory(beat->heartbeat);
+    }
     if (!why)
         return refuse_memory(beat->heartbeat);
     return refuse(beat->heartbeat, error_code,
@@ -196,7 +198,7 @@ static bool read_owned(struct beat *beat)
 static bool check_epoch(struct beat *beat, const struct member_facts *facts)
 {
     int32_t epoch = beat->in->member_epoch;
-    if (epoch == EPOCH_JOIN || epoch == facts->epoch)
+    if (beat->heartbeat->classic || epoch == EPOCH_JOIN || epoch == facts->epoch)
         return true;
     if (epoch < facts->epoch && epoch == facts->previous_epoch && beat->owned &&
         partition_set_is_subset(beat->owned, facts->assigned))
@@ -258,10 +260,10 @@ static bool find_static(struct beat *beat)
     slice instance_id = beat->in->instance_id;
     slice member_id = beat->heartbeat->member_id;
     const struct consumer_member *old = consumer__find_static(beat->consumer, instance_id);
-    if (beat->in->member_epoch == EPOCH_JOIN) {
+    if (beat->in->member_epoch == EPOCH_JOIN && !beat->heartbeat->knows_id) {
         if (!old)
             return find_dynamic(beat);
-        if (!old->facts.classic && old->facts.epoch != EPOCH_LEAVE_STATIC)
+        if (!beat->heartbeat->classic && !old->facts.classic && old->facts.epoch != EPOCH_LEAVE_STATIC)
             return refuse(
                 beat->heartbeat, ERR_UNRELEASED_INSTANCE_ID,
                 "Static member %.*s with instance id %.*s cannot join the group because the instance id is "
@@ -306,7 +308,7 @@ static bool is_same_profile(const struct member_facts *a, const struct member_fa
            is_same_text(a->client_id, b->client_id) && is_same_text(a->client_host, b->client_host) &&
            is_same_text(a->assignor, b->assignor) && is_same_text(a->regex, b->regex) &&
            a->rebalance_timeout_ms == b->rebalance_timeout_ms && topic_names_equal(&a->names, &b->names) &&
-           a->classic == b->classic;
+           consumer__classic_equal(a->classic, b->classic);
 }
 
 /* Null, and -1, is what was. */
@@ -328,7 +330,9 @@ static bool update_profile(struct beat *beat)
         next->regex = in->subscribed_topic_regex;
     next->client_id = beat->heartbeat->client_id;
     next->client_host = beat->heartbeat->client_host;
-    next->classic = NULL;
+    next->classic = beat->heartbeat->classic;
+    if (next->classic)
+        next->regex = SLICE_LITERAL("");
     if (!read_names(beat))
         return false;
     beat->has_new_names = !topic_names_equal(&beat->before.names, &next->names);
@@ -368,7 +372,7 @@ static bool update_regex(struct beat *beat)
         return true;
     if (old.size > 0 && subscribers_of(beat, old) <= 1)
         consumer__add_regex_tombstone(op_of(beat), group_id_of(beat), old);
-    if (regex.size == 0) {
+    if (regex.size == 0 || beat->heartbeat->classic) {
         beat->must_bump = true;
         return true;
     }
@@ -514,21 +518,27 @@ static void decide_beat(struct beat *beat, struct groups *groups)
                                       !partition_set_equal(beat->before.assigned, beat->next.assigned);
 }
 
+void consumer__decide_beat(struct consumer_heartbeat *heartbeat, struct groups *groups)
+{
+    struct beat beat = { .heartbeat = heartbeat,
+                         .in = heartbeat->in,
+                         .image = controller_image(shard_server(heartbeat->on->shard)->controller) };
+    heartbeat->error_message = SLICE_NULL;
+    heartbeat->has_assignment = heartbeat->has_taken = heartbeat->has_moved = heartbeat->has_upgraded = false;
+    heartbeat->image = -1;
+    decide_beat(&beat, groups);
+    if (beat.draft.consumer)
+        consumer_destroy(beat.draft.consumer);
+}
+
 void consumer_heartbeat_decide(struct shard_op *op, void *state)
 {
     struct consumer_heartbeat *heartbeat = heartbeat_of(op);
-    struct beat beat = { .heartbeat = heartbeat,
-                         .in = heartbeat->in,
-                         .image = controller_image(shard_server(op->shard)->controller) };
-    heartbeat->error_message = SLICE_NULL;
-    heartbeat->has_assignment = heartbeat->has_taken = heartbeat->has_moved = false;
-    heartbeat->image = -1;
+    heartbeat->on = op;
     if (heartbeat->in->member_epoch < 0)
         consumer__decide_leave(heartbeat, state);
     else
-        decide_beat(&beat, state);
-    if (beat.draft.consumer)
-        consumer_destroy(beat.draft.consumer);
+        consumer__decide_beat(heartbeat, state);
 }
 
 static bool fill_assignment(struct arena *arena, const struct partition_set *set,
@@ -557,23 +567,37 @@ static bool fill_assignment(struct arena *arena, const struct partition_set *set
     return true;
 }
 
-static void apply_beat(struct consumer_heartbeat *heartbeat, struct group *group)
+static void begin_sessions(struct consumer_group *consumer)
+{
+    for (struct consumer_member *member = consumer->first; member; member = member->next)
+        consumer__begin_session(member);
+}
+
+struct consumer_member *consumer__apply_beat(struct consumer_heartbeat *heartbeat, struct group *group)
 {
     struct consumer_group *consumer = group->consumer;
     struct consumer_member *member = consumer__find(consumer, heartbeat->member_id);
-    struct consumer_group_heartbeat_response *out = heartbeat->out;
     check(member);
     if (heartbeat->image >= 0)
         consumer->seen_image = heartbeat->image;
     if (heartbeat->has_taken)
         consumer__drop_resolution(consumer);
     consumer__refresh_regexes(consumer);
+    if (heartbeat->has_upgraded)
+        begin_sessions(consumer);
     consumer__begin_session(member);
     if (heartbeat->has_moved)
         consumer__set_rebalance_timer(member);
+    return member;
+}
+
+static void apply_beat(struct consumer_heartbeat *heartbeat, struct group *group)
+{
+    const struct consumer_member *member = consumer__apply_beat(heartbeat, group);
+    struct consumer_group_heartbeat_response *out = heartbeat->out;
     out->member_id = heartbeat->member_id;
     out->member_epoch = member->facts.epoch;
-    out->heartbeat_interval_ms = consumer__heartbeat_interval_ms(consumer);
+    out->heartbeat_interval_ms = consumer__heartbeat_interval_ms(group->consumer);
     if (heartbeat->has_assignment && !fill_assignment(heartbeat->op.arena, member->facts.assigned, out))
         heartbeat->op.error_code = ERR_COORDINATOR_NOT_AVAILABLE;
 }

@@ -65,10 +65,11 @@ struct consumer_member {
     bool has_target; /* a record of it is there, be it empty */
     struct timer session;
     int64_t session_due_ms; /* the deadline; the timer may be earlier, then it looks and goes on */
-    struct timer rebalance; /* the end of the time to give partitions back */
+    /* The end of the time to give partitions back; of the classic protocol: to join, or to sync. */
+    struct timer rebalance;
     int32_t rebalance_epoch;
-    int64_t rebalance_due_ms;
-    bool is_settled; /* counted in settled_count */
+    int64_t rebalance_due_ms; /* INT64_MAX: none */
+    bool is_settled;          /* counted in settled_count */
 };
 
 struct consumer_table {
@@ -260,8 +261,10 @@ enum { CHANGE_GONE_MAX = 2 };
 /* What an op is about to do to the members. */
 struct consumer_change {
     const struct consumer_member *gone[CHANGE_GONE_MAX]; /* as they are now; NULL: none */
-    const struct member_facts *next;            /* who comes, or comes in their place; NULL: nobody */
-    const struct consumer_resolution *resolved; /* what patterns match from now on; NULL: as before */
+    const struct member_facts *next;              /* who comes, or comes in their place; NULL: nobody */
+    const struct consumer_resolution *resolved;   /* what patterns match from now on; NULL: as before */
+    const struct consumer_member *const *leavers; /* further ones who go */
+    int32_t leaver_count;
 };
 
 /* What is subscribed to and exists, ascending by name. */
@@ -308,8 +311,15 @@ int16_t consumer__reconcile(const struct reconciliation *reconciliation, struct 
 
 /* -- consumer_heartbeat.c ------------------------------------------------------------------------------- */
 
+struct consumer_heartbeat; /* consumer_ops.h */
+
+/* The same step for ConsumerGroupHeartbeat, and for what members of the classic protocol say by JoinGroup; on
+ * heartbeat->on. */
+void consumer__decide_beat(struct consumer_heartbeat *heartbeat, struct groups *groups);
+/* The member, as it is now. */
+struct consumer_member *consumer__apply_beat(struct consumer_heartbeat *heartbeat, struct group *group);
+
 /* Refuse with Kafka's sentences; false from here on. */
-struct consumer_heartbeat;
 void consumer__refuse_group(struct consumer_heartbeat *heartbeat, bool is_there);
 void consumer__refuse_member(struct consumer_heartbeat *heartbeat);
 /* Whether the request's instance id is this member's, and the member is who asks; NULL: nobody has it. */
@@ -321,20 +331,21 @@ bool consumer__check_static(struct consumer_heartbeat *heartbeat, const struct c
  * reason against it; NULL with an error: no memory. */
 int16_t consumer__upgrade(struct shard_op *op, struct group *group, struct consumer_group *draft,
                           const char **why);
-/* Whether the group becomes a classic one when this member goes. */
-bool consumer__may_downgrade(const struct consumer_group *consumer, const struct consumer_member *gone);
+/* Whether the group becomes a classic one when these members go. */
+bool consumer__may_downgrade(const struct consumer_group *consumer,
+                             const struct consumer_member *const *leavers, int32_t count);
 /* In decide. False: no memory. */
 bool consumer__downgrade(struct shard_op *op, const struct consumer_group *consumer,
-                         const struct consumer_member *gone);
+                         const struct consumer_member *const *leavers, int32_t count);
 /* In apply: the group is a classic one now. */
 void consumer__finish_downgrade(struct group *group);
 
 /* -- consumer_leave.c ----------------------------------------------------------------------------------- */
 
-/* In decide: the member goes: its tombstones, the next epoch. The group becomes a classic one when only
+/* In decide: these members go: their tombstones, the next epoch. The group becomes a classic one when only
  * members of that protocol stay. False: no memory. */
-bool consumer__add_departure(struct shard_op *op, const struct consumer_group *consumer,
-                             const struct consumer_member *member);
+bool consumer__add_departures(struct shard_op *op, const struct consumer_group *consumer,
+                              const struct consumer_member *const *leavers, int32_t count);
 /* In apply, after a departure; group may be NULL. */
 void consumer__apply_departure(struct group *group);
 void consumer__decide_leave(struct consumer_heartbeat *heartbeat, struct groups *groups);
@@ -347,6 +358,10 @@ void consumer__begin_session(struct consumer_member *member);
 int32_t consumer__heartbeat_interval_ms(struct consumer_group *consumer);
 /* By the state that it has now. */
 void consumer__set_rebalance_timer(struct consumer_member *member);
+/* It has to do its next step in its rebalance timeout. */
+void consumer__begin_step(struct consumer_member *member);
+bool consumer__is_in_step(const struct consumer_member *member);
+void consumer__end_step(struct consumer_member *member);
 void consumer__cancel_timers(struct consumer_member *member);
 
 #endif

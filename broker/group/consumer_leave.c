@@ -3,20 +3,34 @@
 #include "broker/group/consumer_ops.h"
 #include "broker/server.h"
 
-bool consumer__add_departure(struct shard_op *op, const struct consumer_group *consumer,
-                             const struct consumer_member *member)
+static void add_regex_tombstones(struct shard_op *op, const struct consumer_group *consumer,
+                                 const struct consumer_member *const *leavers, int32_t count)
 {
-    const struct consumer_change change = { .gone = { member } };
+    for (const struct consumer_regex *regex = consumer->regexes; regex; regex = regex->next) {
+        size_t gone = 0;
+        for (int32_t i = 0; i < count; i++)
+            gone += leavers[i]->regex == regex;
+        if (gone > 0 && gone == regex->member_count)
+            consumer__add_regex_tombstone(op, consumer->group->id, regex->pattern);
+    }
+}
+
+bool consumer__add_departures(struct shard_op *op, const struct consumer_group *consumer,
+                              const struct consumer_member *const *leavers, int32_t count)
+{
+    const struct consumer_change change = { .leavers = leavers, .leaver_count = count };
     const struct image *image = controller_image(shard_server(op->shard)->controller);
     slice group_id = consumer->group->id;
     struct consumer_topics topics;
-    if (consumer__may_downgrade(consumer, member))
-        return consumer__downgrade(op, consumer, member);
+    if (count == 0)
+        return true;
+    if (consumer__may_downgrade(consumer, leavers, count))
+        return consumer__downgrade(op, consumer, leavers, count);
     if (!consumer__topics(consumer, &change, image, op->arena, &topics))
         return false;
-    consumer__add_member_tombstones(op, group_id, member->facts.member_id);
-    if (member->regex && member->regex->member_count == 1)
-        consumer__add_regex_tombstone(op, group_id, member->regex->pattern);
+    for (int32_t i = 0; i < count; i++)
+        consumer__add_member_tombstones(op, group_id, leavers[i]->facts.member_id);
+    add_regex_tombstones(op, consumer, leavers, count);
     consumer__add_epoch(op, group_id, consumer->epoch + 1, topics.hash);
     return true;
 }
@@ -46,6 +60,7 @@ void consumer__decide_leave(struct consumer_heartbeat *heartbeat, struct groups 
 {
     const struct consumer_group_heartbeat_request *in = heartbeat->in;
     const struct group *group = groups_find(groups, in->group_id);
+    heartbeat->error_message = SLICE_NULL;
     if (!group || group->type != GROUP_CONSUMER) {
         consumer__refuse_group(heartbeat, group != NULL);
         return;
@@ -66,6 +81,6 @@ void consumer__decide_leave(struct consumer_heartbeat *heartbeat, struct groups 
     }
     if (in->member_epoch == EPOCH_LEAVE_STATIC)
         leave_for_a_while(&heartbeat->op, group->id, member);
-    else if (!consumer__add_departure(&heartbeat->op, consumer, member))
+    else if (!consumer__add_departures(&heartbeat->op, consumer, &member, 1))
         refuse(heartbeat, ERR_COORDINATOR_NOT_AVAILABLE, SLICE_NULL);
 }

@@ -43,20 +43,23 @@ struct expiry {
     slice member_id;
 };
 
+static bool is_late(const struct consumer_member *member, bool is_session)
+{
+    int64_t now_ms = shard_mono_ms(shard_of(member));
+    if (is_session)
+        return member->session_due_ms <= now_ms;
+    bool is_behind = member->facts.classic || (member->facts.state == MEMBER_UNREVOKED &&
+                                               member->facts.epoch == member->rebalance_epoch);
+    return is_behind && member->rebalance_due_ms <= now_ms;
+}
+
 static const struct consumer_member *find_late(const struct expiry *expiry, struct groups *groups)
 {
     const struct group *group = groups_find(groups, expiry->group_id);
     if (!group || group->type != GROUP_CONSUMER)
         return NULL;
     const struct consumer_member *member = consumer__find(group->consumer, expiry->member_id);
-    if (!member)
-        return NULL;
-    int64_t now_ms = shard_mono_ms(expiry->op.shard);
-    bool is_late = expiry->is_session ? member->session_due_ms <= now_ms
-                                      : member->facts.state == MEMBER_UNREVOKED &&
-                                            member->facts.epoch == member->rebalance_epoch &&
-                                            member->rebalance_due_ms <= now_ms;
-    return is_late ? member : NULL;
+    return member && is_late(member, expiry->is_session) ? member : NULL;
 }
 
 static void decide(struct shard_op *op, void *state)
@@ -67,7 +70,7 @@ static void decide(struct shard_op *op, void *state)
         return;
     note_info("group.member_removed", "partition=%d reason=%s", shard_index(op->shard),
               expiry->is_session ? "session_timeout" : "rebalance_timeout");
-    if (!consumer__add_departure(op, member->group->consumer, member))
+    if (!consumer__add_departures(op, member->group->consumer, &member, 1))
         op->error_code = ERR_COORDINATOR_NOT_AVAILABLE;
 }
 
@@ -122,6 +125,8 @@ static void fire_rebalance(struct timer *timer)
 {
     struct consumer_member *member =
         (struct consumer_member *)((char *)timer - offsetof(struct consumer_member, rebalance));
+    if (!is_late(member, false))
+        return; /* it is in time; whatever begins next arms it anew */
     shard_timer_arm(shard_of(member), timer, shard_mono_ms(shard_of(member)) + RETRY_MS);
     expire(member, false);
 }
@@ -145,16 +150,34 @@ void consumer__begin_session(struct consumer_member *member)
         shard_timer_arm(shard_of(member), &member->session, due_ms);
 }
 
-void consumer__set_rebalance_timer(struct consumer_member *member)
+void consumer__begin_step(struct consumer_member *member)
 {
-    if (member->facts.state != MEMBER_UNREVOKED || member->facts.classic || member->facts.epoch < 0) {
-        shard_timer_cancel(shard_of(member), &member->rebalance);
-        return;
-    }
     member->rebalance.fire = fire_rebalance;
     member->rebalance_epoch = member->facts.epoch;
     member->rebalance_due_ms = shard_mono_ms(shard_of(member)) + member->facts.rebalance_timeout_ms;
     shard_timer_arm(shard_of(member), &member->rebalance, member->rebalance_due_ms);
+}
+
+bool consumer__is_in_step(const struct consumer_member *member)
+{
+    return member->rebalance.slot != 0;
+}
+
+void consumer__end_step(struct consumer_member *member)
+{
+    member->rebalance_due_ms = INT64_MAX;
+    shard_timer_cancel(shard_of(member), &member->rebalance);
+}
+
+/* Members of the classic protocol begin and end their steps by what they say. */
+void consumer__set_rebalance_timer(struct consumer_member *member)
+{
+    if (member->facts.classic)
+        return;
+    if (member->facts.state == MEMBER_UNREVOKED && member->facts.epoch >= 0)
+        consumer__begin_step(member);
+    else
+        consumer__end_step(member);
 }
 
 void consumer__cancel_timers(struct consumer_member *member)

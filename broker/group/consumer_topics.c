@@ -46,6 +46,8 @@ static size_t count_gone(const struct consumer_change *change,
     size_t count = 0;
     for (int i = 0; i < CHANGE_GONE_MAX; i++)
         count += change->gone[i] && change->gone[i]->subscription == subscription;
+    for (int32_t i = 0; i < change->leaver_count; i++)
+        count += change->leavers[i]->subscription == subscription;
     return count;
 }
 
@@ -54,6 +56,8 @@ static size_t count_gone_regex(const struct consumer_change *change, const struc
     size_t count = 0;
     for (int i = 0; i < CHANGE_GONE_MAX; i++)
         count += change->gone[i] && change->gone[i]->regex == regex;
+    for (int32_t i = 0; i < change->leaver_count; i++)
+        count += change->leavers[i]->regex == regex;
     return count;
 }
 

@@ -5,6 +5,8 @@
 
 #include "broker/dispatch.h"
 #include "codec/api_versions.h"
+#include "codec/consumer_group_describe.h"
+#include "codec/consumer_group_heartbeat.h"
 #include "codec/create_partitions.h"
 #include "codec/create_topics.h"
 #include "codec/delete_groups.h"
@@ -488,6 +490,31 @@ static int16_t ask_offset_delete(int16_t version)
     return response.error_code;
 }
 
+/* Allowed is refused: it does not join. */
+static int16_t ask_consumer_group_heartbeat(int16_t version)
+{
+    struct consumer_group_heartbeat_request request;
+    struct consumer_group_heartbeat_response response;
+    consumer_group_heartbeat_request_init(&request);
+    request.group_id = SLICE_LITERAL("absent");
+    request.member_id = SLICE_LITERAL("nobody");
+    request.member_epoch = 1;
+    ck_assert(sim_call(&client, 68, version, &request, &response));
+    return response.error_code;
+}
+
+static int16_t ask_consumer_group_describe(int16_t version)
+{
+    struct consumer_group_describe_request request;
+    struct consumer_group_describe_response response;
+    slice group = SLICE_LITERAL("absent");
+    consumer_group_describe_request_init(&request);
+    request.group_ids = &group;
+    request.group_ids_count = 1;
+    ck_assert(sim_call(&client, 69, version, &request, &response));
+    return response.groups[0].error_code;
+}
+
 static const struct {
     int16_t key;
     int16_t (*ask)(int16_t version);
@@ -520,6 +547,8 @@ static const struct {
     { 44, ask_incremental_alter_configs, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 47, ask_offset_delete, ERR_GROUP_AUTHORIZATION_FAILED, ERR_GROUP_ID_NOT_FOUND, INT16_MAX, 0 },
     { 60, ask_describe_cluster, ERR_NONE, ERR_NONE, INT16_MAX, 0 },
+    { 68, ask_consumer_group_heartbeat, ERR_GROUP_AUTHORIZATION_FAILED, ERR_GROUP_ID_NOT_FOUND, INT16_MAX, 0 },
+    { 69, ask_consumer_group_describe, ERR_GROUP_AUTHORIZATION_FAILED, ERR_GROUP_ID_NOT_FOUND, INT16_MAX, 0 },
     { 75, ask_describe_topic_partitions, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
 };
 

@@ -705,9 +705,9 @@ START_TEST(what_is_served_is_told)
         }
         if (version < 3)
             continue;
-        ck_assert_int_eq(versions.supported_features_count, 1);
+        ck_assert_int_eq(versions.supported_features_count, version >= 4 ? 2 : 1);
         ck_assert_int_eq(versions.supported_features[0].min_version, 7);
-        ck_assert_int_eq(versions.finalized_features_count, 1);
+        ck_assert_int_eq(versions.finalized_features_count, 2);
         ck_assert_int_eq(versions.finalized_features[0].max_version_level, 25);
         ck_assert_int_eq(versions.finalized_features[0].min_version_level, 25);
     }

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "codec/consumer_group_describe.h"
+#include "codec/consumer_group_heartbeat.h"
 #include "codec/delete_groups.h"
 #include "codec/describe_groups.h"
 #include "codec/find_coordinator.h"
@@ -27,6 +29,8 @@ enum {
     KEY_LIST_GROUPS = 16,
     KEY_DELETE_GROUPS = 42,
     KEY_OFFSET_DELETE = 47,
+    KEY_CONSUMER_GROUP_HEARTBEAT = 68,
+    KEY_CONSUMER_GROUP_DESCRIBE = 69,
     GROUP_BITS = 0x168, /* operations 3, 5, 6, 8 */
 };
 
@@ -533,6 +537,119 @@ static void check_delete_groups(int16_t version)
     rig_close();
 }
 
+/* -- consumer groups (KIP-848) ------------------------------------------------------------------------------ */
+
+static slice orders_name[] = { { (const uint8_t *)"orders", 6 } };
+
+static void fill_beat(struct consumer_group_heartbeat_request *request, int32_t epoch)
+{
+    consumer_group_heartbeat_request_init(request);
+    request->group_id = SLICE_LITERAL("new");
+    request->member_id = SLICE_LITERAL("m1");
+    request->member_epoch = epoch;
+    request->instance_id = SLICE_LITERAL("i1");
+    request->rack_id = SLICE_LITERAL("r1");
+    request->rebalance_timeout_ms = 30000;
+    request->subscribed_topic_names = orders_name;
+    request->subscribed_topic_names_count = 1;
+    request->server_assignor = SLICE_LITERAL("uniform");
+    request->topic_partitions_count = 0;
+}
+
+static void check_consumer_group_heartbeat(int16_t version)
+{
+    struct consumer_group_heartbeat_request request;
+    struct consumer_group_heartbeat_request_topic_partition owned;
+    struct consumer_group_heartbeat_response told;
+    int32_t partitions[] = { 0, 1, 2 };
+    open_groups();
+    uuid id = make_topic("orders");
+    fill_beat(&request, 0);
+    if (version >= 1)
+        request.subscribed_topic_regex = SLICE_LITERAL("or.*");
+    ask(&request, &told);
+    expect(told.error_code, ERR_NONE);
+    expect_that(slice_is_null(told.error_message));
+    expect_text(told.member_id, "m1");
+    expect(told.member_epoch, 1);
+    expect_that(told.heartbeat_interval_ms > 0);
+    expect(told.assignment->topic_partitions_count, 1);
+    expect_that(uuid_equal(told.assignment->topic_partitions[0].topic_id, id));
+    expect(told.assignment->topic_partitions[0].partitions_count, 3);
+    expect(told.assignment->topic_partitions[0].partitions[2], 2);
+    fill_beat(&request, told.member_epoch);
+    consumer_group_heartbeat_request_topic_partition_init(&owned);
+    owned.topic_id = id;
+    owned.partitions = partitions;
+    owned.partitions_count = 3;
+    request.topic_partitions = &owned;
+    request.topic_partitions_count = 1;
+    ask(&request, &told);
+    expect(told.error_code, ERR_NONE);
+    fill_beat(&request, 7);
+    ask(&request, &told);
+    expect(told.error_code, ERR_FENCED_MEMBER_EPOCH);
+    expect_that(told.error_message.size > 0);
+    request.member_epoch = 0;
+    request.member_id = SLICE_LITERAL("");
+    request.instance_id = SLICE_LITERAL("i2");
+    ask(&request, &told); /* ids are the client's business from v1 on */
+    expect(told.error_code, version >= 1 ? ERR_INVALID_REQUEST : ERR_NONE);
+    rig_close();
+}
+
+static void check_consumer_group_describe(int16_t version)
+{
+    struct consumer_group_heartbeat_request beat;
+    struct consumer_group_heartbeat_response beaten;
+    struct consumer_group_describe_request request;
+    struct consumer_group_describe_response told;
+    slice groups[] = { SLICE_LITERAL("new"), SLICE_LITERAL("absent"), SLICE_LITERAL("secret") };
+    open_groups();
+    uuid id = make_topic("orders");
+    fill_beat(&beat, 0);
+    beat.subscribed_topic_regex = SLICE_LITERAL("or.*");
+    ask_other(KEY_CONSUMER_GROUP_HEARTBEAT, 1, &beat, &beaten);
+    expect(beaten.error_code, ERR_NONE);
+    deny(OP_DESCRIBE, "secret");
+    consumer_group_describe_request_init(&request);
+    request.group_ids = groups;
+    request.group_ids_count = 3;
+    request.include_authorized_operations = true;
+    ask(&request, &told);
+    expect(told.groups_count, 3);
+    const struct consumer_group_describe_response_group *group = &told.groups[0];
+    expect(group->error_code, ERR_NONE);
+    expect_text(group->group_id, "new");
+    expect_text(group->group_state, "Stable");
+    expect(group->group_epoch, 1);
+    expect(group->assignment_epoch, 1);
+    expect_text(group->assignor_name, "uniform");
+    expect_that(group->authorized_operations > 0);
+    expect(group->members_count, 1);
+    const struct consumer_group_describe_response_member *member = &group->members[0];
+    expect_text(member->member_id, "m1");
+    expect_text(member->instance_id, "i1");
+    expect_text(member->rack_id, "r1");
+    expect(member->member_epoch, 1);
+    expect_that(member->client_id.size > 0);
+    expect_that(member->client_host.size > 0 && member->client_host.data[0] == '/');
+    expect(member->subscribed_topic_names_count, 1);
+    expect_text(member->subscribed_topic_names[0], "orders");
+    expect_text(member->subscribed_topic_regex, "or.*");
+    expect(member->assignment.topic_partitions_count, 1);
+    expect_text(member->assignment.topic_partitions[0].topic_name, "orders");
+    expect_that(uuid_equal(member->assignment.topic_partitions[0].topic_id, id));
+    expect(member->assignment.topic_partitions[0].partitions_count, 3);
+    expect(member->target_assignment.topic_partitions_count, 1);
+    expect(member->target_assignment.topic_partitions[0].partitions[2], 2);
+    expect(member->member_type, version >= 1 ? 1 : -1);
+    expect(told.groups[1].error_code, ERR_GROUP_ID_NOT_FOUND);
+    expect_text(told.groups[1].error_message, "Group absent not found.");
+    expect(told.groups[2].error_code, ERR_GROUP_AUTHORIZATION_FAILED);
+    rig_close();
+}
+
 /* ----------------------------------------------------------------------------------------------------- */
 
 const struct check_row group_rows[] = {
@@ -546,5 +663,7 @@ const struct check_row group_rows[] = {
     { KEY_LIST_GROUPS, check_list_groups, NULL, list_groups_untold },
     { KEY_DELETE_GROUPS, check_delete_groups, NULL, throttle_untold },
     { KEY_OFFSET_DELETE, check_offset_delete, NULL, throttle_untold },
+    { KEY_CONSUMER_GROUP_HEARTBEAT, check_consumer_group_heartbeat, NULL, throttle_untold },
+    { KEY_CONSUMER_GROUP_DESCRIBE, check_consumer_group_describe, NULL, throttle_untold },
 };
 const size_t group_row_count = sizeof group_rows / sizeof *group_rows;

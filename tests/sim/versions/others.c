@@ -103,8 +103,8 @@ static void check_api_versions(int16_t version)
     struct api_versions_response told = api_versions("matrix");
     expect(told.error_code, ERR_NONE);
     expect_that(told.api_keys_count > 0);
-    expect(told.supported_features_count, version >= 3 ? 1 : 0);
-    expect(told.finalized_features_count, version >= 3 ? 1 : 0);
+    expect(told.supported_features_count, version >= 4 ? 2 : version >= 3 ? 1 : 0);
+    expect(told.finalized_features_count, version >= 3 ? 2 : 0);
     expect_that((told.finalized_features_epoch >= 0) == (version >= 3));
     if (version >= 3) {
         expect_text(told.supported_features[0].name, "metadata.version");
@@ -113,6 +113,14 @@ static void check_api_versions(int16_t version)
         expect_text(told.finalized_features[0].name, "metadata.version");
         expect(told.finalized_features[0].max_version_level, 25);
         expect(told.finalized_features[0].min_version_level, 25);
+        expect_text(told.finalized_features[1].name, "group.version");
+        expect(told.finalized_features[1].max_version_level, 1);
+        expect(told.finalized_features[1].min_version_level, 1);
+    }
+    if (version >= 4) { /* a minimum of 0 makes older Java clients stumble */
+        expect_text(told.supported_features[1].name, "group.version");
+        expect(told.supported_features[1].min_version, 0);
+        expect(told.supported_features[1].max_version, 1);
     }
     told = api_versions("no name");
     expect(told.error_code, version >= 3 ? ERR_INVALID_REQUEST : ERR_NONE);

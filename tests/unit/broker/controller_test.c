@@ -186,8 +186,9 @@ START_TEST(a_new_directory_knows_this_node_and_its_version)
     ck_assert_uint_eq(image->topic_count, 0);
     ck_assert_uint_eq(image->node_count, 1);
     ck_assert_int_eq(image->nodes[0].id, 1);
-    ck_assert_uint_eq(image->feature_count, 1);
-    ck_assert_int_eq(image->features[0].level, METADATA_VERSION_NEW);
+    ck_assert_uint_eq(image->feature_count, 2);
+    ck_assert_int_eq(image_feature(image, "metadata.version"), METADATA_VERSION_NEW);
+    ck_assert_int_eq(image_feature(image, "group.version"), GROUP_VERSION_MAX);
     ck_assert_int_eq(image->end_offset, 0);
 }
 END_TEST
@@ -230,8 +231,8 @@ START_TEST(a_topic_is_there_after_the_call_and_after_a_restart)
     controller_create_topics(controller, &topic, 1, false);
     ck_assert_int_eq(topic.error_code, ERR_NONE);
     ck_assert_str_eq(topic.message, "");
-    /* LeaderChange, metadata.version, Topic, Config, 3 Partitions */
-    ck_assert_int_eq(controller_image(controller)->end_offset, 7);
+    /* LeaderChange, metadata.version, group.version, Topic, Config, 3 Partitions */
+    ck_assert_int_eq(controller_image(controller)->end_offset, 8);
     ck_assert_int_eq(controller_image(controller)->epoch, 1);
 
     for (int round = 0; round < 3; round++) {
@@ -247,7 +248,7 @@ START_TEST(a_topic_is_there_after_the_call_and_after_a_restart)
             ck_assert_ptr_eq(log_owner(orders->partitions[i].partition->log),
                              orders->partitions[i].partition);
         }
-        ck_assert_int_eq(controller_image(controller)->end_offset, 7);
+        ck_assert_int_eq(controller_image(controller)->end_offset, 8);
         restart(round == 0);
     }
 }

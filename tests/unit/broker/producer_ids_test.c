@@ -72,8 +72,8 @@ START_TEST(ids_come_in_order_from_blocks_of_a_thousand)
         ck_assert_int_eq(take(), i);
         ck_assert_int_eq(next_producer_id(), (i / BLOCK + 1) * BLOCK);
     }
-    /* LeaderChange, metadata.version, ProducerIds each */
-    ck_assert_int_eq(controller_image(sim.server->controller)->end_offset, 5);
+    /* LeaderChange, metadata.version, group.version, ProducerIds each */
+    ck_assert_int_eq(controller_image(sim.server->controller)->end_offset, 6);
 }
 END_TEST
 
@@ -266,15 +266,15 @@ static void write_snapshot(struct file_double *disk, int64_t end_offset, int32_t
 
 static const struct {
     const char *what;
-    int64_t
-        end_offset; /* the log has: 0 LeaderChange, 1 metadata.version, 2 block 0-999, 3 block 1000-1999 */
+    /* The log has: 0 LeaderChange, 1 metadata.version, 2 group.version, 3 block 0-999, 4 block 1000-1999. */
+    int64_t end_offset;
     int64_t next;
     int64_t first_id; /* after it */
 } snapshots[] = {
-    { "behind the log's records: they are not read", 4, 7000, 7000 },
-    { "between them", 3, 1000, 2000 },
-    { "no ids yet", 2, -1, 2000 },
-    { "without ids, behind the records", 4, -1, 0 },
+    { "behind the log's records: they are not read", 5, 7000, 7000 },
+    { "between them", 4, 1000, 2000 },
+    { "no ids yet", 3, -1, 2000 },
+    { "without ids, behind the records", 5, -1, 0 },
 };
 
 START_TEST(ids_go_on_from_a_snapshot)
@@ -282,7 +282,7 @@ START_TEST(ids_go_on_from_a_snapshot)
     arena_init(&arena, NULL);
     for (int i = 0; i < BLOCK + 1; i++)
         take();
-    ck_assert_int_eq(controller_image(sim.server->controller)->end_offset, 4);
+    ck_assert_int_eq(controller_image(sim.server->controller)->end_offset, 5);
     sim_disconnect(&client);
     struct file_double *disk = sim_stop(&sim);
     write_snapshot(disk, snapshots[_i].end_offset, 1, snapshots[_i].next);
