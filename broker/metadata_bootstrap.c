@@ -68,12 +68,18 @@ static slice voters_snapshot(const struct metadata_place *place, struct arena *a
     return metadata_batches_bytes(&batches);
 }
 
-static slice version_record(struct arena *arena)
+/* What a new directory begins with: the version first, then the features that are served (kafka-storage
+ * format). */
+static const struct feature_level new_features[] = { { "metadata.version", METADATA_VERSION_NEW },
+                                                     { "group.version", GROUP_VERSION_MAX } };
+enum { NEW_FEATURE_COUNT = sizeof new_features / sizeof *new_features };
+
+static slice feature_record(struct arena *arena, const struct feature_level *level)
 {
     struct feature_level_record feature;
     feature_level_record_init(&feature);
-    feature.name = SLICE_LITERAL("metadata.version");
-    feature.feature_level = METADATA_VERSION_NEW;
+    feature.name = slice_of_string(level->name);
+    feature.feature_level = level->level;
     return metadata_record_encode(arena, METADATA_RECORD_FEATURE_LEVEL, 0, &feature);
 }
 
@@ -83,7 +89,8 @@ static slice bootstrap_snapshot(const struct metadata_place *place, struct arena
     metadata_batches_init(&batches, arena, 0, 0, place->now_ms);
     add_header(&batches);
     metadata_batches_cut(&batches);
-    metadata_batches_add(&batches, version_record(arena));
+    for (int i = 0; i < NEW_FEATURE_COUNT; i++)
+        metadata_batches_add(&batches, feature_record(arena, &new_features[i]));
     add_footer(&batches);
     return metadata_batches_bytes(&batches);
 }
@@ -197,10 +204,11 @@ slice *metadata_bootstrap_records(const struct metadata_place *place, struct are
         metadata_batches_read(slice_of(bytes, size), 0, gather, &gathering);
         free(bytes);
     }
-    if (gathering.count == 0 && !gathering.is_failed) {
-        slice version = version_record(arena);
-        struct metadata_record record = { .control_type = -1, .value = version };
-        if (slice_is_null(version) || !gather(&gathering, &record))
+    bool is_empty = gathering.count == 0;
+    for (int i = 0; i < NEW_FEATURE_COUNT && is_empty && !gathering.is_failed; i++) {
+        slice feature = feature_record(arena, &new_features[i]);
+        struct metadata_record record = { .control_type = -1, .value = feature };
+        if (slice_is_null(feature) || !gather(&gathering, &record))
             gathering.is_failed = true;
     }
     *count = gathering.is_failed ? 0 : gathering.count;

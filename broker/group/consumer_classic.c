@@ -18,8 +18,7 @@ static slice protocol_of(const struct member_facts *facts)
     return facts->classic->protocol_count > 0 ? facts->classic->protocols[0].name : SLICE_LITERAL("");
 }
 
-/* -- joining
- * ------------------------------------------------------------------------------------------------- */
+/* -- joining ----------------------------------------------------------------------------------- */
 
 /* A JoinGroup, as a heartbeat. In the arena. */
 struct consumer_join {
@@ -155,8 +154,7 @@ void consumer_join_fill(const struct classic_join *join, struct join_group_respo
     out->leader = SLICE_LITERAL("");
 }
 
-/* -- who it is
- * ----------------------------------------------------------------------------------------------- */
+/* -- who it is --------------------------------------------------------------------------------- */
 
 static int16_t find_member(const struct consumer_group *consumer, slice member_id, slice instance_id,
                            struct consumer_member **out)
@@ -182,8 +180,7 @@ static int16_t find_classic(const struct consumer_group *consumer, slice member_
     return (*out)->facts.epoch == generation ? ERR_NONE : ERR_ILLEGAL_GENERATION;
 }
 
-/* -- syncing
- * -------------------------------------------------------------------------------------------------- */
+/* -- syncing ----------------------------------------------------------------------------------- */
 
 void consumer_sync_decide(struct classic_sync *sync, const struct group *group)
 {
@@ -222,8 +219,7 @@ void consumer_sync_apply(struct classic_sync *sync, struct group *group)
         op->error_code = ERR_COORDINATOR_NOT_AVAILABLE;
 }
 
-/* -- being alive
- * ---------------------------------------------------------------------------------------------- */
+/* -- being alive ------------------------------------------------------------------------------- */
 
 /* Somebody else has still what it shall have. */
 static bool waits_for_others(const struct consumer_group *consumer, const struct consumer_member *member)
@@ -265,8 +261,7 @@ void consumer_alive_apply(struct classic_heartbeat *heartbeat, struct group *gro
         consumer__begin_step(member);
 }
 
-/* -- leaving
- * -------------------------------------------------------------------------------------------------- */
+/* -- leaving ----------------------------------------------------------------------------------- */
 
 static int16_t find_leaver(const struct consumer_group *consumer, const struct classic_leaver *leaver,
                            struct consumer_member **out)

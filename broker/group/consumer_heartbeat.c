@@ -17,8 +17,7 @@ static struct consumer_heartbeat *heartbeat_of(struct shard_op *op)
     return (struct consumer_heartbeat *)((char *)op - offsetof(struct consumer_heartbeat, op));
 }
 
-/* -- refusals
- * ------------------------------------------------------------------------------------------------ */
+/* -- refusals ---------------------------------------------------------------------------------- */
 
 /* With Kafka's sentence. */
 __attribute__((format(printf, 3, 4))) static bool refuse(struct consumer_heartbeat *heartbeat,
@@ -71,8 +70,7 @@ bool consumer__check_static(struct consumer_heartbeat *heartbeat, const struct c
                   SHOWN(heartbeat->member_id), SHOWN(instance_id), SHOWN(member->facts.member_id));
 }
 
-/* -- a heartbeat under way
- * ------------------------------------------------------------------------------------- */
+/* -- a heartbeat under way --------------------------------------------------------------------- */
 
 /* What decide finds out, and what it makes of it. */
 struct beat {
@@ -105,8 +103,7 @@ static slice group_id_of(const struct beat *beat)
     return beat->in->group_id;
 }
 
-/* -- the group
- * ---------------------------------------------------------------------------------------------------- */
+/* -- the group --------------------------------------------------------------------------------- */
 
 static bool open_draft(struct beat *beat, struct groups *groups)
 {
@@ -174,8 +171,7 @@ static bool check_room(struct beat *beat)
                   "The consumer group has reached its maximum capacity of %d members.", max);
 }
 
-/* -- the member
- * ----------------------------------------------------------------------------------------------------- */
+/* -- the member -------------------------------------------------------------------------------- */
 
 static bool read_owned(struct beat *beat)
 {
@@ -279,8 +275,7 @@ static bool find_static(struct beat *beat)
     return check_epoch(beat, &old->facts);
 }
 
-/* -- what it wants
- * ------------------------------------------------------------------------------------------------------ */
+/* -- what it wants ----------------------------------------------------------------------------- */
 
 static bool read_names(struct beat *beat)
 {
@@ -413,9 +408,7 @@ static bool take_resolution(struct beat *beat)
     return true;
 }
 
-/* -- epochs
- * ---------------------------------------------------------------------------------------------------------
- */
+/* -- epochs ------------------------------------------------------------------------------------ */
 
 static bool find_topics(struct beat *beat)
 {
@@ -493,9 +486,7 @@ static bool reconcile(struct beat *beat)
     return true;
 }
 
-/* -- the steps
- * ---------------------------------------------------------------------------------------------------------
- */
+/* -- the steps --------------------------------------------------------------------------------- */
 
 static bool is_full(const struct consumer_group_heartbeat_request *in)
 {

@@ -14,8 +14,7 @@ static bool policy_allows(const struct consumer_group *consumer, const char *dir
     return strcasecmp(policy, "bidirectional") == 0 || strcasecmp(policy, direction) == 0;
 }
 
-/* -- classic to consumer ------------------------------------------------------------------------------------
- */
+/* -- classic to consumer ----------------------------------------------------------------------- */
 
 struct upgrade {
     struct shard_op *op;
@@ -134,8 +133,7 @@ int16_t consumer__upgrade(struct shard_op *op, struct group *group, struct consu
     return ERR_NONE;
 }
 
-/* -- consumer to classic ------------------------------------------------------------------------------------
- */
+/* -- consumer to classic ----------------------------------------------------------------------- */
 
 static bool is_among(const struct consumer_member *const *members, int32_t count,
                      const struct consumer_member *member)

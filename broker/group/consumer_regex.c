@@ -37,8 +37,7 @@ bool consumer__has_unresolved(const struct consumer_group *consumer)
     return false;
 }
 
-/* -- on a worker
- * --------------------------------------------------------------------------------------------------- */
+/* -- on a worker ------------------------------------------------------------------------------- */
 
 struct regex_job {
     struct work work; /* first */
@@ -112,8 +111,7 @@ static void run(struct work *work)
     free(job);
 }
 
-/* -- on a loop
- * ------------------------------------------------------------------------------------------------------ */
+/* -- on a loop --------------------------------------------------------------------------------- */
 
 /* The patterns that members subscribe to; sorting names is the image's. NULL: no memory. */
 static struct regex_job *make_job(struct consumer_group *consumer)
@@ -186,8 +184,7 @@ void consumer__refresh_regexes(struct consumer_group *consumer)
     workers_submit(shard_server(group_shard(consumer->group))->workers, &job->work);
 }
 
-/* -- taking over
- * ------------------------------------------------------------------------------------------------------ */
+/* -- taking over ------------------------------------------------------------------------------- */
 
 static bool copy_allowed(struct request *rq, struct arena *arena, const struct topic_names *from,
                          struct topic_names *out)

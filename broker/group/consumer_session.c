@@ -31,8 +31,7 @@ int32_t consumer__heartbeat_interval_ms(struct consumer_group *consumer)
     return is_moving && busy_ms < normal_ms ? busy_ms : normal_ms;
 }
 
-/* -- removing a member
- * ---------------------------------------------------------------------------------------- */
+/* -- removing a member ------------------------------------------------------------------------- */
 
 /* A deadline of a member has come; it is looked up when the op's turn comes. */
 struct expiry {
@@ -131,8 +130,7 @@ static void fire_rebalance(struct timer *timer)
     expire(member, false);
 }
 
-/* -- deadlines
- * --------------------------------------------------------------------------------------------------- */
+/* -- deadlines --------------------------------------------------------------------------------- */
 
 static int32_t session_timeout_ms(const struct consumer_member *member)
 {

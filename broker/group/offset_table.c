@@ -16,8 +16,7 @@ struct offset_topic {
 
 static atomic_size_t total_size;
 
-/* -- bytes -------------------------------------------------------------------------------------------------
- */
+/* -- bytes ------------------------------------------------------------------------------------- */
 
 static size_t topic_size(slice name)
 {
@@ -80,8 +79,7 @@ static bool reserve(void **items, size_t count, size_t *capacity, size_t size)
     return true;
 }
 
-/* -- finding -----------------------------------------------------------------------------------------------
- */
+/* -- finding ----------------------------------------------------------------------------------- */
 
 static int compare_names(slice a, slice b)
 {
@@ -147,8 +145,7 @@ void offset_table_visit(const struct offset_table *table, offset_visit visit, vo
     }
 }
 
-/* -- changing ----------------------------------------------------------------------------------------------
- */
+/* -- changing ---------------------------------------------------------------------------------- */
 
 static struct offset_topic *make_topic(struct offset_table *table, slice name)
 {

@@ -17,8 +17,7 @@ struct group_offsets {
     struct open_transaction *open; /* few: one per producer that commits for this group right now */
 };
 
-/* -- life --------------------------------------------------------------------------------------------------
- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 static void end_transaction(struct open_transaction **link)
 {
@@ -36,8 +35,7 @@ void group_offsets_destroy(struct group_offsets *offsets)
     free(offsets);
 }
 
-/* -- questions ---------------------------------------------------------------------------------------------
- */
+/* -- questions --------------------------------------------------------------------------------- */
 
 const struct stored_offset *group_offsets_find(const struct group *group, slice topic, int32_t partition)
 {
@@ -91,8 +89,7 @@ void group_offsets_visit(const struct group *group, offset_visit visit, void *co
         offset_table_visit(&group->offsets->stored, visit, context);
 }
 
-/* -- replay ------------------------------------------------------------------------------------------------
- */
+/* -- replay ------------------------------------------------------------------------------------ */
 
 static struct open_transaction **find_open(struct group_offsets *offsets, int64_t producer_id)
 {
@@ -186,8 +183,7 @@ bool group_offsets_marker(struct group *group, int64_t producer_id, bool is_comm
     return into.ok;
 }
 
-/* -- tombstones ---------------------------------------------------------------------------------------------
- */
+/* -- tombstones -------------------------------------------------------------------------------- */
 
 void group_offsets_add_tombstone(struct shard_op *op, const struct group *group, slice topic,
                                  int32_t partition)

@@ -5,7 +5,6 @@
 
 #include "broker/dispatch.h"
 #include "broker/metadata_replay.h"
-#include "codec/apis.h"
 
 enum { SOFTWARE_SINCE = 3 };
 
@@ -46,14 +45,13 @@ static bool fill_keys(struct request *rq, struct api_versions_response *out)
     return true;
 }
 
-/* What is supported, when the API behind it is served, and what of it holds. */
+/* What is supported, when an API behind it is served, and what of it holds. */
 static const struct feature {
     const char *name;
     int16_t min;
     int16_t max;
-    int16_t api_key;
-} features[] = { { "metadata.version", METADATA_VERSION_MIN, METADATA_VERSION_MAX, API_KEY_METADATA },
-                 { "group.version", 0, GROUP_VERSION_MAX, API_KEY_CONSUMER_GROUP_HEARTBEAT } };
+} features[] = { { "metadata.version", METADATA_VERSION_MIN, METADATA_VERSION_MAX },
+                 { "group.version", 0, GROUP_VERSION_MAX } };
 enum { FEATURE_COUNT = sizeof features / sizeof *features, ZERO_MINIMUM_SINCE = 4 };
 
 /* Old Java clients stumble over a supported minimum of 0 (KAFKA-17492): below v4 such a feature is left out,
@@ -67,8 +65,6 @@ static bool fill_features(struct request *rq, struct api_versions_response *out)
     out->finalized_features_epoch = rq->image->end_offset;
     for (int i = 0; i < FEATURE_COUNT; i++) {
         int16_t level = image_feature(rq->image, features[i].name);
-        if (!api_row_find(features[i].api_key))
-            continue;
         if (features[i].min > 0 || rq->api_version >= ZERO_MINIMUM_SINCE) {
             struct api_versions_response_supported_feature *feature =
                 &out->supported_features[out->supported_features_count++];

@@ -90,8 +90,7 @@ static enum handled drive(struct delete_op *delete)
     return handled;
 }
 
-/* -- the groups in order
- * --------------------------------------------------------------------------------------- */
+/* -- the groups in order ----------------------------------------------------------------------- */
 
 static int compare(const void *left, const void *right)
 {

@@ -5,6 +5,8 @@
 #include "broker/request.h"
 
 #include "codec/api_versions.h"
+#include "codec/consumer_group_describe.h"
+#include "codec/consumer_group_heartbeat.h"
 #include "codec/create_partitions.h"
 #include "codec/create_topics.h"
 #include "codec/delete_groups.h"

@@ -142,8 +142,7 @@ static enum handled answer(struct shard_op *op)
 
 static const struct shard_step commit_step = { .decide = decide, .apply = apply, .answer = answer };
 
-/* -- what is known before the group is asked
- * ------------------------------------------------------------------ */
+/* -- what is known before the group is asked --------------------------------------------------- */
 
 static bool find_topic(struct request *rq, const struct offset_commit_request_topic *in,
                        struct commit_topic *out)

@@ -23,8 +23,7 @@ struct asked_group {
     bool require_stable;
 };
 
-/* -- one partition
- * -------------------------------------------------------------------------------------------- */
+/* -- one partition ----------------------------------------------------------------------------- */
 
 static void fill_none(struct offset_fetch_response_partitions *out, int32_t partition, int16_t error_code)
 {
@@ -67,8 +66,7 @@ static bool fill_partition(struct request *rq, const struct group *group, const 
     return true;
 }
 
-/* -- topics that are named
- * ------------------------------------------------------------------------------------ */
+/* -- topics that are named --------------------------------------------------------------------- */
 
 static bool fill_topic(struct request *rq, const struct group *group, const struct asked_group *asked,
                        const struct offset_fetch_request_topics *in, struct offset_fetch_response_topics *out)
@@ -111,8 +109,7 @@ static bool fill_named(struct request *rq, const struct group *group, const stru
     return true;
 }
 
-/* -- all topics
- * ----------------------------------------------------------------------------------------------- */
+/* -- all topics -------------------------------------------------------------------------------- */
 
 /* A walk over what a group has stored: once to count, once to fill. */
 struct walk {
@@ -183,8 +180,7 @@ static bool fill_all(struct request *rq, const struct group *group, const struct
     return walk.ok;
 }
 
-/* -- groups
- * --------------------------------------------------------------------------------------------------- */
+/* -- groups ------------------------------------------------------------------------------------ */
 
 /* Consumers before Kafka 3.9 do not know COORDINATOR_NOT_AVAILABLE here; both have them look for the
  * coordinator. */
@@ -226,8 +222,7 @@ static bool fill_group(struct request *rq, struct fetch_state *state, const stru
     return ok;
 }
 
-/* -- v1 to v7: one group
- * -------------------------------------------------------------------------------------- */
+/* -- v1 to v7: one group ----------------------------------------------------------------------- */
 
 /* Before there was a field for it, an error of the group stood in every partition. */
 static bool fill_errors(struct request *rq, const struct offset_fetch_request *in, int16_t error_code,
@@ -318,8 +313,7 @@ static bool fetch_one(struct request *rq, struct fetch_state *state)
     return fill_group(rq, state, &asked, &found) && bring_back(rq, in, &found, state->out);
 }
 
-/* -- v8 and later
- * ---------------------------------------------------------------------------------------------- */
+/* -- v8 and later ------------------------------------------------------------------------------ */
 
 static bool fetch_groups(struct request *rq, struct fetch_state *state)
 {

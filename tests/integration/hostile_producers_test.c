@@ -23,8 +23,7 @@ static struct served served;
 static struct wire_client client, honest;
 static struct arena arena;
 
-/* -- building blocks --------------------------------------------------------------------------------------
- */
+/* -- building blocks --------------------------------------------------------------------------- */
 
 struct sent {
     const char *topic;
@@ -119,8 +118,7 @@ static void close_clients(void)
     wire_close(&honest);
 }
 
-/* -- rows 64 to 66: what does not fit -----------------------------------------------------------------------
- */
+/* -- rows 64 to 66: what does not fit ---------------------------------------------------------- */
 
 /* The producer has written sequences 0 to 4 with epoch 3, at its start. ID: its own. */
 enum { ID = -100, STRANGER = -200 };
@@ -254,8 +252,7 @@ START_TEST(sequences_wrap)
 }
 END_TEST
 
-/* -- row 67: duplicates
- * -------------------------------------------------------------------------------------- */
+/* -- row 67: duplicates ------------------------------------------------------------------------ */
 
 enum { HISTORY = 12, REMEMBERED = 5 };
 
@@ -305,8 +302,7 @@ START_TEST(duplicates_are_known_after_a_stop_and_a_kill)
 }
 END_TEST
 
-/* -- row 94: more producers than anybody has
- * ----------------------------------------------------------------- */
+/* -- row 94: more producers than anybody has --------------------------------------------------- */
 
 enum { PRODUCERS = 200000, CHUNK = 20000, CHUNKS = PRODUCERS / CHUNK, DEPTH = 400, MEMORY_MAX = 64 << 20 };
 

@@ -34,8 +34,7 @@ static struct served served;
 static struct wire_client client, honest;
 static struct arena arena;
 
-/* -- building blocks --------------------------------------------------------------------------------------
- */
+/* -- building blocks --------------------------------------------------------------------------- */
 
 /* The client that was there before the attack gets its answer after it. */
 static void expect_honest_client_served(void)
@@ -140,8 +139,7 @@ static int32_t partition_count(const char *name)
     return told.topics[0].error_code == ERR_NONE ? told.topics[0].partitions_count : -1;
 }
 
-/* -- row 45: internal topics -------------------------------------------------------------------------------
- */
+/* -- row 45: internal topics ------------------------------------------------------------------- */
 
 static int16_t produce_to(const char *topic, slice client_id)
 {
@@ -178,8 +176,7 @@ START_TEST(internal_topics)
 }
 END_TEST
 
-/* -- row 48: settings --------------------------------------------------------------------------------------
- */
+/* -- row 48: settings -------------------------------------------------------------------------- */
 
 enum { HUGE_SIZE = 30000 };
 
@@ -327,8 +324,7 @@ START_TEST(nothing_is_logged_unescaped)
 }
 END_TEST
 
-/* -- row 85: counts beyond all bounds ----------------------------------------------------------------------
- */
+/* -- row 85: counts beyond all bounds ---------------------------------------------------------- */
 
 static const struct {
     const char *what;
@@ -410,8 +406,7 @@ START_TEST(ten_thousand_topics_in_one_call)
 }
 END_TEST
 
-/* -- row 77: the same partition again and again -------------------------------------------------------------
- */
+/* -- row 77: the same partition again and again ------------------------------------------------ */
 
 /* Kafka puts them into a map: one answer, the last counts. */
 START_TEST(a_partition_twice)
@@ -501,8 +496,7 @@ START_TEST(a_hundred_thousand_partitions_in_one_request)
 }
 END_TEST
 
-/* -- rows 82 and 83: sessions ------------------------------------------------------------------------------
- */
+/* -- rows 82 and 83: sessions ------------------------------------------------------------------ */
 
 static struct fetch_response open_session(struct one_fetch *one, int16_t version)
 {

@@ -107,8 +107,7 @@ static int64_t now_ms(void)
     return clock_mono_ms(&sim.clock.clock);
 }
 
-/* -- topics
- * ---------------------------------------------------------------------------------------------------- */
+/* -- topics ------------------------------------------------------------------------------------ */
 
 static void look_at_topics(void)
 {
@@ -192,8 +191,7 @@ static void change_topics(void)
         grow_topic(t);
 }
 
-/* -- members
- * ----------------------------------------------------------------------------------------------------- */
+/* -- members ----------------------------------------------------------------------------------- */
 
 static void subscribe(struct consumer_player *player)
 {
@@ -267,8 +265,7 @@ static bool has_to_revoke(const struct consumer_player *player)
     return false;
 }
 
-/* -- what must hold
- * ------------------------------------------------------------------------------------------------ */
+/* -- what must hold ---------------------------------------------------------------------------- */
 
 static bool check_alone(const struct model_member *member)
 {
@@ -319,9 +316,7 @@ static bool note_answer(struct model_member *member, int16_t error_code)
     return true;
 }
 
-/* -- steps
- * -----------------------------------------------------------------------------------------------------------
- */
+/* -- steps ------------------------------------------------------------------------------------- */
 
 /* What it was told to take or give back. A slow one does it at some later time; new partitions it takes at
  * once. */
@@ -471,9 +466,7 @@ static bool disturb(void)
     }
 }
 
-/* -- peace
- * --------------------------------------------------------------------------------------------------------------
- */
+/* -- peace ------------------------------------------------------------------------------------- */
 
 static bool matches(const char *regex, const char *name)
 {
@@ -661,9 +654,7 @@ static bool settle(void)
     return true;
 }
 
-/* -- the run
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* -- the run ----------------------------------------------------------------------------------- */
 
 static uint64_t number_of(const char *name, uint64_t otherwise)
 {

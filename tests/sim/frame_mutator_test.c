@@ -6,12 +6,13 @@
 #include <stdlib.h>
 
 #include "broker/dispatch.h"
+#include "codec/apis.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/note.h"
 #include "tests/support/frame_mutator.h"
 #include "tests/support/sim.h"
 
-enum { SEED = 1, STREAMS = 600, CHANGES = 12, STREAM_MAX = 16384, KEY_MAX = 128 };
+enum { SEED = 1, STREAMS = 800, CHANGES = 12, STREAM_MAX = 16384, KEY_MAX = 128 };
 
 static const char settings[] = "log.segment.bytes=1048576\n";
 
@@ -148,8 +149,8 @@ static void play(uint64_t seed, const uint8_t *stream, size_t size)
  * Simulations of groups have that. */
 static bool needs_members(int16_t key)
 {
-    enum { JOIN_GROUP = 11, HEARTBEAT = 12, LEAVE_GROUP = 13, SYNC_GROUP = 14, OFFSET_DELETE = 47 };
-    return key == JOIN_GROUP || key == HEARTBEAT || key == LEAVE_GROUP || key == SYNC_GROUP || key == OFFSET_DELETE;
+    return key == API_KEY_JOIN_GROUP || key == API_KEY_HEARTBEAT || key == API_KEY_LEAVE_GROUP ||
+           key == API_KEY_SYNC_GROUP || key == API_KEY_OFFSET_DELETE || key == API_KEY_CONSUMER_GROUP_HEARTBEAT;
 }
 
 START_TEST(every_api_is_reached)

@@ -309,8 +309,9 @@ static bool settle(void)
 /* True: the broker did what the model says. */
 static bool run_seed(uint64_t seed, uint64_t steps, enum broken_rule broken)
 {
-    static const char *const settings[] = { "group.max.size=1000\n",
-                                            "group.initial.rebalance.delay.ms=3000\n", "group.max.size=6\n" };
+    static const char *const settings[] = { "group.initial.rebalance.delay.ms=0\n",
+                                            "group.initial.rebalance.delay.ms=3000\n",
+                                            "group.initial.rebalance.delay.ms=0\ngroup.max.size=6\n" };
     char text[512];
     int variant = (int)(seed % 3);
     snprintf(text, sizeof text,

@@ -30,8 +30,7 @@ void player_disconnect(struct consumer_player *player)
     player->is_connected = false;
 }
 
-/* -- sets --------------------------------------------------------------------------------------------------
- */
+/* -- sets -------------------------------------------------------------------------------------- */
 
 bool player_has(const struct player_set *set, uuid topic, int32_t partition)
 {
@@ -59,8 +58,7 @@ void player_obey(struct consumer_player *player)
     player->has_news = true;
 }
 
-/* -- heartbeats
- * ---------------------------------------------------------------------------------------------- */
+/* -- heartbeats -------------------------------------------------------------------------------- */
 
 struct said {
     struct consumer_group_heartbeat_request request;
@@ -203,8 +201,7 @@ int players_settle(struct consumer_player *const *players, int count, int rounds
     return rounds;
 }
 
-/* -- around
- * -------------------------------------------------------------------------------------------------- */
+/* -- around ------------------------------------------------------------------------------------ */
 
 void player_find_coordinator(struct consumer_player *player)
 {

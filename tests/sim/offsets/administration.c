@@ -129,8 +129,7 @@ START_TEST(a_group_with_many_offsets)
 }
 END_TEST
 
-/* -- lists -------------------------------------------------------------------------------------------------
- */
+/* -- lists ------------------------------------------------------------------------------------- */
 
 static int32_t count_of(int16_t version, const char *state, const char *type)
 {

@@ -5,8 +5,7 @@
 #include "codec/offset_commit.h"
 #include "tests/sim/offsets/rig.h"
 
-/* -- who may commit ----------------------------------------------------------------------------------------
- */
+/* -- who may commit ---------------------------------------------------------------------------- */
 
 enum situation { ABSENT, SIMPLE, EMPTY, COMPLETING, STABLE };
 
@@ -80,8 +79,7 @@ START_TEST(who_may_commit)
 }
 END_TEST
 
-/* -- what is stored ----------------------------------------------------------------------------------------
- */
+/* -- what is stored ---------------------------------------------------------------------------- */
 
 START_TEST(what_is_committed_is_told)
 {
@@ -291,8 +289,7 @@ START_TEST(number_of_groups)
 }
 END_TEST
 
-/* -- what is told ------------------------------------------------------------------------------------------
- */
+/* -- what is told ------------------------------------------------------------------------------ */
 
 /* A fetch of all topics of some groups, with v8 and later, or of one with older ones. */
 static struct offset_fetch_response fetch_all(int16_t version, const char *const *groups, int32_t count)

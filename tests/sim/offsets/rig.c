@@ -369,8 +369,7 @@ int16_t leave(const char *group, const char *member)
     return response.error_code;
 }
 
-/* -- behind the coordinator's back ------------------------------------------------------------------------
- */
+/* -- behind the coordinator's back ------------------------------------------------------------- */
 
 static struct log *log_of(const char *group)
 {

@@ -50,8 +50,7 @@ static void open_groups(void)
     expect(told.coordinators[0].error_code, ERR_NONE);
 }
 
-/* -- members ----------------------------------------------------------------------------------------------
- */
+/* -- members ----------------------------------------------------------------------------------- */
 
 struct known {
     char id[128];
@@ -257,8 +256,7 @@ static void check_leave_group(int16_t version)
     rig_close();
 }
 
-/* -- offsets ----------------------------------------------------------------------------------------------
- */
+/* -- offsets ----------------------------------------------------------------------------------- */
 
 static struct offset_commit_response commit(int16_t version, const struct known *known, uuid topic_id,
                                             int64_t offset, const char *metadata)
@@ -447,8 +445,7 @@ static void check_offset_delete(int16_t version)
     rig_close();
 }
 
-/* -- administration ---------------------------------------------------------------------------------------
- */
+/* -- administration ---------------------------------------------------------------------------- */
 
 static void check_list_groups(int16_t version)
 {
