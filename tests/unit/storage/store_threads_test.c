@@ -95,8 +95,11 @@ static void *worker_main(void *argument)
         } else if (host.stopping) {
             break;
         } else {
+            pthread_mutex_unlock(&host.lock); /* what is freed may submit a job */
             retire_sleep(host.env.retire, member);
-            pthread_cond_wait(&host.changed, &host.lock);
+            pthread_mutex_lock(&host.lock);
+            while (host.job_head == host.job_tail && !host.stopping)
+                pthread_cond_wait(&host.changed, &host.lock);
             retire_wake(host.env.retire, member);
         }
     }
@@ -120,8 +123,11 @@ static void *flusher_main(void *argument)
             retire_quiescent(host.env.retire, member);
             pthread_mutex_lock(&host.lock);
         } else {
+            pthread_mutex_unlock(&host.lock); /* what is freed may submit a job */
             retire_sleep(host.env.retire, member);
-            pthread_cond_wait(&host.changed, &host.lock);
+            pthread_mutex_lock(&host.lock);
+            while (!host.flush_wanted && !host.stopping)
+                pthread_cond_wait(&host.changed, &host.lock);
             retire_wake(host.env.retire, member);
         }
     }
