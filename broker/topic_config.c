@@ -237,5 +237,13 @@ void topic_config_log(const struct topic_config *topic, struct log_config *out)
         .max_message_bytes = topic->max_message_bytes,
         .producer_id_expiration_ms = topic->producer_id_expiration_ms,
         .producer_ids_max = PRODUCER_IDS_MAX,
+        .cleanup = topic->cleanup_policy,
+        .retention_ms = topic->retention_ms,
+        .retention_bytes = topic->retention_bytes,
+        .file_delete_delay_ms = topic->file_delete_delay_ms,
+        .delete_retention_ms = topic->delete_retention_ms,
+        .min_compaction_lag_ms = topic->min_compaction_lag_ms,
+        .max_compaction_lag_ms = topic->max_compaction_lag_ms,
+        .min_cleanable_ratio = topic->min_cleanable_dirty_ratio,
     };
 }

@@ -19,7 +19,7 @@ enum topic_compression {
 };
 
 /* Bits of cleanup.policy; 0 keeps everything for ever (allowed from 4.2 on). */
-enum { CLEANUP_DELETE = 1, CLEANUP_COMPACT = 2 };
+enum { CLEANUP_DELETE = LOG_CLEANUP_DELETE, CLEANUP_COMPACT = LOG_CLEANUP_COMPACT };
 
 /* All values of one topic, typed; plain data, copied by value. Sizes in bytes, times in ms. */
 struct topic_config {

@@ -12,32 +12,43 @@ struct log;
 
 enum log_status {
     LOG_OK,
-    LOG_BUSY,          /* have log_prepare() run on a worker, then ask again; nothing was done */
-    LOG_COLD,          /* the bytes are not in memory: log_warm() on a worker, then read again */
-    LOG_OUT_OF_RANGE,  /* below the log start offset or beyond the log end offset */
-    LOG_NOT_FOUND,     /* no record matches */
-    LOG_CORRUPT,       /* these offsets are damaged on disk (quarantined); others are served */
-    LOG_TOO_LARGE,     /* larger than segment.bytes: RECORD_LIST_TOO_LARGE */
-    LOG_BAD_SEQUENCE,  /* of one batch: out of order for its producer (KIP-98) */
-    LOG_BAD_EPOCH,     /* of one batch: an older producer epoch than one seen before */
-    LOG_DISK_FULL,     /* nothing was appended; other calls go on */
-    LOG_LIMIT,         /* descriptors, memory or mappings ran out; nothing was done */
-    LOG_IO,            /* the log takes no more appends until it has been opened anew */
-    LOG_CLOSED,        /* deleted or closing */
+    LOG_BUSY,         /* have log_prepare() run on a worker, then ask again; nothing was done */
+    LOG_COLD,         /* the bytes are not in memory: log_warm() on a worker, then read again */
+    LOG_OUT_OF_RANGE, /* below the log start offset or beyond the log end offset */
+    LOG_NOT_FOUND,    /* no record matches */
+    LOG_CORRUPT,      /* these offsets are damaged on disk (quarantined); others are served */
+    LOG_TOO_LARGE,    /* larger than segment.bytes: RECORD_LIST_TOO_LARGE */
+    LOG_BAD_SEQUENCE, /* of one batch: out of order for its producer (KIP-98) */
+    LOG_BAD_EPOCH,    /* of one batch: an older producer epoch than one seen before */
+    LOG_DISK_FULL,    /* nothing was appended; other calls go on */
+    LOG_LIMIT,        /* descriptors, memory or mappings ran out; nothing was done */
+    LOG_IO,           /* the log takes no more appends until it has been opened anew */
+    LOG_CLOSED,       /* deleted or closing */
 };
+
+/* Bits of cleanup.policy. None: everything stays. */
+enum { LOG_CLEANUP_DELETE = 1, LOG_CLEANUP_COMPACT = 2 };
 
 /* Settings that a log acts on; values are Kafka's topic configs of the same names. */
 struct log_config {
-    int32_t segment_bytes;       /* bytes, >= 1 (tests); Kafka's topics >= 1 MiB */
+    int32_t segment_bytes; /* bytes, >= 1 (tests); Kafka's topics >= 1 MiB */
     int64_t segment_ms;
     int64_t segment_jitter_ms;
     int32_t index_interval_bytes;
-    int32_t segment_index_bytes; /* most bytes of each of the two indexes */
-    int64_t flush_messages;      /* 1: durable, the high watermark is the durable end (DESIGN 5) */
-    int64_t flush_ms;            /* INT64_MAX: never */
-    int32_t max_message_bytes;   /* only told on; the caller enforces it */
+    int32_t segment_index_bytes;       /* most bytes of each of the two indexes */
+    int64_t flush_messages;            /* 1: durable, the high watermark is the durable end (DESIGN 5) */
+    int64_t flush_ms;                  /* INT64_MAX: never */
+    int32_t max_message_bytes;         /* only told on; the caller enforces it */
     int64_t producer_id_expiration_ms; /* a producer that wrote nothing for so long is forgotten; 0: never */
-    uint32_t producer_ids_max;         /* beyond it the one that wrote longest ago is forgotten; 0: no bound */
+    uint32_t producer_ids_max;     /* beyond it the one that wrote longest ago is forgotten; 0: no bound */
+    unsigned cleanup;              /* LOG_CLEANUP_...; the next ones hold where its bits say so */
+    int64_t retention_ms;          /* with DELETE; < 0: no limit */
+    int64_t retention_bytes;       /* with DELETE; < 0: no limit */
+    int64_t file_delete_delay_ms;  /* between the rename of a segment's files and their unlinking */
+    int64_t delete_retention_ms;   /* with COMPACT: how long tombstones stay to be seen (KIP-534) */
+    int64_t min_compaction_lag_ms; /* with COMPACT (KIP-58) */
+    int64_t max_compaction_lag_ms; /* with COMPACT (KIP-354) */
+    double min_cleanable_ratio;    /* with COMPACT: dirty bytes to all, from which on it is worth it */
 };
 
 /* All exclusive ends: the offset of the record that comes next. One moment's picture. */
@@ -57,8 +68,8 @@ struct log_append_result {
     /* The answer may leave when log_offsets().durable >= this (durable mode), else at once. */
     int64_t end_offset;
     int64_t append_time_ms; /* -1 under CreateTime */
-    /* LOG_OK, but nothing was appended: one of the last five batches of its producer; the offsets and the time are the
-     * original's (KIP-98). */
+    /* LOG_OK, but nothing was appended: one of the last five batches of its producer; the offsets and the
+     * time are the original's (KIP-98). */
     bool is_duplicate;
 };
 
@@ -75,15 +86,15 @@ struct log_append_result {
  * LOG_BUSY      no directory yet, not opened yet, or no spare segment for a roll.
  * LOG_DISK_FULL, LOG_LIMIT, LOG_BUSY, LOG_CLOSED, LOG_TOO_LARGE: the log is as it was.
  * LOG_IO        the log takes no more appends until it has been opened anew. */
-enum log_status log_append(struct log *log, struct batch_view *batches, size_t count,
-                           int32_t leader_epoch, int64_t now_ms, struct log_append_result *results);
+enum log_status log_append(struct log *log, struct batch_view *batches, size_t count, int32_t leader_epoch,
+                           int64_t now_ms, struct log_append_result *results);
 
 /* Does whatever made a call say LOG_BUSY: makes the directory and the first segment, opens a log
  * that was left closed by a clean stop, makes the spare segment. May block. LOG_OK: try again. */
 enum log_status log_prepare(struct log *log);
 
-/* Opens a log that a clean stop, or the want of descriptors, left closed; changes no file. Reads that may block do
- * it themselves. It may be closed again before it is used. May block. */
+/* Opens a log that a clean stop, or the want of descriptors, left closed; changes no file. Reads that may
+ * block do it themselves. It may be closed again before it is used. May block. */
 enum log_status log_open(struct log *log);
 
 /* LOG_OK, or why the log serves no more appends: LOG_IO, LOG_CLOSED. For those who wait for it. */
@@ -109,14 +120,13 @@ struct log_range {
  * arena          takes the bytes when the segment cannot be mapped (then they are copied).
  * LOG_OUT_OF_RANGE: offset < start or > end. LOG_CORRUPT: the batch at offset is quarantined;
  * out->next_offset is where readable data goes on. */
-enum log_status log_read(struct log *log, int64_t offset, int64_t bound, size_t size_max,
-                         bool at_least_one, bool resident_only, struct arena *arena,
-                         struct log_range *out);
+enum log_status log_read(struct log *log, int64_t offset, int64_t bound, size_t size_max, bool at_least_one,
+                         bool resident_only, struct arena *arena, struct log_range *out);
 /* Bytes between two offsets as a Fetch counts them for min_bytes: exact inside one segment, and
  * SIZE_MAX when from lies in an older segment than bound (Kafka then answers at once). */
 size_t log_size_between(struct log *log, int64_t from, int64_t bound);
-/* Bytes of a range could not be read when they were used, though log_read() had returned it with this pin: the device
- * failed. From now on its segment is read with an answer to that, LOG_IO. */
+/* Bytes of a range could not be read when they were used, though log_read() had returned it with this pin:
+ * the device failed. From now on its segment is read with an answer to that, LOG_IO. */
 void log_range_failed(struct pin *pin);
 /* Brings what log_read() with the same arguments would return into memory. May block. */
 enum log_status log_warm(struct log *log, int64_t offset, int64_t bound, size_t size_max);
@@ -134,11 +144,30 @@ enum log_status log_find_timestamp(struct log *log, int64_t timestamp_ms, int64_
 /* The record with the largest timestamp below bound (ListOffsets -3, KIP-734). May block. */
 enum log_status log_find_max_timestamp(struct log *log, int64_t bound, struct log_found *out);
 
-/* Leader epoch history (KIP-101): the epoch that holds at offset, or -1. LOG_BUSY: the log is closed and its history
- * in a file; log_open() on a worker, then ask again. */
+/* Leader epoch history (KIP-101): the epoch that holds at offset, or -1. LOG_BUSY: the log is closed and its
+ * history in a file; log_open() on a worker, then ask again. */
 enum log_status log_epoch_at(struct log *log, int64_t offset, int32_t *epoch);
-/* Answers OffsetForLeaderEpoch: facts, protocol 4.5. *epoch -1 and *end_offset -1: undefined. LOG_BUSY as above. */
+/* Answers OffsetForLeaderEpoch: facts, protocol 4.5. *epoch -1 and *end_offset -1: undefined. LOG_BUSY as
+ * above. */
 enum log_status log_epoch_end(struct log *log, int32_t requested, int32_t *epoch, int64_t *end_offset);
+
+/* Raises the log start offset (DeleteRecords, KIP-107): readers see nothing below it from now on; the next
+ * log_retain() removes the segments that lie wholly below. offset: 0 ... high watermark; one at or below the
+ * start changes nothing. *start is the start afterwards. LOG_OUT_OF_RANGE: beyond the high watermark, or
+ * negative. A power cut takes it back until store_save_starts() has returned. LOG_BUSY as with an append. */
+enum log_status log_delete_records(struct log *log, int64_t offset, int64_t *start);
+
+/* What went. */
+struct log_retained {
+    uint32_t segment_count;
+    uint64_t size; /* bytes */
+};
+/* Removes the oldest segments that retention.ms or retention.bytes (with LOG_CLEANUP_DELETE) or the log start
+ * offset leave behind, as Kafka 4.2's UnifiedLog.deleteOldSegments does; an active segment of which every
+ * record is over age is rolled first. Nothing at or beyond the high watermark goes, nor anything that a
+ * reader holds before it lets go. Opens a shut log only when its row says that there is something to do. May
+ * block. now_ms: since the Unix epoch. */
+enum log_status log_retain(struct log *log, int64_t now_ms, struct log_retained *out);
 
 /* The only way in which the high watermark rises in durable mode; end is an offset <= log end. */
 void log_set_durable(struct log *log, int64_t end);
@@ -156,7 +185,7 @@ const char *log_name(const struct log *log);
 
 /* Facts for metrics and tests. */
 struct log_stats {
-    uint64_t size;          /* bytes of all segments */
+    uint64_t size; /* bytes of all segments */
     uint32_t segment_count;
     uint32_t quarantined_count;
     bool has_directory;

@@ -58,14 +58,14 @@ struct log *store_log(struct store *store, uuid topic_id, const char *topic, int
 /* Recovers every log that may hold unflushed data, with up to `threads` threads; call it after
  * store_log() was called for all partitions of the metadata image and before serving. Truncates
  * torn tails, quarantines damage before the durable position, flushes what it kept. Directories of
- * topics that were removed are unlinked; those of which nothing is known are left alone and reported. The calling
- * thread counts as quiescent meanwhile: if it is a member of env->retire, it must be asleep. */
+ * topics that were removed are unlinked; those of which nothing is known are left alone and reported. The
+ * calling thread counts as quiescent meanwhile: if it is a member of env->retire, it must be asleep. */
 enum store_status store_recover(struct store *store, unsigned threads, const char **error);
 
 /* The logs are gone for new callers and answer LOG_CLOSED; their directories get Kafka's -delete name and are
- * unlinked by a worker, while readers that hold a pin go on. storage_env.progress is not called for them any more.
- * They are the caller's now: store_free_log(). LOG_OK, or what befell the last one that could not be renamed: the
- * next start does it (store_topic_removed()). May block. */
+ * unlinked by a worker, while readers that hold a pin go on. storage_env.progress is not called for them any
+ * more. They are the caller's now: store_free_log(). LOG_OK, or what befell the last one that could not be
+ * renamed: the next start does it (store_topic_removed()). May block. */
 enum log_status store_delete_logs(struct store *store, struct log *const *logs, size_t count);
 /* Frees a deleted log that no thread can reach any more: for retire(). Also after store_close(). */
 void store_free_log(void *log);
@@ -77,6 +77,13 @@ void store_topic_removed(struct store *store, uuid topic_id, slice name, int32_t
  * unless it is as the last clean stop left it (then nothing is flushed). Not listed in checkpoints. May
  * block. */
 enum log_status store_metadata_log(struct store *store, const struct log_config *config, struct log **out);
+
+/* Makes the log start offsets that log_delete_records() and retention raised durable
+ * (log-start-offset-checkpoint of each directory). May block. */
+enum store_status store_save_starts(struct store *store);
+/* One round of retention: log_retain() on every log of which the table or the open log says that there may be
+ * something to do. May block for long; a worker. Between two logs it asks stop, if there is one. */
+void store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);
 
 /* Flushes one group: takes the whole dirty set, flushes files and directory entries, raises the
  * durable ends and tells progress. Returns whether there is more to do now. May block; one thread
