@@ -110,8 +110,9 @@ struct alter_config {
     const struct config_change *changes;
     size_t change_count;
     bool is_replacement; /* the changes, all CONFIG_SET, are all that it has then (AlterConfigs) */
-    int16_t error_code; /* out: INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION, POLICY_VIOLATION (bounds) */
-    char message[256];  /* out */
+    /* out: INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION; POLICY_VIOLATION beyond the bounds below */
+    int16_t error_code;
+    char message[256]; /* out */
 };
 
 /* How many groups may have settings, and how many bytes all of theirs may take. */

@@ -12,7 +12,8 @@ struct group_config {
 
 /* Whether a group may have these settings: known names, values of their type, within the bounds that the broker has
  * for them (group.consumer.min.session.timeout.ms ...), together with its defaults for the others. Else error says
- * what is wrong, in Kafka's words, for INVALID_CONFIG (TOPIC_CONFIG_ERROR_SIZE bytes; what a client sent is escaped). */
+ * what is wrong, in Kafka's words, for INVALID_CONFIG (TOPIC_CONFIG_ERROR_SIZE bytes; what clients sent is
+ * escaped). */
 bool group_config_check(const struct config *config, const struct topic_config_override *overrides, size_t count,
                         char *error);
 /* For what the metadata log holds: names that are none and values that are wrong in themselves are ignored; the
