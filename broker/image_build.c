@@ -258,7 +258,7 @@ enum change_status image_change_build(struct image_change *change, int64_t end_o
         return CHANGE_NO_MEMORY;
     image->by_name = next_index(change, image, &outcome, IMAGE_INDEX_NAME);
     image->by_id = next_index(change, image, &outcome, IMAGE_INDEX_ID);
-    if (!image->by_name || !image->by_id)
+    if (!image->by_name || !image->by_id || !image__resources_build(change, image))
         return CHANGE_NO_MEMORY;
     *out = image;
     return CHANGE_OK;
@@ -285,5 +285,7 @@ void image_destroy(struct image *image)
 {
     for (size_t i = 0; i < image->topic_count; i++)
         image__topic_free(image->topics[i]);
+    for (size_t i = 0; i < image->resource_count; i++)
+        image__resource_free(image->resources[i]);
     image__free(image);
 }
