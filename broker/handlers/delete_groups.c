@@ -97,9 +97,7 @@ static int compare(const void *left, const void *right)
     const struct deletion *a = left, *b = right;
     if (a->shard != b->shard)
         return a->shard < b->shard ? -1 : 1;
-    size_t size = a->group_id.size < b->group_id.size ? a->group_id.size : b->group_id.size;
-    int order = size > 0 ? memcmp(a->group_id.data, b->group_id.data, size) : 0;
-    return order ? order : (a->group_id.size > b->group_id.size) - (a->group_id.size < b->group_id.size);
+    return slice_compare(a->group_id, b->group_id);
 }
 
 /* One that is named twice is answered once, as in Kafka. */

@@ -45,19 +45,13 @@ static bool refuse_plainly(response_resource *out, int16_t error_code)
     return false;
 }
 
-static int compare_slices(slice a, slice b)
-{
-    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 /* -- what is wrong with the request itself ------------------------------------------------------ */
 
 static int compare_resources(const void *a, const void *b)
 {
     const response_resource *left = *(response_resource *const *)a, *right = *(response_resource *const *)b;
     int order = left->resource_type - right->resource_type;
-    return order ? order : compare_slices(left->resource_name, right->resource_name);
+    return order ? order : slice_compare(left->resource_name, right->resource_name);
 }
 
 /* Neither mention of a resource that is there twice counts. False: no memory. */
@@ -80,11 +74,6 @@ static bool refuse_duplicates(struct request *rq, struct incremental_alter_confi
     return true;
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    return compare_slices(*(const slice *)a, *(const slice *)b);
-}
-
 static bool check_keys(struct request *rq, const request_resource *in, response_resource *out)
 {
     size_t count = (size_t)in->configs_count;
@@ -93,7 +82,7 @@ static bool check_keys(struct request *rq, const request_resource *in, response_
         return refuse_plainly(out, ERR_UNKNOWN_SERVER_ERROR);
     for (size_t i = 0; i < count; i++)
         names[i] = in->configs[i].name;
-    qsort(names, count, sizeof *names, compare_keys);
+    qsort(names, count, sizeof *names, slice_compare_items);
     for (size_t i = 1; i < count; i++)
         if (slice_equal(names[i - 1], names[i]))
             return refuse(rq, out, ERR_INVALID_REQUEST, "Error due to duplicate config keys");
