@@ -29,6 +29,8 @@ static bool delete_one(struct delete_op *delete, struct groups *groups, const st
 {
     const struct group *group = groups_find(groups, deletion->group_id);
     deletion->out->error_code = group ? group_check_delete(group) : (int16_t)ERR_GROUP_ID_NOT_FOUND;
+    if (!group) /* it may have been deleted a moment ago */
+        delete->op.answer_offset = shard_end_offset(delete->op.shard);
     if (deletion->out->error_code != ERR_NONE)
         return true;
     if (!group_offsets_add_tombstones(&delete->op, group))
