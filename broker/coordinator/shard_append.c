@@ -58,10 +58,20 @@ void shard_op_add(struct shard_op *op, const char *set, int type, const void *ke
     op->record_count++;
 }
 
+size_t shard_op_room_max(const struct shard_op *op)
+{
+    return (size_t)atomic_load(&op->shard->batch_size_max) / 2;
+}
+
+size_t shard_op_room(const struct shard_op *op)
+{
+    size_t max = shard_op_room_max(op), used = op->records ? batch_builder_size(op->records) : 0;
+    return used < max ? max - used : 0;
+}
+
 bool shard_op_is_full(const struct shard_op *op)
 {
-    return op->records &&
-           batch_builder_size(op->records) > (size_t)atomic_load(&op->shard->batch_size_max) / 2;
+    return shard_op_room(op) == 0;
 }
 
 /* -- after the append ------------------------------------------------------------------------------ */

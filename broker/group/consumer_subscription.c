@@ -189,6 +189,7 @@ bool consumer__resolve(struct consumer_group *consumer, slice pattern,
     forget_topics(consumer, regex);
     regex->topics = copy(&names, place);
     regex->is_resolved = true;
+    regex->is_too_large = false;
     regex->version = value->version;
     regex->timestamp = value->timestamp;
     consumer->resolved_count++;
