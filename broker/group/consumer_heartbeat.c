@@ -455,7 +455,7 @@ static bool update_epoch(struct beat *beat)
         return false;
     beat->heartbeat->image = beat->image->end_offset;
     if (beat->must_bump || beat->topics.hash != consumer->metadata_hash) {
-        beat->epoch++;
+        beat->epoch = consumer__next_epoch(consumer->epoch);
         consumer__add_epoch(op_of(beat), group_id_of(beat), beat->epoch, beat->topics.hash);
     }
     if (consumer->has_partition_metadata)
@@ -467,7 +467,7 @@ static bool update_target(struct beat *beat)
 {
     beat->assignment_epoch = beat->consumer->assignment_epoch;
     beat->target = beat->change.gone[0] ? beat->change.gone[0]->target : &partition_set_empty;
-    if (beat->epoch <= beat->consumer->assignment_epoch)
+    if (beat->epoch == beat->consumer->assignment_epoch)
         return true;
     beat->assignment_epoch = beat->epoch;
     return find_topics(beat) && (consumer__assign(op_of(beat), beat->consumer, &beat->change, &beat->topics,

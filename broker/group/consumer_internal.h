@@ -155,6 +155,8 @@ struct consumer_group {
 
 /* -- consumer.c ---------------------------------------------------------------------------------------- */
 
+/* Begins anew after the last one, as generations do. */
+int32_t consumer__next_epoch(int32_t epoch);
 
 /* It has all that it is to have. */
 bool consumer__is_reconciled(const struct member_facts *facts, int32_t assignment_epoch);

@@ -12,6 +12,7 @@
 #include "codec/offset_commit.h"
 #include "codec/offset_delete.h"
 #include "codec/offset_fetch.h"
+#include "protocol/base/bytes.h"
 #include "protocol/errors.h"
 #include "protocol/record_batch.h"
 #include "tests/support/consumer_player.h"
@@ -722,6 +723,53 @@ START_TEST(nothing_is_left_of_what_went)
 }
 END_TEST
 
+/* The last epoch that a record can tell: the next one is 1. */
+START_TEST(epochs_begin_anew)
+{
+    enum { EPOCH = 3, ASSIGNMENT_EPOCH = 6, CURRENT = 8, EPOCH_AT = 2 };
+    arena_init(&record_arena, NULL);
+    play();
+    copy_log();
+    disconnect_all();
+    played = sim_stop(&sim);
+    struct consumer_player *one = NULL;
+    for (int i = 0; i < player_count && !one; i++)
+        if (strcmp(players[i].group, "fresh") == 0 && players[i].epoch > 0)
+            one = &players[i]; /* it has two partitions, and gives one away */
+    ck_assert_ptr_nonnull(one);
+    for (int i = 0; i < record_count; i++) {
+        uint16_t type = load_be16(records[i].key.data);
+        uint8_t *value = (uint8_t *)(uintptr_t)records[i].value.data;
+        bool has_epoch = value && (type == EPOCH || type == ASSIGNMENT_EPOCH || type == CURRENT);
+        if (has_epoch && is_of_group(&records[i], "fresh") &&
+            load_be32(value + EPOCH_AT) == (uint32_t)one->epoch)
+            store_be32(value + EPOCH_AT, INT32_MAX);
+    }
+    start_with(record_count, record_count, false);
+    player_connect(&sim, one);
+    one->epoch = INT32_MAX;
+    ck_assert_msg(player_beat(one) == ERR_NONE, "%s", one->message);
+    ck_assert_int_eq(one->epoch, INT32_MAX);
+    struct consumer_player other;
+    player_init(&other, 77);
+    other.group = "fresh";
+    other.names[0] = "orders";
+    other.name_count = 1;
+    player_connect(&sim, &other);
+    ck_assert_int_eq(player_beat(&other), ERR_NONE);
+    ck_assert_int_eq(other.epoch, 1);
+    struct consumer_player *both[] = { one, &other };
+    players_settle(both, 2, 20);
+    ck_assert_int_eq(one->epoch, 1);
+    ck_assert_int_gt(other.owned.count, 0);
+    player_disconnect(one);
+    player_disconnect(&other);
+    sim_close(&sim);
+    file_double_destroy(played);
+    arena_destroy(&record_arena);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("group_compaction");
@@ -730,6 +778,7 @@ int main(void)
     tcase_add_test(cases, compaction_leaves_enough);
     tcase_add_test(cases, members_go_on);
     tcase_add_test(cases, nothing_is_left_of_what_went);
+    tcase_add_test(cases, epochs_begin_anew);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
