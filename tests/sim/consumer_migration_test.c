@@ -259,7 +259,7 @@ static int16_t join_with_protocols(int32_t count)
     struct join_group_request request;
     struct join_group_response response;
     struct join_group_request_protocol *protocols = calloc((size_t)count, sizeof *protocols);
-    static char names[100][16];
+    static char names[100][32];
     join_group_request_init(&request);
     request.group_id = SLICE_LITERAL("group");
     request.session_timeout_ms = 10000;
