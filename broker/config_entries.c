@@ -194,10 +194,7 @@ bool config_entries_of_topics(const struct config_wish *wish, struct config_entr
 
 static int compare_name(const void *key, const void *item)
 {
-    slice a = *(const slice *)key, b = ((const entry *)item)->name;
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
+    return slice_compare(*(const slice *)key, ((const entry *)item)->name);
 }
 
 static int compare_entries(const void *a, const void *b)

@@ -54,17 +54,10 @@ static size_t split(slice list, struct item *items, size_t count)
     return count;
 }
 
-static int compare_texts(slice a, slice b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static int compare_items(const void *a, const void *b)
 {
     const struct item *left = a, *right = b;
-    int order = compare_texts(left->text, right->text);
+    int order = slice_compare(left->text, right->text);
     return order ? order : (left->place > right->place) - (left->place < right->place);
 }
 

@@ -23,9 +23,7 @@ struct create_command {
 static int compare_names(const void *a, const void *b)
 {
     const struct create_topic *const *left = a, *const *right = b;
-    slice x = (*left)->name, y = (*right)->name;
-    int order = memcmp(x.data, y.data, x.size < y.size ? x.size : y.size);
-    return order ? order : (x.size > y.size) - (x.size < y.size);
+    return slice_compare((*left)->name, (*right)->name);
 }
 
 /* A name that one call has twice is created not even once. */

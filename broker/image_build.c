@@ -113,16 +113,10 @@ static enum change_status draft_check(struct image_change *change, const struct 
     return CHANGE_REFUSED;
 }
 
-static int compare_names(slice a, slice b)
-{
-    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static int compare_topics(const void *a, const void *b)
 {
     const struct topic *const *left = a, *const *right = b;
-    return compare_names((*left)->name_slice, (*right)->name_slice);
+    return slice_compare((*left)->name_slice, (*right)->name_slice);
 }
 
 /* The drafts' outcome: both lists ascending by name. */
@@ -171,7 +165,7 @@ static struct topic **merge_topics(const struct image *base, const struct outcom
             continue;
         }
         while (built < outcome->built_count &&
-               compare_names(outcome->built[built]->name_slice, topic->name_slice) < 0)
+               slice_compare(outcome->built[built]->name_slice, topic->name_slice) < 0)
             topics[n++] = outcome->built[built++];
         topics[n++] = topic;
     }

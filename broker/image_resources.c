@@ -10,11 +10,8 @@ enum { RESOURCE_SLOTS_MIN = 16 };
 
 static int compare_keys(enum config_resource_type a_type, slice a, enum config_resource_type b_type, slice b)
 {
-    size_t size = a.size < b.size ? a.size : b.size;
     int order = (a_type > b_type) - (a_type < b_type);
-    if (order == 0 && size > 0)
-        order = memcmp(a.data, b.data, size);
-    return order ? order : (a.size > b.size) - (a.size < b.size);
+    return order ? order : slice_compare(a, b);
 }
 
 const struct resource_config *image_resource(const struct image *image, enum config_resource_type type,

@@ -34,20 +34,13 @@ static bool refuse_plainly(alteration *item, int16_t error_code)
     return false;
 }
 
-static int compare_slices(slice a, slice b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 /* -- what is wrong with the request itself ------------------------------------------------------ */
 
 static int compare_resources(const void *a, const void *b)
 {
     const alteration *left = *(alteration *const *)a, *right = *(alteration *const *)b;
     int order = left->resource_type - right->resource_type;
-    return order ? order : compare_slices(left->resource_name, right->resource_name);
+    return order ? order : slice_compare(left->resource_name, right->resource_name);
 }
 
 /* Neither mention of a resource that is there twice counts. False: no memory. */
@@ -71,7 +64,7 @@ static bool refuse_duplicates(struct request *rq, struct config_alterations *all
 
 static int compare_keys(const void *a, const void *b)
 {
-    return compare_slices(*(const slice *)a, *(const slice *)b);
+    return slice_compare(*(const slice *)a, *(const slice *)b);
 }
 
 static bool check_keys(struct request *rq, alteration *item)
