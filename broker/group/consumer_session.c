@@ -18,7 +18,8 @@ static struct shard *shard_of(const struct consumer_member *member)
     return group_shard(member->group);
 }
 
-/* A member may take its whole rebalance timeout to give something back: the others ask less and less often. */
+/* A member may take its whole rebalance timeout to give something back: the others ask less and less often.
+ */
 static int32_t busy_interval_ms(const struct consumer_group *consumer, int64_t still_ms)
 {
     int64_t busy_ms = BUSY_INTERVAL_MS + BUSY_PER_MEMBER_MS * (int64_t)consumer->member_count;
