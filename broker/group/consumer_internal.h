@@ -147,7 +147,9 @@ struct consumer_group {
     int64_t refresh_until_ms;  /* until then a worker is thought to match patterns */
     int64_t refreshed_ms;      /* when they were matched last, monotonic */
     int64_t refreshed_version; /* and with which metadata */
-    int32_t seen_epoch;        /* the epoch that changed_ms is about */
+    uint32_t step_count;       /* members that got on: a record of what one has now */
+    int32_t seen_epoch;        /* the epoch, */
+    uint32_t seen_step_count;  /* and the steps that changed_ms is about */
     int64_t changed_ms;        /* monotonic */
     int32_t settled_epoch;     /* the assignment epoch that settled_count is about; -1: count anew */
     int32_t settled_count;     /* members that are reconciled */

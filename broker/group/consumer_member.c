@@ -296,6 +296,7 @@ bool consumer__set_current(struct consumer_group *consumer, struct consumer_memb
     facts->epoch = told->epoch;
     facts->previous_epoch = told->previous_epoch;
     facts->state = told->state;
+    consumer->step_count++;
     become_member(consumer, member);
     consumer__count_settled(consumer, member, false);
     return consumer__hold(consumer, member);

@@ -303,6 +303,26 @@ START_TEST(the_interval_is_short_while_the_group_moves)
 }
 END_TEST
 
+/* Five minutes is Java's rebalance timeout: the others do not ask fifty times a second for so long. */
+START_TEST(who_waits_for_a_member_that_gives_nothing_back_asks_less_and_less_often)
+{
+    settle(1);
+    player_connect(&sim, &two);
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE); /* is told, and never obeys */
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    ck_assert_int_lt(two.interval_ms, 100);
+    sim_advance(&sim, 10000);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    ck_assert_int_ge(two.interval_ms, 500);
+    ck_assert_int_le(two.interval_ms, 1000);
+    player_obey(&one);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_int_lt(one.interval_ms, 100);
+}
+END_TEST
+
 START_TEST(commits_need_the_epoch)
 {
     struct offset_commit_request request;
@@ -680,6 +700,7 @@ int main(void)
     tcase_add_test(cases, the_epoch_before_is_accepted_with_its_own_partitions_alone);
     tcase_add_test(cases, a_settled_group_writes_nothing);
     tcase_add_test(cases, the_interval_is_short_while_the_group_moves);
+    tcase_add_test(cases, who_waits_for_a_member_that_gives_nothing_back_asks_less_and_less_often);
     tcase_add_test(cases, commits_need_the_epoch);
     tcase_add_test(cases, a_static_member_comes_back_to_what_it_had);
     tcase_add_test(cases, a_static_member_that_stays_away_is_given_up);
