@@ -26,8 +26,7 @@ static const struct group_config *own_config(const struct group *group)
     return own ? &own->group : NULL;
 }
 
-/* A member may take its whole rebalance timeout to give something back: the others ask less and less often.
- */
+/* A member may take its whole rebalance timeout to give something back: the others ask less often. */
 static int32_t busy_interval_ms(const struct consumer_group *consumer, int64_t still_ms)
 {
     int64_t busy_ms = BUSY_INTERVAL_MS + BUSY_PER_MEMBER_MS * (int64_t)consumer->member_count;
