@@ -102,3 +102,12 @@ enum store_status store_save_starts(struct store *store)
     }
     return status;
 }
+
+bool store_starts_changed(struct store *store)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < store->directory_count; i++)
+        any = any || atomic_load(&store->directories[i].starts_changed);
+    return any;
+}
