@@ -233,7 +233,7 @@ struct time_entry log__last_time_entry(struct log *log, struct segment *segment)
 {
     struct place place = { .log = log, .segment = segment };
     bool had_mapping = atomic_load(&segment->times.mapping) != NULL;
-    struct time_entry last = ask_time_index(&place, INT64_MAX, time_index_find);
+    struct time_entry last = ask_time_index(&place, 0, time_index_end);
     if (!had_mapping)
         mapping_retire(&log->home, atomic_exchange(&segment->times.mapping, NULL));
     return last;

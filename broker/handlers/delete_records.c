@@ -1,6 +1,6 @@
 /* DeleteRecords v0-2: raises the log start offset of partitions (KIP-107). v2 flexible.
- * The one replica is here, so nothing waits for others, whatever timeout_ms says; the answer leaves when the new
- * starts are on the disk. */
+ * The one replica is here, so nothing waits for others, whatever timeout_ms says; the answer leaves when the
+ * new starts are on the disk. */
 #include "broker/handlers/handlers.h"
 
 #include "broker/log_errors.h"
