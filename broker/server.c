@@ -10,6 +10,7 @@
 #include "broker/fetch_session.h"
 #include "broker/flusher.h"
 #include "broker/group/group.h"
+#include "broker/keeper.h"
 #include "broker/listener.h"
 #include "broker/loop_internal.h"
 #include "broker/peers.h"
@@ -32,6 +33,7 @@ struct server_private {
     bool is_seeded;
     struct random schedule;      /* which part moves next, in a simulation */
     struct listeners *listeners; /* NULL in a simulation */
+    struct keeper *keeper;       /* from the loops on */
     struct flusher *flusher;     /* NULL before serving and in a simulation */
     pthread_t threads[LOOPS_MAX];
     atomic_bool flush_wanted; /* only without a flusher */
@@ -287,6 +289,7 @@ enum exit_code server_open(const struct server_options *options, struct server *
         create_loops(server);
         server->groups = coordinator_create(server, &group_shard_kind);
         coordinator_start(server->groups);
+        server->own->keeper = keeper_start(server);
         if (options->threaded) {
             server->own->listeners =
                 listeners_open(server, connections_max(server->config, descriptors), error);
@@ -338,6 +341,8 @@ void server_stop(struct server *server)
 static void close_loops(struct server *server)
 {
     struct server_private *own = server->own;
+    if (own->keeper)
+        keeper_stop(own->keeper);
     if (own->flusher)
         flusher_stop(own->flusher);
     workers_drain(server->append_workers);
@@ -351,6 +356,8 @@ static void close_loops(struct server *server)
         coordinator_destroy(server->groups);
     free(server->loops);
     server->loop_count = 0;
+    if (own->keeper)
+        keeper_destroy(own->keeper);
     peers_destroy(server->peers);
     fetch_sessions_destroy(server->fetch_sessions);
 }

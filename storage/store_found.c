@@ -195,7 +195,7 @@ static void read_table(struct store *store, struct store_directory *directory)
 
 /* --- Kafka's checkpoints ----------------------------------------------------------------------- */
 
-static void read_checkpoint(struct store *store, const struct store_directory *directory, const char *name,
+static void read_checkpoint(struct store *store, struct store_directory *directory, const char *name,
                             bool is_recovery_point)
 {
     uint8_t *bytes;
@@ -211,6 +211,8 @@ static void read_checkpoint(struct store *store, const struct store_directory *d
     for (size_t i = 0; i < count; i++) {
         struct store_found *found =
             find_partition(store, directory->index, entries[i].topic, entries[i].partition);
+        if (!is_recovery_point) /* it may be of a log that is no more */
+            atomic_store(&directory->starts_stale, true);
         if (found && entries[i].offset >= 0)
             *(is_recovery_point ? &found->recovery_point : &found->start_offset) = entries[i].offset;
     }
