@@ -14,6 +14,7 @@ struct segment_spare;
 struct leader_epochs;
 struct producer_state;
 struct open_file;
+struct removed_segment;
 
 /* A place in a log: the record number and where its batch begins. */
 struct log_position {
@@ -54,6 +55,13 @@ struct log_host {
     /* The log was used (append, read, open): the LRU's hint. Any thread, often: must be a store to
      * the log's own node or less. */
     void (*used)(struct log_host *host, struct log *log);
+    /* Takes a segment that left the log: its files have their `.deleted` names and are to be unlinked on a
+     * worker once it is due and no reader holds it (removed_segment.h). The segment itself may still be read
+     * in this turn. On a worker, no lock but prepare_mutex held. */
+    void (*removed)(struct log_host *host, struct removed_segment *removed);
+    /* Before a segment takes the place of others: on return the log's durable position is on the device, so
+     * that no recovery begins in front of the gaps that the new one has. On a worker, under prepare_mutex. */
+    enum log_status (*before_rewrite)(struct log_host *host, struct log *log);
     /* There may be something to compact: a segment of a log with LOG_CLEANUP_COMPACT was sealed and is on the device,
      * or its settings changed. NULL: nobody compacts. */
     void (*cleanable)(struct log_host *host, struct log *log);
@@ -70,11 +78,11 @@ struct log_host_node {
     int64_t due_ms;
     _Atomic int64_t used_ms;
     _Atomic uint8_t warmth; /* releases of its memory that are due: two after a use (store_lru.c), 0: none */
-    uint32_t directory;   /* index into the store's log directories */
-    bool is_dirty;        /* in one of the dirty lists */
-    bool is_clean_queued; /* in the list of clean_next */
-    bool needs_recovery;  /* has a directory that store_recover() must open */
-    bool is_deleted;      /* log__delete() was called */
+    uint32_t directory;     /* index into the store's log directories */
+    bool is_dirty;          /* in one of the dirty lists */
+    bool is_clean_queued;   /* in the list of clean_next */
+    bool needs_recovery;    /* has a directory that store_recover() must open */
+    bool is_deleted;        /* log__delete() was called */
 };
 
 /* What a clean stop keeps of a log, for its lazy opening: a row of the store's table. */
@@ -112,9 +120,9 @@ void log__set_closed_row(struct log *log, const struct log_row *row);
  * directory; the log stays as created. */
 enum log_status log__open_clean(struct log *log, int64_t start_offset);
 
-/* The same at once, for a log that may have been appended to since its clean stop: opens it only when its newest
- * segment is the row's, and as long. Else LOG_NOT_FOUND: the log is as created, to be recovered. May block; before
- * the log is in use. */
+/* The same at once, for a log that may have been appended to since its clean stop: opens it only when its
+ * newest segment is the row's, and as long. Else LOG_NOT_FOUND: the log is as created, to be recovered. May
+ * block; before the log is in use. */
 enum log_status log__open_unchanged(struct log *log, const struct log_row *row);
 
 struct log_recovery {
@@ -169,8 +177,8 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row);
  * when the log is dirty, being flushed, pinned or not open. May block; a worker. */
 bool log__close_files(struct log *log);
 
-/* Lets go of the memory that reading took: page table entries of mapped segments. What is mapped, open and cached
- * stays so; reads may go on meanwhile. */
+/* Lets go of the memory that reading took: page table entries of mapped segments. What is mapped, open and
+ * cached stays so; reads may go on meanwhile. */
 void log__release_memory(struct log *log);
 
 /* The log takes no more appends: they answer status (LOG_IO). Reads go on. env->progress is not called. */

@@ -124,6 +124,13 @@ struct segment_list *log__segments(const struct log *log);
 /* Swaps the list in; the old one is retired, its segments are not. Under the mutex. */
 void log__set_segments(struct log *log, struct segment_list *list);
 
+/* Raises the log start offset to at most the high watermark; epochs below it go. Under the mutex, when open.
+ */
+void log__raise_start(struct log *log, int64_t start);
+/* A segment that is_gone was met in list. LOG_BUSY: look again; LOG_COLD: its names change right now, and
+ * who takes prepare_mutex waits for it; LOG_IO: that failed. */
+enum log_status log__gone_status(const struct log *log, const struct segment_list *list);
+
 /* Takes the settings over. Under the mutex, or before the log is in use. */
 void log__use_config(struct log *log, const struct log_config *config);
 enum log_status log__status_of(enum file_status status);

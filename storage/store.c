@@ -160,6 +160,8 @@ static void init_directory(struct store *store, size_t index)
         .files_changed = store__files_changed,
         .may_open = store__may_open,
         .used = store__used,
+        .removed = store__removed,
+        .before_rewrite = store__before_rewrite,
         .cleanable = store__cleanable,
     };
     directory->store = store;
@@ -189,6 +191,8 @@ static struct store *create(struct storage_env *env, const struct store_options 
     check(pthread_mutex_init(&store->sweep_lock, NULL) == 0);
     check(pthread_mutex_init(&store->delete_lock, NULL) == 0);
     check(pthread_mutex_init(&store->unlink_lock, NULL) == 0);
+    check(pthread_mutex_init(&store->segments_lock, NULL) == 0);
+    store->segments_due_ms = INT64_MAX;
     store->unlink_last = &store->unlink_first;
     store__limits_init(store, options);
     for (size_t i = 0; i < options->directory_count; i++)

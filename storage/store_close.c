@@ -252,6 +252,7 @@ enum store_status store_close(struct store *store, bool clean)
     store__close_cleaning(store);
     list_logs(&run);
     close_logs(&run);
+    store__close_segments(store, clean);
     for (size_t i = 0; i < store->directory_count; i++) {
         enum store_status closed = close_directory(&store->directories[i], &run);
         if (status == STORE_OK)

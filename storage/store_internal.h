@@ -1,5 +1,6 @@
 /* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
- * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_close.c. */
+ * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_segments.c,
+ * store_close.c. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
 
@@ -113,6 +114,12 @@ struct store {
     bool is_unlinking; /* unlink_job is under way */
     struct storage_job unlink_job;
 
+    pthread_mutex_t segments_lock;    /* innermost; guards the next two */
+    struct removed_segment *segments; /* whose files are to be unlinked */
+    int64_t segments_due_ms;          /* when the first of them is due; INT64_MAX: none */
+    struct storage_job segments_job;
+    _Atomic bool segments_queued; /* segments_job is under way */
+
     pthread_mutex_t sweep_lock; /* held while files are closed for others: no log goes away */
     struct storage_job sweep_job;
     struct storage_job release_job;
@@ -171,6 +178,8 @@ void store__free_group(struct store *store);
 void store__note_positions(struct store_directory *directory, const struct log_flush *flushes, size_t count);
 /* Begins the file, flushed but for its name; for the first change after a clean stop. */
 enum file_status store__open_positions(struct store_directory *directory);
+/* The log's own, flushed at once. Not under the group lock. */
+enum log_status store__before_rewrite(struct log_host *host, struct log *log);
 /* Rewrites them all; for after a recovery, and when the file grew long. */
 enum file_status store__rewrite_positions(struct store_directory *directory);
 
@@ -192,11 +201,20 @@ bool store__is_crowded(const struct store *store);
 void store__limits_init(struct store *store, const struct store_options *options);
 void store__drop_hold(struct store *store, int64_t count);
 
+/* store_segments.c */
+void store__removed(struct log_host *host, struct removed_segment *removed);
+/* When the next of their files are to be unlinked: ms of the monotonic clock, INT64_MAX: none. */
+int64_t store__segments_due_ms(struct store *store);
+/* Has a worker unlink what is due; no lock held. */
+void store__submit_segments(struct store *store);
+/* For the stop, when nobody else uses the store. clean: they are unlinked at once. */
+void store__close_segments(struct store *store, bool clean);
+
 /* store_removed.c */
 bool store__is_removed(const struct store *store, uuid topic_id);
 bool store__is_removed_name(const struct store *store, slice topic, int32_t partition);
-/* Sets aside a directory that is another topic's than its name says: to be unlinked when that one was removed, else
- * kept for the operator under Kafka's name for such. */
+/* Sets aside a directory that is another topic's than its name says: to be unlinked when that one was
+ * removed, else kept for the operator under Kafka's name for such. */
 enum file_status store__set_aside_other(struct store_directory *directory, const char *name, bool is_removed);
 /* The same for one that no topic claims. False: nothing is known of it. */
 bool store__drop_removed(struct store *store, struct store_found *found);

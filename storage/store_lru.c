@@ -73,6 +73,7 @@ static void free_store(struct store *store)
     pthread_mutex_destroy(&store->sweep_lock);
     pthread_mutex_destroy(&store->delete_lock);
     pthread_mutex_destroy(&store->unlink_lock);
+    pthread_mutex_destroy(&store->segments_lock);
     free(store);
 }
 
