@@ -242,7 +242,8 @@ static void read_facts(struct store *store, struct store_directory *directory)
     if (directory->was_clean)
         return;
     directory->was_clean_kafka = directory->directory.marker.is_present;
-    read_checkpoint(store, directory, CHECKPOINT_RECOVERY_POINT, offsetof(struct store_found, recovery_point));
+    read_checkpoint(store, directory, CHECKPOINT_RECOVERY_POINT,
+                    offsetof(struct store_found, recovery_point));
     read_checkpoint(store, directory, CHECKPOINT_LOG_START_OFFSET,
                     offsetof(struct store_found, start_offset));
 }

@@ -188,9 +188,17 @@ static struct log_rig *create(struct file_double *disk, struct file_system *file
         .progress = progress,
         .directory_failed = directory_failed,
     };
-    rig->host =
-        (struct log_host){ before_change, before_flush, failed, became_dirty, wrote,         wrote_back,
-                           files_changed, may_open,     used,   removed,      before_rewrite };
+    rig->host = (struct log_host){ .before_change = before_change,
+                                   .before_flush = before_flush,
+                                   .failed = failed,
+                                   .became_dirty = became_dirty,
+                                   .wrote = wrote,
+                                   .wrote_back = wrote_back,
+                                   .files_changed = files_changed,
+                                   .may_open = may_open,
+                                   .used = used,
+                                   .removed = removed,
+                                   .before_rewrite = before_rewrite };
     rig->config = (struct log_config){
         .segment_bytes = 4096,
         .segment_ms = INT64_MAX,
