@@ -484,7 +484,7 @@ static bool step_clean(struct server *server)
 bool server_step(struct server *server)
 {
     check(!server->threaded);
-    enum { PARTS = 5 };
+    enum { PARTS = 4 };
     uint64_t first = random_below(&server->own->schedule, PARTS);
     for (uint64_t i = 0; i < PARTS; i++) {
         switch ((first + i) % PARTS) {
@@ -500,12 +500,8 @@ bool server_step(struct server *server)
             if (workers_step(server->append_workers))
                 return true;
             break;
-        case 3:
-            if (step_clean(server))
-                return true;
-            break;
         default:
-            if (step_flush(server))
+            if (step_flush(server) || step_clean(server))
                 return true;
         }
     }
