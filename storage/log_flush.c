@@ -113,12 +113,13 @@ nothing:
 static void release_sealed(struct log *log, const struct log_flush *flush)
 {
     struct segment_list *list = log__segments(log);
-    for (size_t i = first_unflushed(list); i + 1 < list->count; i++) {
+    size_t first = first_unflushed(list);
+    for (size_t i = first; i + 1 < list->count; i++) {
         struct segment *segment = list->items[i];
         bool saved = segment->offsets.saved_count == segment_index_count(&segment->offsets) &&
                      segment->times.saved_count == segment_index_count(&segment->times);
         if (segment->base_offset >= flush->sealed_below || !saved)
-            return;
+            break;
         segment->flushed = true;
         segment_index_leave_to_disk(&segment->offsets, log->env->retire);
         segment_index_leave_to_disk(&segment->times, log->env->retire);
@@ -126,6 +127,8 @@ static void release_sealed(struct log *log, const struct log_flush *flush)
         segment_index_close_files(&segment->times, &log->home);
         open_file_retire(&log->home, atomic_exchange(&segment->data, NULL));
     }
+    if (first + 1 < list->count && list->items[first]->flushed)
+        log__note_cleanable(log);
 }
 
 void log__flush_end(struct log *log, struct log_flush *flush, bool ok)

@@ -64,6 +64,9 @@ struct log_host {
     /* Before a segment takes the place of others: on return the log's durable position is on the device, so
      * that no recovery begins in front of the gaps that the new one has. On a worker, under prepare_mutex. */
     enum log_status (*before_rewrite)(struct log_host *host, struct log *log);
+    /* There may be something to compact: a segment of a log with LOG_CLEANUP_COMPACT was sealed and is on the device,
+     * or its settings changed. NULL: nobody compacts. */
+    void (*cleanable)(struct log_host *host, struct log *log);
 };
 
 /* Links of the store inside a log: the log itself never touches them. */
@@ -71,12 +74,16 @@ struct log_host_node {
     struct log *hash_next;
     struct log *all_previous, *all_next;
     struct log *dirty_next;
+    struct log *clean_next;          /* of those that may be compacted */
+    struct clean_entry *clean_entry; /* of a compacted log (store_clean.c) */
+    int64_t clean_offset;            /* as the cleaner's checkpoint said at the start; -1: not at all */
     int64_t due_ms;
     _Atomic int64_t used_ms;
     _Atomic uint8_t warmth; /* releases of its memory that are due: two after a use (store_lru.c), 0: none */
     uint32_t retained;      /* the last round of retention that had it */
     uint32_t directory;     /* index into the store's log directories */
     bool is_dirty;          /* in one of the dirty lists */
+    bool is_clean_queued;   /* in the list of clean_next */
     bool needs_recovery;    /* has a directory that store_recover() must open */
     bool is_deleted;        /* log__delete() was called */
 };
@@ -109,6 +116,8 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
 /* Frees a log that log__close() or log__delete() was called for, or that was never opened. Only when
  * no thread can reach it any more: hand it to retire(env->retire, log, log__free). */
 void log__free(void *log);
+/* Another log__free() will be called for it. */
+void log__hold(struct log *log);
 
 /* After a clean stop: the directory is there and as the row says. No file is touched; the log is opened
  * by log_prepare() or log_warm(). When the files then differ from the row, it recovers instead. */

@@ -146,6 +146,8 @@ enum log_status log__status_of(enum file_status status);
 /* Tells the host that there is something to flush, once. Under the mutex. */
 void log__note_dirty(struct log *log);
 void log__note_names_dirty(struct log *log);
+/* Tells the host that a compacted log may have something to compact. Under the mutex. */
+void log__note_cleanable(struct log *log);
 
 /* Opens a shut log. Under prepare_mutex, without mutex. */
 enum log_status log__open_shut(struct log *log);

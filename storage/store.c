@@ -163,6 +163,7 @@ static void init_directory(struct store *store, size_t index)
         .start_rose = store__start_rose,
         .removed = store__removed,
         .before_rewrite = store__before_rewrite,
+        .cleanable = store__cleanable,
     };
     directory->store = store;
     directory->index = (uint32_t)index;
@@ -186,6 +187,8 @@ static struct store *create(struct storage_env *env, const struct store_options 
     atomic_init(&store->holds, 1);
     check(pthread_mutex_init(&store->lock, NULL) == 0);
     check(pthread_mutex_init(&store->dirty_lock, NULL) == 0);
+    check(pthread_mutex_init(&store->clean_lock, NULL) == 0);
+    check(pthread_mutex_init(&store->checkpoint_lock, NULL) == 0);
     check(pthread_mutex_init(&store->group_lock, NULL) == 0);
     check(pthread_mutex_init(&store->sweep_lock, NULL) == 0);
     check(pthread_mutex_init(&store->delete_lock, NULL) == 0);
@@ -378,6 +381,7 @@ static struct log *new_log(struct store *store, uint32_t index, uuid topic_id, c
 static void claim(struct store *store, struct store_found *found, struct log *log)
 {
     found->is_claimed = true;
+    log__node(log)->clean_offset = found->clean_offset;
     if (store->directories[found->directory].was_clean && found->has_row)
         log__set_closed_row(log, &found->row);
     else
@@ -433,6 +437,8 @@ static struct log *find_or_create(struct store *store, uuid topic_id, const char
     log = new_log(store, directory, topic_id, topic, partition, config, owner);
     if (log && found)
         claim(store, found, log);
+    if (log && found && (config->cleanup & LOG_CLEANUP_COMPACT))
+        store__cleanable(&store->directories[directory].host, log);
     return log;
 }
 
