@@ -64,20 +64,21 @@ struct log_host_node {
     int64_t due_ms;
     _Atomic int64_t used_ms;
     _Atomic uint8_t warmth; /* releases of its memory that are due: two after a use (store_lru.c), 0: none */
-    uint32_t directory;   /* index into the store's log directories */
-    bool is_dirty;        /* in one of the dirty lists */
-    bool needs_recovery;  /* has a directory that store_recover() must open */
-    bool is_deleted;      /* log__delete() was called */
+    uint32_t directory;     /* index into the store's log directories */
+    bool is_dirty;          /* in one of the dirty lists */
+    bool needs_recovery;    /* has a directory that store_recover() must open */
+    bool is_deleted;        /* log__delete() was called */
 };
 
 /* What a clean stop keeps of a log, for its lazy opening: a row of the store's table. */
 struct log_row {
     int64_t start_offset;
     int64_t end_offset;
-    int64_t active_base;  /* base offset of the last segment */
-    uint32_t active_size; /* bytes of its .log */
-    int32_t leader_epoch; /* of the newest batch; -1 in an empty log */
-    uint64_t size;        /* bytes of all segments */
+    int64_t stable_offset; /* last stable offset */
+    int64_t active_base;   /* base offset of the last segment */
+    uint32_t active_size;  /* bytes of its .log */
+    int32_t leader_epoch;  /* of the newest batch; -1 in an empty log */
+    uint64_t size;         /* bytes of all segments */
     uint32_t segment_count;
 };
 
@@ -103,9 +104,9 @@ void log__set_closed_row(struct log *log, const struct log_row *row);
  * directory; the log stays as created. */
 enum log_status log__open_clean(struct log *log, int64_t start_offset);
 
-/* The same at once, for a log that may have been appended to since its clean stop: opens it only when its newest
- * segment is the row's, and as long. Else LOG_NOT_FOUND: the log is as created, to be recovered. May block; before
- * the log is in use. */
+/* The same at once, for a log that may have been appended to since its clean stop: opens it only when its
+ * newest segment is the row's, and as long. Else LOG_NOT_FOUND: the log is as created, to be recovered. May
+ * block; before the log is in use. */
 enum log_status log__open_unchanged(struct log *log, const struct log_row *row);
 
 struct log_recovery {
@@ -160,8 +161,8 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row);
  * when the log is dirty, being flushed, pinned or not open. May block; a worker. */
 bool log__close_files(struct log *log);
 
-/* Lets go of the memory that reading took: page table entries of mapped segments. What is mapped, open and cached
- * stays so; reads may go on meanwhile. */
+/* Lets go of the memory that reading took: page table entries of mapped segments. What is mapped, open and
+ * cached stays so; reads may go on meanwhile. */
 void log__release_memory(struct log *log);
 
 /* The log takes no more appends: they answer status (LOG_IO). Reads go on. env->progress is not called. */
