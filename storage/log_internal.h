@@ -104,6 +104,9 @@ void log__set_closed_row(struct log *log, const struct log_row *row);
  * directory; the log stays as created. */
 enum log_status log__open_clean(struct log *log, int64_t start_offset);
 
+/* The same, but leaves everything as it lies, for a look inside. LOG_NOT_FOUND also when no segment is there. */
+enum log_status log__open_untouched(struct log *log);
+
 /* The same at once, for a log that may have been appended to since its clean stop: opens it only when its
  * newest segment is the row's, and as long. Else LOG_NOT_FOUND: the log is as created, to be recovered. May
  * block; before the log is in use. */

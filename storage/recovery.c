@@ -340,7 +340,7 @@ static enum log_status load_open_transactions(struct opening *opening)
     struct log *log = opening->log;
     int64_t first_open;
     bool has_none = uuid_equal(log->topic_id, UUID_ONE); /* nobody produces metadata */
-    if (opening->plan->row || (has_none && !opening->plan->unclean))
+    if (opening->plan->row || opening->plan->untouched || (has_none && !opening->plan->unclean))
         return LOG_OK; /* the row says it */
     enum log_status status = LOG_NOT_FOUND;
     if (!opening->plan->unclean)
@@ -377,7 +377,7 @@ static enum log_status open_directory(struct opening *opening)
     if (opening->directory.segment_count == 0 && opening->plan->row)
         return LOG_CORRUPT;
     if (opening->directory.segment_count == 0)
-        status = make_first_segment(opening);
+        status = opening->plan->untouched ? LOG_NOT_FOUND : make_first_segment(opening);
     if (status == LOG_OK)
         status = make_segments(opening);
     if (status == LOG_OK && !is_as_row_says(opening))
@@ -528,6 +528,17 @@ enum log_status log__open_clean(struct log *log, int64_t start_offset)
 {
     struct recovery_plan plan = {
         .durable = LOG_POSITION_OF_OFFSET(0), .proven = INT64_MAX, .tidy = true, .start_offset = start_offset
+    };
+    pthread_mutex_lock(&log->prepare_mutex);
+    enum log_status status = log__load(log, &plan, NULL);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return status;
+}
+
+enum log_status log__open_untouched(struct log *log)
+{
+    struct recovery_plan plan = {
+        .durable = LOG_POSITION_OF_OFFSET(0), .proven = INT64_MAX, .start_offset = -1, .untouched = true
     };
     pthread_mutex_lock(&log->prepare_mutex);
     enum log_status status = log__load(log, &plan, NULL);

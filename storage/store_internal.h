@@ -38,6 +38,7 @@ struct store_directory {
     bool was_clean;       /* stopped by us, with a table to prove it; or new */
     bool has_positions;   /* a positions file of ours was found: a log that it does not name is ours from its
                              start */
+    bool has_facts;       /* our table or positions were found, and nobody else was here since */
     bool was_clean_kafka; /* stopped by Kafka, or by us without a table */
 
     pthread_mutex_t change_lock; /* held while the first change is prepared, or the identity flushed */
@@ -182,8 +183,8 @@ void store__drop_hold(struct store *store, int64_t count);
 /* store_removed.c */
 bool store__is_removed(const struct store *store, uuid topic_id);
 bool store__is_removed_name(const struct store *store, slice topic, int32_t partition);
-/* Sets aside a directory that is another topic's than its name says: to be unlinked when that one was removed, else
- * kept for the operator under Kafka's name for such. */
+/* Sets aside a directory that is another topic's than its name says: to be unlinked when that one was
+ * removed, else kept for the operator under Kafka's name for such. */
 enum file_status store__set_aside_other(struct store_directory *directory, const char *name, bool is_removed);
 /* The same for one that no topic claims. False: nothing is known of it. */
 bool store__drop_removed(struct store *store, struct store_found *found);
