@@ -16,6 +16,7 @@ struct partition_metadata {
     int32_t partition_epoch;
     int32_t replica_count;
     int32_t isr_count;
+    uuid directory; /* log directory of the first replica, as the record says; reserved ids: not known */
     const int32_t *replicas;
     const int32_t *isr;
     struct partition *partition; /* its log and waiters here; NULL when no replica is ours */
@@ -28,8 +29,8 @@ struct topic {
     uuid id;
     bool is_internal; /* __consumer_offsets, __transaction_state, __share_group_state */
     int32_t partition_count;
-    struct partition_metadata *partitions; /* by partition index */
-    struct topic_config config;            /* broker defaults with the topic's own values on top */
+    struct partition_metadata *partitions;         /* by partition index */
+    struct topic_config config;                    /* broker defaults with the topic's own values on top */
     const struct topic_config_override *overrides; /* the topic's own, as ConfigRecords say */
     size_t override_count;
 };
