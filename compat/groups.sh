@@ -15,6 +15,7 @@
 #       NAME handed P OFFSET              gave up P, and its library has committed OFFSET without telling
 #       NAME failed REASON                what must not happen
 #       NAME note TEXT                    for people
+#   group_lines                           only where members cannot print such lines: makes them of what is in the file.
 #   group_admin WHEN STYLE GROUP TOPIC COUNT   what the client's tools tell of the group; prints lines of checks. WHEN
 #                                         is live with COUNT members, or empty: standard input then has a line `P
 #                                         OFFSET` for each partition; that much must be committed. It deletes the group.
@@ -56,10 +57,10 @@ groups_story() {
     groups_step cold 30 "a b c" groups_join a b c
     groups_step killed $((session + 6)) "a c" groups_kill b
     groups_step joined 20 "a c d" groups_join d
-    groups_step broker-killed 30 "a c d" groups_restart kill
+    groups_step broker-killed 60 "a c d" groups_restart kill
     if [ "$COMPAT_SCOPE" != quick ]; then
-        groups_step broker-stopped 30 "a c d" groups_restart stop
-        groups_step killed-with-broker 40 "a d e" groups_turmoil
+        groups_step broker-stopped 60 "a c d" groups_restart stop
+        groups_step killed-with-broker 60 "a d e" groups_turmoil
         groups_step back 20 "a c d e" groups_join c
         groups_step crowd-left $session "a d" groups_leave c e
     fi
@@ -78,13 +79,13 @@ groups_step() {
     "$@"
     for style in "${styles[@]}"; do
         [ -z "${groups_broken[$style]:-}" ] || continue
-        at=$(wc -l <"$WORK/groups/$style/log")
+        at=$(groups_lines "$style" | wc -l)
         if ! groups_until "$start" "$seconds" groups_settled "$style" "$live"; then
             groups_break "$style" "$style-$name" "not settled within $seconds s: $(groups_owners "$style")"
             continue
         fi
         took=$(groups_elapsed "$start")
-        if ! groups_until "$EPOCHREALTIME" 20 groups_moves "$style" "$at"; then
+        if ! groups_until "$EPOCHREALTIME" 20 groups_moves "$style" "$at" "$live"; then
             groups_break "$style" "$style-$name" "settled after $took, but nobody reads some partitions on"
             continue
         fi
@@ -112,7 +113,7 @@ groups_kill() { # member
 
 groups_murder() { # style, member
     local pid
-    pid=$(awk -v member="$2" '$1 == member && $2 == "pid" { pid = $3 } END { print pid }' "$WORK/groups/$1/log")
+    pid=$(groups_lines "$1" | awk -v member="$2" '$1 == member && $2 == "pid" { pid = $3 } END { print pid }')
     kill -KILL "$pid"
     groups_wait "$1" "$2"
     groups_note "$1" "killed $2"
@@ -122,6 +123,7 @@ groups_leave() { # members
     local style member
     for style in "${styles[@]}"; do
         for member in "$@"; do
+            groups_note "$style" "leaving $member"
             groups_hang_up "$style" "$member"
         done
     done
@@ -134,8 +136,14 @@ groups_leave() { # members
 
 groups_restart() { # kill or stop
     local style start=$EPOCHREALTIME
+    for style in "${styles[@]}"; do
+        groups_note "$style" down
+    done
     "broker_$1" || fail groups-stop "the broker ended with status $?"
     groups_without_fds broker_start "$DATA" "${broker_arguments[@]}"
+    for style in "${styles[@]}"; do
+        groups_until "$start" 60 groups_served "$style"
+    done
     # A client that heard nothing for so long may take itself for expired.
     if [ $((${EPOCHREALTIME/[.,]/} - ${start/[.,]/})) -gt $((GROUP_SESSION_MS * 500)) ]; then
         for style in "${styles[@]}"; do
@@ -272,6 +280,15 @@ groups_write() { # style, first number
 
 # --- what the log says so far -----------------------------------------------------------------------------
 
+# What the members wrote; group_lines of a folder may translate it.
+groups_lines() { # style
+    if declare -F group_lines >/dev/null; then
+        group_lines <"$WORK/groups/$1/log"
+    else
+        cat "$WORK/groups/$1/log"
+    fi
+}
+
 groups_until() { # start, seconds, command
     local deadline=$((${1/[.,]/} + $2 * 1000000))
     shift 2
@@ -288,10 +305,10 @@ groups_elapsed() { # start
 
 # Prints MEMBER:PARTITION for what is owned.
 groups_owners() { # style
-    awk '$2 == "assign" { for (i = 4; i <= NF; i++) has[$1 ":" $i] = 1 }
+    groups_lines "$1" | awk '$2 == "assign" { for (i = 4; i <= NF; i++) has[$1 ":" $i] = 1 }
         $2 == "revoke" || $2 == "lost" { for (i = 3; i <= NF; i++) delete has[$1 ":" $i] }
         $1 == "-" && ($2 == "killed" || $2 == "left") { for (key in has) if (index(key, $3 ":") == 1) delete has[key] }
-        END { for (key in has) line = line key " "; print line }' "$WORK/groups/$1/log"
+        END { for (key in has) line = line key " "; print line }'
 }
 
 groups_settled() { # style, live members
@@ -306,9 +323,17 @@ groups_settled() { # style, live members
         }'
 }
 
-groups_moves() { # style, line
-    [ "$(tail -n +"$(($2 + 1))" "$WORK/groups/$1/log" | awk '$2 == "read" { print $3 }' | sort -u | wc -l)" -eq \
-        "$groups_partitions" ]
+# Each partition was read since that line, and who owns what is still as it should be.
+groups_moves() { # style, line, live members
+    [ "$(groups_lines "$1" | awk -v at="$2" 'NR > at && $2 == "read" { print $3 }' | sort -u | wc -l)" -eq \
+        "$groups_partitions" ] && groups_settled "$1" "$3"
+}
+
+# Since the broker went down a commit was told, or a record read by a client that tells of no commits.
+groups_served() { # style
+    [ -n "${groups_broken[$1]:-}" ] ||
+        groups_lines "$1" | awk '$2 == "commit" { commits = served = 1 } $2 == "read" && !commits { served = 1 } $1 == "-" && $2 == "down" { served = 0 }
+            END { exit !served }'
 }
 
 # What a reader without a group finds in the topic.
@@ -323,18 +348,18 @@ groups_ends() { # style
 }
 
 groups_at_the_end() { # style
-    groups_ends "$1" | awk '
-        NR == FNR { end[$1] = $2; next }
+    { groups_ends "$1" | sed 's/^/- end /' && groups_lines "$1"; } | awk '
+        $1 == "-" && $2 == "end" { end[$3] = $4 }
         $2 == "read" && $4 + 1 == end[$3] { read[$3] = 1 }
         $2 == "commit" { commits++; if ($4 == end[$3]) committed[$3] = 1 }
-        END { for (p in end) if (!(p in read) || (commits && !(p in committed))) exit 1 }' - "$WORK/groups/$1/log"
+        END { for (p in end) if (!(p in read) || (commits && !(p in committed))) exit 1 }'
 }
 
 # --- the judge --------------------------------------------------------------------------------------------
 
 groups_verdict() { # style
     local said
-    if said=$(groups_judge "$WORK/groups/$1/truth" "$WORK/groups/$1/log"); then
+    if said=$(groups_judge "$WORK/groups/$1/truth" <(groups_lines "$1")); then
         pass "$1" "$said"
     else
         fail "$1" "$said"
@@ -345,7 +370,8 @@ groups_verdict() { # style
 # - a partition had one owner at a time, and one in a generation, and no member saw its generation fall,
 # - each member read only what it owned, without a gap, and nothing below an offset that was told as committed before
 #   it became the owner,
-# - nobody was thrown out, but in an outage of the broker that was longer than half a session,
+# - nobody was thrown out, but in an outage of the broker that was longer than half a session (and Java says that it lost
+#   what it has when it leaves in the middle of a rebalance),
 # - every record of the topic was read, as it was sent, and was sent once.
 groups_judge() { # truth, log
     awk '
@@ -360,11 +386,18 @@ groups_judge() { # truth, log
         }
         $1 == "-" {
             if ($2 == "killed" || $2 == "left") { for (p in owner) if (owner[p] == $3) delete owner[p] }
+            if ($2 == "leaving") leaving[$3] = 1
+            if ($2 == "down") { down = 1; outage = 0 }
             if ($2 == "outage") outage = 1
-            if ($2 == "settled") outage = 0
+            if ($2 == "settled") {
+                $0 = expired
+                for (; expiries > 0 && !outage; expiries--) wrong("lost")
+                expiries = down = 0
+            }
             if ($2 == "broken") wrong("not finished")
             next
         }
+        $2 == "pid" { delete leaving[$1] }
         $2 == "assign" {
             if ($3 != "-") {
                 if ($3 + 0 < generation[$1]) wrong("generation fell")
@@ -379,7 +412,11 @@ groups_judge() { # truth, log
             }
         }
         $2 == "revoke" { for (i = 3; i <= NF; i++) give_up($i) }
-        $2 == "lost" { if (!outage) wrong("lost"); for (i = 3; i <= NF; i++) give_up($i) }
+        $2 == "lost" && NF > 2 {
+            if (down) { expiries++; expired = $0 } # whether the outage was so long is known at its end
+            else if (!($1 in leaving)) wrong("lost")
+            for (i = 3; i <= NF; i++) give_up($i)
+        }
         $2 == "read" {
             if (owner[$3] != $1) wrong("read without owning")
             if ($4 < floor[$3]) wrong("read again below a commit")
@@ -425,7 +462,7 @@ a handed 0 3
 a revoke 0 1
 - left a
 LOG
-    groups_judge "$truth" "$log" || return 1
+    groups_judge "$truth" "$log" && groups_judge "$truth" <(sed '5s/.*/- down\na lost 1\n- outage\n- settled/' "$log") || return 1
     while IFS='|' read -r what edit; do
         if said=$(groups_judge "$truth" <(sed "$edit" "$log")); then
             echo "not found: $what in $edit"
@@ -438,6 +475,7 @@ owned twice|9d
 twice in one generation|6s/2 1/1 1/
 generation fell|11s/3/0/
 lost|5s/revoke/lost/
+lost|5s/.*/- down\na lost 1\n- settled/
 gave up what it did not have|16s/^a/b/
 read without owning|7s/^b/a/
 read again below a commit|11aa read 0 0 0
