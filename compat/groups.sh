@@ -32,9 +32,14 @@ groups_arguments=(--override "num.partitions=$groups_partitions" --override grou
 groups_fds_first=20 groups_fds_last=99
 declare -A groups_fd groups_job groups_broken
 
-# groups_run STYLE...: a group for each style, at the same time; the broker's deaths are everybody's.
+# groups_run STYLE...: a group for each style, at the same time; the broker's deaths are everybody's. What comes after --
+# is for all clients alone, and not for quick.
 groups_run() {
-    local styles=("$@") style dir=$WORK/groups fds=$groups_fds_first
+    local styles=() style dir=$WORK/groups fds=$groups_fds_first
+    for style in "$@"; do
+        [ "$style" != -- ] || [ "$COMPAT_SCOPE" != quick ] || break
+        [ "$style" = -- ] || styles+=("$style")
+    done
     local broker_arguments=("${broker_arguments[@]}" "${groups_arguments[@]}")
     check groups-control groups_control
     BROKER_PORT=0
@@ -54,14 +59,14 @@ groups_run() {
 
 groups_story() {
     local session=$((GROUP_SESSION_MS / 1000))
-    groups_step cold 30 "a b c" groups_join a b c
+    groups_step cold 90 "a b c" groups_join a b c
     groups_step killed $((session + 6)) "a c" groups_kill b
-    groups_step joined 20 "a c d" groups_join d
+    groups_step joined 40 "a c d" groups_join d
     groups_step broker-killed 60 "a c d" groups_restart kill
     if [ "$COMPAT_SCOPE" != quick ]; then
         groups_step broker-stopped 60 "a c d" groups_restart stop
         groups_step killed-with-broker 60 "a d e" groups_turmoil
-        groups_step back 20 "a c d e" groups_join c
+        groups_step back 40 "a c d e" groups_join c
         groups_step crowd-left $session "a d" groups_leave c e
     fi
     groups_step left $session "d $([ "$COMPAT_SCOPE" = quick ] && echo c)" groups_leave a
@@ -187,7 +192,7 @@ groups_caught_up() { # name
     for style in "${styles[@]}"; do
         groups_truth "$style"
         [ -z "${groups_broken[$style]:-}" ] || continue
-        if groups_until "$start" 40 groups_at_the_end "$style"; then
+        if groups_until "$start" 60 groups_at_the_end "$style"; then
             pass "$style-$1" "after $(groups_elapsed "$start")"
         else
             groups_break "$style" "$style-$1" "not all was read, or committed"
