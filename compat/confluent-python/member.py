@@ -52,7 +52,7 @@ def run():
         lines.of_partitions("lost", partitions=partitions)
 
     consumer = Consumer(SETTINGS | {"bootstrap.servers": BOOTSTRAP, "group.id": GROUP, "enable.auto.commit": False,
-                                    "auto.offset.reset": "earliest"})
+                                    "auto.offset.reset": "earliest", "reconnect.backoff.max.ms": 500})
     consumer.subscribe([SUBSCRIPTION], on_assign=assigned, on_revoke=revoked, on_lost=lost)
     count = 0
     while not ended.is_set():

@@ -66,7 +66,7 @@ func groupMember(style, group, topic, name string) error {
 	ended := inputEnds()
 	consumer, err := kgo.NewClient(append(balancer(style), kgo.SeedBrokers(bootstrap), kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(),
-		kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(200*time.Millisecond),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 250 * time.Millisecond }), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(200*time.Millisecond),
 		kgo.SessionTimeout(millis("GROUP_SESSION_MS")), kgo.HeartbeatInterval(millis("GROUP_HEARTBEAT_MS")),
 		kgo.OnPartitionsAssigned(func(_ context.Context, client *kgo.Client, added map[string][]int32) {
 			_, generation := client.GroupMetadata()

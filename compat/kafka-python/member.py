@@ -43,7 +43,7 @@ def commit(lines, consumer, records):
 def run():
     ended, lines = input_ends(), Lines(NAME)
     consumer = KafkaConsumer(bootstrap_servers=BOOTSTRAP, group_id=GROUP, enable_auto_commit=False,
-                             auto_offset_reset="earliest", partition_assignment_strategy=[ASSIGNOR],
+                             reconnect_backoff_max_ms=500, auto_offset_reset="earliest", partition_assignment_strategy=[ASSIGNOR],
                              session_timeout_ms=int(os.environ["GROUP_SESSION_MS"]),
                              heartbeat_interval_ms=int(os.environ["GROUP_HEARTBEAT_MS"]))
     consumer.subscribe([TOPIC], listener=Listener(lines, consumer))

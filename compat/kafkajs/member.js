@@ -26,7 +26,10 @@ async function member(style, group, topic, name) {
     owned = payload.memberAssignment[topic] || [];
     say("assign", "-", ...owned);
   });
-  consumer.on(consumer.events.CRASH, ({ payload }) => say("note", String(payload.error).replace(/\n/g, " ")));
+  consumer.on(consumer.events.CRASH, ({ payload }) => {
+    giveUp(); // it leaves the group and begins anew
+    say("note", String(payload.error).replace(/\n/g, " "));
+  });
   say("pid", process.pid);
   await consumer.connect();
   await consumer.subscribe({ topics: [topic], fromBeginning: true });
