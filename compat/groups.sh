@@ -91,7 +91,7 @@ groups_step() {
             continue
         fi
         took=$(groups_elapsed "$start")
-        if ! groups_until "$EPOCHREALTIME" 20 groups_moves "$style" "$at" "$live"; then
+        if ! groups_until "$EPOCHREALTIME" 60 groups_moves "$style" "$at" "$live"; then
             groups_break "$style" "$style-$name" "settled after $took, but nobody reads some partitions on"
             continue
         fi
@@ -155,6 +155,7 @@ groups_restart() { # kill or stop
         for style in "${styles[@]}"; do
             groups_note "$style" outage
         done
+        sleep 3 # those learn of it
     fi
 }
 
@@ -335,11 +336,15 @@ groups_moves() { # style, line, live members
         "$groups_partitions" ] && groups_settled "$1" "$3"
 }
 
-# Since the broker went down a commit was told, or a record read by a client that tells of no commits.
+# Since the broker went down a commit was told; where the client tells of none, a new group is served.
 groups_served() { # style
-    [ -n "${groups_broken[$1]:-}" ] ||
-        groups_lines "$1" | awk '$2 == "commit" { commits = served = 1 } $2 == "read" && !commits { served = 1 } $1 == "-" && $2 == "down" { served = 0 }
-            END { exit !served }'
+    [ -z "${groups_broken[$1]:-}" ] || return 0
+    if groups_lines "$1" | grep -q '^[a-z]* commit '; then
+        groups_lines "$1" | awk '$2 == "commit" { served = 1 } $1 == "-" && $2 == "down" { served = 0 } END { exit !served }'
+    else
+        groups_without_fds timeout 10 kcat -q -b "$BOOTSTRAP" -G "probe-$1" -c 1 -X auto.offset.reset=earliest "groups-$1" \
+            </dev/null >/dev/null 2>&1
+    fi
 }
 
 # What a reader without a group finds in the topic.
