@@ -3,6 +3,8 @@
 
 #include "protocol/base/check.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 void churn_log_add(struct churn_log *log, const struct churn_event *event)
@@ -97,6 +99,24 @@ static bool is_second_in_generation(const struct churn_log *log, int64_t at)
     return false;
 }
 
+/* What the two members said of it in the time around. */
+static void tell_doubled(const struct churn_log *log, const struct churn_event *taking,
+                         const struct churn_event *hold)
+{
+    printf("partition %d was taken by member %d while member %d held it:\n", taking->partition,
+           taking->member, hold->member);
+    for (int64_t i = 0; i < log->count; i++) {
+        const struct churn_event *event = &log->events[i];
+        bool is_theirs = event->member == taking->member || event->member == hold->member;
+        if (is_theirs && event->type != CHURN_READ && event->at_ns > hold->at_ns - 5000000000 &&
+            event->at_ns < taking->at_ns + 5000000000 &&
+            (event->partition == taking->partition || event->partition == -1))
+            printf("  %" PRId64 " us: member %d, event %d, generation %d, next %" PRId64 ", error %d\n",
+                   (event->at_ns - taking->at_ns) / 1000, event->member, event->type, event->generation,
+                   event->next, event->error);
+    }
+}
+
 struct churn_ownership churn_judge_owners(struct churn_log *log, int partitions, bool has_generations,
                                           bool deaf)
 {
@@ -111,10 +131,18 @@ struct churn_ownership churn_judge_owners(struct churn_log *log, int partitions,
         if (event->type == CHURN_ASSIGNED) {
             struct hold *hold = &holds[event->partition];
             found.takings++;
-            found.doubled += hold->member >= 0 && hold->member != event->member && !expelled[hold->since];
+            if (hold->member >= 0 && hold->member != event->member && !expelled[hold->since]) {
+                found.doubled++;
+                if (!deaf)
+                    tell_doubled(log, event, &log->events[hold->since]);
+            }
             if (has_generations && event->generation >= 0)
                 found.in_one_generation += is_second_in_generation(log, i);
             *hold = (struct hold){ event->member, i };
+        } else if (event->type == CHURN_COMMITTED) {
+            const struct hold *hold = &holds[event->partition];
+            found.intruded += !event->error && hold->member >= 0 && hold->member != event->member &&
+                              !expelled[hold->since] && log->events[hold->since].at_ns < event->first;
         } else if (event->type != CHURN_READ && event->type != CHURN_COMMITTED &&
                    event->type != CHURN_STOPPING) {
             if (!deaf || event->type != CHURN_REVOKED)

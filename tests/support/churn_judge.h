@@ -21,8 +21,9 @@ void churn_log_free(struct churn_log *log);
 int64_t churn_unread(const struct churn_log *log, int partitions, const int64_t ends[], int but_for);
 
 struct churn_ownership {
-    int64_t takings; /* a partition was assigned to a member */
-    int64_t doubled; /* of these: while another member held it, who was neither dead, paused nor expelled */
+    int64_t takings;  /* a partition was assigned to a member */
+    int64_t doubled;  /* of these: while another member held it, who was neither dead, paused nor expelled */
+    int64_t intruded; /* commits that were taken, begun while another member held the partition already */
     int64_t in_one_generation; /* of these: to a second member in one generation */
     int64_t
         expelled; /* holds that ended with the member being told that it had lost them; these judge nobody */

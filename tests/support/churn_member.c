@@ -5,6 +5,7 @@
 #include "protocol/base/clock.h"
 #include "protocol/errors.h"
 
+#include <inttypes.h>
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -88,6 +89,7 @@ static void commit_pending(void)
     if (tried->cnt == 0)
         return;
     char text[8];
+    int64_t start_ns = clock_mono_ns(clock_real());
     rd_kafka_resp_err_t error = rd_kafka_commit(self.client, tried, 0);
     if (error == RD_KAFKA_RESP_ERR__FATAL) /* what the broker said to another request of the client */
         error = rd_kafka_fatal_error(self.client, text, sizeof text);
@@ -95,8 +97,9 @@ static void commit_pending(void)
     for (int i = 0; i < tried->cnt; i++) {
         const rd_kafka_topic_partition_t *item = &tried->elems[i];
         rd_kafka_resp_err_t of = item->err && item->err != RD_KAFKA_RESP_ERR__FATAL ? item->err : error;
-        tell(CHURN_COMMITTED, item->partition, 0, item->offset, of, -1);
-        if (of != RD_KAFKA_RESP_ERR_NO_ERROR && !churn_is_fenced(of))
+        tell(CHURN_COMMITTED, item->partition, start_ns, item->offset, of, -1);
+        /* A member epoch may be stale because the next heartbeat has not been answered yet. */
+        if (of != RD_KAFKA_RESP_ERR_NO_ERROR && (!churn_is_fenced(of) || of == (int)ERR_STALE_MEMBER_EPOCH))
             rd_kafka_topic_partition_list_add(self.pending, item->topic, item->partition)->offset =
                 item->offset;
     }
@@ -191,8 +194,10 @@ static void set(rd_kafka_conf_t *conf, const char *name, const char *value)
 
 static void log_nothing(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
+    (void)client;
     if (getenv("RUNNEL_TEST_CLIENT_LOG"))
-        fprintf(stderr, "%s %d %s %s\n", rd_kafka_name(client), level, facility, text);
+        fprintf(stderr, "%" PRId64 " us: member %d: %d %s %s\n", clock_mono_ns(clock_real()) / 1000,
+                self.number, level, facility, text);
 }
 
 static rd_kafka_t *create(char **arguments)

@@ -11,7 +11,8 @@ enum churn_event_type {
     CHURN_ASSIGNED,  /* partition, generation: it may read the partition from now on */
     CHURN_REVOKED,   /* partition: it does not any more; error 1: it was told that it lost it before */
     CHURN_READ,      /* partition, first, next: it has read these records */
-    CHURN_COMMITTED, /* partition, next, error: what became of a commit */
+    CHURN_COMMITTED, /* partition, next, error: what became of a commit; first: the time in ns when it began
+                      */
     CHURN_STOPPING,  /* partition, next: it has read up to there, stops, and will commit when it goes on */
     CHURN_CLOSED,    /* it left; error: of the library, when it could not go on */
     /* What whoever steers the members adds: nothing that they hold counts from then on. */
