@@ -355,10 +355,11 @@ static void close_loops(struct server *server)
     fetch_sessions_destroy(server->fetch_sessions);
 }
 
-void server_close(struct server *server)
+bool server_close(struct server *server)
 {
     struct server_private *own = server->own;
     bool was_well = own->was_run_well || (!server->threaded && server->store);
+    bool is_kept = true;
     if (own->listeners)
         listeners_destroy(own->listeners);
     close_loops(server);
@@ -368,8 +369,10 @@ void server_close(struct server *server)
         controller_close(server->controller);
     if (server->store) {
         bool is_clean = was_well && !atomic_load(&own->is_failed);
-        if (store_close(server->store, is_clean) != STORE_OK && is_clean)
+        if (store_close(server->store, is_clean) != STORE_OK && is_clean) {
             note_error("storage.close_failed", "the next start recovers as after a crash");
+            is_kept = false;
+        }
     }
     workers_destroy(server->append_workers);
     workers_destroy(server->workers);
@@ -379,6 +382,7 @@ void server_close(struct server *server)
     pthread_mutex_destroy(&own->ids_mutex);
     free(own);
     free(server);
+    return is_kept;
 }
 
 size_t server_listener_count(const struct server *server)

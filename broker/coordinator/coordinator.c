@@ -92,6 +92,7 @@ static bool set_aside(struct coordinator *coordinator, int32_t index)
 static void stop_shard(struct shard *shard)
 {
     shard__lock(shard);
+    shard->is_unwanted = true;
     if (shard->phase == SHARD_ACTIVE || shard->phase == SHARD_IDLE)
         shard__give_up(shard, ERR_NOT_COORDINATOR, SHARD_STOPPED);
     shard__unlock(shard);

@@ -17,9 +17,19 @@ static struct shard *shard_of(const struct consumer_member *member)
     return group_shard(member->group);
 }
 
+/* The group's own settings as they are now; NULL: it has none. Good until the end of the turn. */
+static const struct group_config *own_config(const struct group *group)
+{
+    const struct image *image = controller_image(shard_server(group_shard(group))->controller);
+    const struct resource_config *own = image_resource(image, CONFIG_RESOURCE_GROUP, group->id);
+    return own ? &own->group : NULL;
+}
+
 int32_t consumer__heartbeat_interval_ms(struct consumer_group *consumer)
 {
-    int32_t normal_ms = group_config(consumer->group)->group_consumer_heartbeat_interval_ms;
+    const struct group_config *own = own_config(consumer->group);
+    int32_t normal_ms = own ? own->consumer_heartbeat_interval_ms
+                            : group_config(consumer->group)->group_consumer_heartbeat_interval_ms;
     int64_t now_ms = shard_mono_ms(group_shard(consumer->group));
     if (consumer->seen_epoch != consumer->epoch) {
         consumer->seen_epoch = consumer->epoch;
@@ -134,8 +144,11 @@ static void fire_rebalance(struct timer *timer)
 
 static int32_t session_timeout_ms(const struct consumer_member *member)
 {
-    return member->facts.classic ? member->facts.classic->session_timeout_ms
-                                 : group_config(member->group)->group_consumer_session_timeout_ms;
+    if (member->facts.classic)
+        return member->facts.classic->session_timeout_ms;
+    const struct group_config *own = own_config(member->group);
+    return own ? own->consumer_session_timeout_ms
+               : group_config(member->group)->group_consumer_session_timeout_ms;
 }
 
 void consumer__begin_session(struct consumer_member *member)

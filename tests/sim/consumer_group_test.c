@@ -517,6 +517,53 @@ START_TEST(patterns)
 }
 END_TEST
 
+/* What matches more topics than a record takes is as if it matched none: the group lives on. Several that fit
+ * one by one come one by one. */
+START_TEST(patterns_that_match_too_much)
+{
+    char name[64];
+    teardown();
+    open_with("message.max.bytes=3000\n");
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "a-topic-with-a-rather-long-name-%d-%02d", i / 20, i);
+        make_topic(name);
+    }
+    one.name_count = two.name_count = three.name_count = 0;
+    one.regex = "a-topic.*";
+    two.regex = "a-topic.*-0-.*";
+    three.regex = "a-topic.*-1-.*";
+    settle(3);
+    for (int i = 0; i < 6; i++) {
+        sim_advance(&sim, 1000);
+        settle(3);
+    }
+    ck_assert_int_eq(one.owned.count, 0);
+    ck_assert_int_eq(two.owned.count, 20 * 6);
+    ck_assert_int_eq(three.owned.count, 20 * 6);
+    ck_assert_str_eq(group_state(), "Stable");
+}
+END_TEST
+
+START_TEST(patterns_are_counted)
+{
+    char id[16], pattern[16];
+    struct consumer_group_heartbeat_request request;
+    struct consumer_group_heartbeat_response response;
+    for (int i = 0; i <= 101; i++) {
+        consumer_group_heartbeat_request_init(&request);
+        snprintf(id, sizeof id, "m%d", i);
+        snprintf(pattern, sizeof pattern, "p%d", i < 101 ? i : 0);
+        request.group_id = SLICE_LITERAL("group");
+        request.member_id = slice_of_string(id);
+        request.rebalance_timeout_ms = 1000;
+        request.subscribed_topic_regex = slice_of_string(pattern);
+        request.subscribed_topic_names_count = request.topic_partitions_count = 0;
+        ck_assert(sim_call(&admin, KEY_HEARTBEAT, 1, &request, &response));
+        ck_assert_int_eq(response.error_code, i == 100 ? ERR_GROUP_MAX_SIZE_REACHED : ERR_NONE);
+    }
+}
+END_TEST
+
 static bool deny_orders_2(void *context, const struct conn *conn, enum acl_operation op, int resource_type,
                           slice name)
 {
@@ -642,6 +689,8 @@ int main(void)
     tcase_add_test(cases, topics_that_come_grow_and_go);
     tcase_add_test(cases, a_subscription_that_shrinks_gives_back);
     tcase_add_test(cases, patterns);
+    tcase_add_test(cases, patterns_that_match_too_much);
+    tcase_add_test(cases, patterns_are_counted);
     tcase_add_test(cases, what_may_not_be_described_is_not_told);
     tcase_add_test(cases, the_assignor_with_most_votes);
     tcase_add_test(cases, a_full_group);
