@@ -193,15 +193,16 @@ START_TEST(segments_go_when_their_time_has_come)
     sim_advance(&sim, DAY_MS / 2);
     produce("t", 2 * BATCHES_PER_SEGMENT);
     ck_assert_int_eq(earliest("t"), 0);
+    ck_assert(exists("./runnel-data/t-0/00000000000000000000.log"));
     sim_advance(&sim, DAY_MS / 2 + INTERVAL_MS + 1);
     ck_assert_int_eq(earliest("t"), 3 * BATCHES_PER_SEGMENT);
     ck_assert_int_eq(fetch("t", 0, NULL), ERR_OFFSET_OUT_OF_RANGE);
     ck_assert_int_eq(fetch("t", 3 * BATCHES_PER_SEGMENT, &size), ERR_NONE);
     ck_assert_uint_gt(size, BATCHES_PER_SEGMENT * 70); /* of one segment */
-    ck_assert(!exists("/data/t-0/00000000000000000000.log"));
-    ck_assert(exists("/data/t-0/00000000000000000000.log.deleted"));
+    ck_assert(!exists("./runnel-data/t-0/00000000000000000000.log"));
+    ck_assert(exists("./runnel-data/t-0/00000000000000000000.log.deleted"));
     sim_advance(&sim, 1000);
-    ck_assert(!exists("/data/t-0/00000000000000000000.log.deleted"));
+    ck_assert(!exists("./runnel-data/t-0/00000000000000000000.log.deleted"));
     /* The last ones go too, the active one among them; offsets go on. */
     sim_advance(&sim, DAY_MS);
     ck_assert_int_eq(earliest("t"), 5 * BATCHES_PER_SEGMENT);
@@ -297,7 +298,7 @@ START_TEST(delete_records_raises_the_start)
     ck_assert_int_eq(told->error_code, ERR_NONE);
     ck_assert_int_eq(told->low_watermark, 0);
     sim_advance(&sim, INTERVAL_MS);
-    ck_assert(!exists("/data/t-0/00000000000000000000.log"));
+    ck_assert(!exists("./runnel-data/t-0/00000000000000000000.log"));
 }
 END_TEST
 
@@ -332,7 +333,7 @@ START_TEST(an_acknowledged_start_survives_a_power_cut)
     ck_assert_int_eq(fetch("t", 32, NULL), ERR_OFFSET_OUT_OF_RANGE);
     ck_assert_int_eq(fetch("t", 33, NULL), ERR_NONE);
     sim_advance(&sim, INTERVAL_MS);
-    ck_assert(!exists("/data/t-0/00000000000000000000.log"));
+    ck_assert(!exists("./runnel-data/t-0/00000000000000000000.log"));
     sim_disconnect(&client);
     sim_restart(&sim);
     sim_connect(&sim, &client);
