@@ -11,6 +11,7 @@
 #include "broker/fetch_session.h"
 #include "broker/flusher.h"
 #include "broker/group/group.h"
+#include "broker/keeper.h"
 #include "broker/listener.h"
 #include "broker/loop_internal.h"
 #include "broker/peers.h"
@@ -33,6 +34,7 @@ struct server_private {
     bool is_seeded;
     struct random schedule;      /* which part moves next, in a simulation */
     struct listeners *listeners; /* NULL in a simulation */
+    struct keeper *keeper;       /* from the loops on */
     struct flusher *flusher;     /* NULL before serving and in a simulation */
     struct compactor *compactor; /* NULL before serving, in a simulation, and when nothing is compacted */
     struct cleaner *cleaner;     /* of a simulation */
@@ -301,6 +303,7 @@ enum exit_code server_open(const struct server_options *options, struct server *
         create_loops(server);
         server->groups = coordinator_create(server, &group_shard_kind);
         coordinator_start(server->groups);
+        server->own->keeper = keeper_start(server);
         if (options->threaded) {
             server->own->listeners =
                 listeners_open(server, connections_max(server->config, descriptors), error);
@@ -353,6 +356,8 @@ void server_stop(struct server *server)
 static void close_loops(struct server *server)
 {
     struct server_private *own = server->own;
+    if (own->keeper)
+        keeper_stop(own->keeper);
     if (own->compactor)
         compactor_stop(own->compactor);
     if (own->flusher)
@@ -368,14 +373,17 @@ static void close_loops(struct server *server)
         coordinator_destroy(server->groups);
     free(server->loops);
     server->loop_count = 0;
+    if (own->keeper)
+        keeper_destroy(own->keeper);
     peers_destroy(server->peers);
     fetch_sessions_destroy(server->fetch_sessions);
 }
 
-void server_close(struct server *server)
+bool server_close(struct server *server)
 {
     struct server_private *own = server->own;
     bool was_well = own->was_run_well || (!server->threaded && server->store);
+    bool is_kept = true;
     if (own->listeners)
         listeners_destroy(own->listeners);
     close_loops(server);
@@ -385,8 +393,10 @@ void server_close(struct server *server)
         controller_close(server->controller);
     if (server->store) {
         bool is_clean = was_well && !atomic_load(&own->is_failed);
-        if (store_close(server->store, is_clean) != STORE_OK && is_clean)
+        if (store_close(server->store, is_clean) != STORE_OK && is_clean) {
             note_error("storage.close_failed", "the next start recovers as after a crash");
+            is_kept = false;
+        }
     }
     workers_destroy(server->append_workers);
     workers_destroy(server->workers);
@@ -399,6 +409,7 @@ void server_close(struct server *server)
     pthread_mutex_destroy(&own->ids_mutex);
     free(own);
     free(server);
+    return is_kept;
 }
 
 size_t server_listener_count(const struct server *server)

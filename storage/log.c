@@ -48,6 +48,11 @@ void log__hold(struct log *log)
     pin_take(&log->pin);
 }
 
+void log__drop(struct log *log)
+{
+    pin_drop(&log->pin);
+}
+
 struct log *log__create(struct storage_env *env, struct log_host *host, const char *directory, uuid topic_id,
                         const char *topic, int32_t partition, const struct log_config *config, void *owner)
 {

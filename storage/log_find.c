@@ -229,6 +229,16 @@ static enum log_status open_for_search(struct log *log)
     return status;
 }
 
+struct time_entry log__last_time_entry(struct log *log, struct segment *segment)
+{
+    struct place place = { .log = log, .segment = segment };
+    bool had_mapping = atomic_load(&segment->times.mapping) != NULL;
+    struct time_entry last = ask_time_index(&place, 0, time_index_end);
+    if (!had_mapping)
+        mapping_retire(&log->home, atomic_exchange(&segment->times.mapping, NULL));
+    return last;
+}
+
 /* What was found in a segment, unless that went meanwhile. LOG_BUSY: search anew. */
 static enum log_status unless_gone(const struct place *place, const struct segment_list *list,
                                    enum log_status status)

@@ -197,7 +197,13 @@ static void fill_row(struct log *log, struct log_row *row)
         .active_size = atomic_load(&log__active(log)->size),
         .leader_epoch = m.leader_epoch,
         .segment_count = (uint32_t)list->count,
+        .oldest_size = atomic_load(&list->items[0]->size),
+        .oldest_timestamp = atomic_load(&list->items[0]->largest_timestamp),
+        .first_base = list->items[0]->base_offset,
+        .second_base = list->count > 1 ? list->items[1]->base_offset : -1,
     };
+    if (list->count == 1 && list->items[0]->growth.max_timestamp >= 0)
+        row->oldest_timestamp = list->items[0]->growth.max_timestamp;
     for (size_t i = 0; i < list->count; i++)
         row->size += atomic_load(&list->items[i]->size);
 }
@@ -269,6 +275,7 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row)
         status = log_health(log);
         if (status == LOG_OK && log->changed)
             status = finish_files(log);
+        log__note_oldest(log);
     }
     pthread_mutex_lock(&log->mutex);
     if (log__state(log) == LOG_OPEN)
@@ -309,6 +316,7 @@ bool log__close_files(struct log *log)
     bool could_change = atomic_exchange(&log->may_change, false); /* appends now say BUSY */
     pthread_mutex_unlock(&log->mutex);
     if (idle && (!changed || finish_files(log) == LOG_OK)) {
+        log__note_oldest(log);
         pthread_mutex_lock(&log->mutex);
         if (is_idle(log)) {
             fill_row(log, &log->row);

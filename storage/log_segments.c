@@ -144,6 +144,7 @@ void log__raise_start(struct log *log, int64_t start)
     if (m.stable < start)
         m.stable = start;
     log__publish(log, &m);
+    log->host->start_rose(log->host, log);
     if (leader_epochs_cut_start(&log->epochs, start)) {
         log->epochs_dirty = true;
         log__submit_job(log);
@@ -180,6 +181,7 @@ enum log_status log__remove_oldest(struct log *log, size_t count)
     log__raise_start(log, start);
     swap_list(log, &leaving);
     mark_gone(&leaving);
+    log->host->start_rose(log->host, log); /* or the files tell of it now */
     /* The place of the durable end, when it was that of a segment which is no more. */
     if (log->durable.segment_base < start && log->durable.offset == start)
         log->durable = (struct log_position){ start, start, 0 };

@@ -124,6 +124,7 @@ struct segment *segment_create(int64_t base_offset)
     segment->base_offset = base_offset;
     segment->growth.base_offset = base_offset;
     segment->growth.max_timestamp = segment->growth.first_timestamp = segment->growth.last_time_entry = -1;
+    atomic_init(&segment->largest_timestamp, SEGMENT_TIMESTAMP_UNKNOWN);
     segment_index_init(&segment->offsets, OFFSET_INDEX_ENTRY_SIZE);
     segment_index_init(&segment->times, TIME_INDEX_ENTRY_SIZE);
     return segment;
@@ -260,6 +261,8 @@ void segment_seal(struct segment *segment, struct retire *retire_list)
 {
     segment_add_final_time_entry(segment, retire_list);
     segment->flushed = false;
+    if (segment->growth.max_timestamp >= 0)
+        atomic_store(&segment->largest_timestamp, segment->growth.max_timestamp);
     atomic_store_explicit(&segment->sealed, true, memory_order_release);
 }
 

@@ -160,6 +160,7 @@ static void init_directory(struct store *store, size_t index)
         .files_changed = store__files_changed,
         .may_open = store__may_open,
         .used = store__used,
+        .start_rose = store__start_rose,
         .removed = store__removed,
         .before_rewrite = store__before_rewrite,
         .cleanable = store__cleanable,
@@ -167,6 +168,7 @@ static void init_directory(struct store *store, size_t index)
     directory->store = store;
     directory->index = (uint32_t)index;
     check(pthread_mutex_init(&directory->change_lock, NULL) == 0);
+    check(pthread_mutex_init(&directory->starts_lock, NULL) == 0);
 }
 
 static struct store *create(struct storage_env *env, const struct store_options *options)

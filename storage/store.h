@@ -82,6 +82,8 @@ enum log_status store_metadata_log(struct store *store, const struct log_config 
 /* Makes the log start offsets that log_delete_records() and retention raised durable
  * (log-start-offset-checkpoint of each directory). May block. */
 enum store_status store_save_starts(struct store *store);
+/* Whether there is anything that store_save_starts() would write. */
+bool store_starts_changed(struct store *store);
 /* One round of retention: log_retain() on every log of which the table or the open log says that there may be
  * something to do. May block for long; a worker. Between two logs it asks stop, if there is one. */
 void store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);

@@ -101,7 +101,7 @@ static void add_log(struct summary *summary, const struct closed_log *closed)
         return;
     checkpoint_add_offset(&summary->recovery_points, side_row.topic, side_row.partition, row->end_offset);
     checkpoint_add_offset(&summary->high_watermarks, side_row.topic, side_row.partition, row->end_offset);
-    if (row->start_offset > 0)
+    if (row->start_offset > row->first_base)
         checkpoint_add_offset(&summary->start_offsets, side_row.topic, side_row.partition, row->start_offset);
 }
 

@@ -197,7 +197,7 @@ static void read_table(struct store *store, struct store_directory *directory)
 /* --- Kafka's checkpoints ----------------------------------------------------------------------- */
 
 /* member: where in a struct store_found the offset goes. */
-static void read_checkpoint(struct store *store, const struct store_directory *directory, const char *name,
+static void read_checkpoint(struct store *store, struct store_directory *directory, const char *name,
                             size_t member)
 {
     uint8_t *bytes;
@@ -213,6 +213,8 @@ static void read_checkpoint(struct store *store, const struct store_directory *d
     for (size_t i = 0; i < count; i++) {
         struct store_found *found =
             find_partition(store, directory->index, entries[i].topic, entries[i].partition);
+        if (member == offsetof(struct store_found, start_offset)) /* it may be of a log that is no more */
+            atomic_store(&directory->starts_stale, true);
         if (found && entries[i].offset >= 0)
             memcpy((char *)found + member, &entries[i].offset, sizeof entries[i].offset);
     }

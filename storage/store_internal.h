@@ -1,6 +1,6 @@
 /* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
  * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_segments.c,
- * store_close.c. */
+ * store_starts.c, store_retention.c, store_close.c. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
 
@@ -47,6 +47,10 @@ struct store_directory {
     _Atomic bool is_durable;     /* the identity is */
     _Atomic bool fence_wanted;   /* an I/O error was met */
     _Atomic bool is_fenced;      /* and everybody knows */
+    _Atomic bool starts_changed; /* log start offsets are not what the checkpoint says */
+    _Atomic bool
+        starts_stale; /* the checkpoint may tell of a log that is no more, whose name another may get */
+    pthread_mutex_t starts_lock; /* held while the checkpoint is written */
     bool names_changed;          /* renames in it that no flush covers yet; under the dirty lock */
     _Atomic uint64_t dirty_bytes;
     _Atomic uint32_t log_count; /* changed under the store's lock */
@@ -73,6 +77,7 @@ struct store {
     size_t bucket_count;
     size_t log_count;
     struct log *logs; /* all of them, doubly linked */
+    uint32_t retention_round;
     struct log *metadata;
     struct log_row metadata_row; /* as the last clean stop left it; segment_count 0: not known */
     int64_t metadata_written;    /* its offset in the durable positions; the flusher's */
@@ -200,6 +205,11 @@ void store__submit_sweep(struct store *store);
 bool store__is_crowded(const struct store *store);
 void store__limits_init(struct store *store, const struct store_options *options);
 void store__drop_hold(struct store *store, int64_t count);
+
+/* store_starts.c */
+void store__start_rose(struct log_host *host, struct log *log);
+/* Whether a log's name may be used again: not before the checkpoint is silent on its predecessor. */
+enum log_status store__forget_stale_starts(struct store_directory *directory);
 
 /* store_segments.c */
 void store__removed(struct log_host *host, struct removed_segment *removed);

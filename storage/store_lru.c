@@ -60,8 +60,10 @@ void store__limits_init(struct store *store, const struct store_options *options
 
 static void free_store(struct store *store)
 {
-    for (size_t i = 0; i < store->directory_count; i++)
+    for (size_t i = 0; i < store->directory_count; i++) {
         pthread_mutex_destroy(&store->directories[i].change_lock);
+        pthread_mutex_destroy(&store->directories[i].starts_lock);
+    }
     store__free_group(store);
     free(store->directories);
     free(store->buckets);

@@ -10,6 +10,7 @@
 #include "codec/create_partitions.h"
 #include "codec/create_topics.h"
 #include "codec/delete_groups.h"
+#include "codec/delete_records.h"
 #include "codec/delete_topics.h"
 #include "codec/describe_cluster.h"
 #include "codec/describe_configs.h"

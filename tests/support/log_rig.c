@@ -113,6 +113,12 @@ static void used(struct log_host *host, struct log *log)
     (void)log;
 }
 
+static void start_rose(struct log_host *host, struct log *log)
+{
+    (void)log;
+    rig_of_host(host)->start_count++;
+}
+
 /* What retire() calls: no thread can reach the segment. */
 static void released(void *object)
 {
@@ -188,17 +194,20 @@ static struct log_rig *create(struct file_double *disk, struct file_system *file
         .progress = progress,
         .directory_failed = directory_failed,
     };
-    rig->host = (struct log_host){ .before_change = before_change,
-                                   .before_flush = before_flush,
-                                   .failed = failed,
-                                   .became_dirty = became_dirty,
-                                   .wrote = wrote,
-                                   .wrote_back = wrote_back,
-                                   .files_changed = files_changed,
-                                   .may_open = may_open,
-                                   .used = used,
-                                   .removed = removed,
-                                   .before_rewrite = before_rewrite };
+    rig->host = (struct log_host){
+        .before_change = before_change,
+        .before_flush = before_flush,
+        .failed = failed,
+        .became_dirty = became_dirty,
+        .wrote = wrote,
+        .wrote_back = wrote_back,
+        .files_changed = files_changed,
+        .may_open = may_open,
+        .used = used,
+        .start_rose = start_rose,
+        .removed = removed,
+        .before_rewrite = before_rewrite,
+    };
     rig->config = (struct log_config){
         .segment_bytes = 4096,
         .segment_ms = INT64_MAX,

@@ -25,6 +25,7 @@ struct log_rig {
     unsigned progress_count;
     unsigned failed_count;
     unsigned change_count;  /* before_change calls */
+    unsigned start_count;   /* start_rose calls */
     unsigned rewrite_count; /* before_rewrite calls */
     struct removed_segment *removed;
     unsigned removed_count; /* all that ever were */
