@@ -28,8 +28,8 @@ enum {
 };
 
 struct server_private {
-    struct random chance;        /* for topic ids; of the controller */
-    struct random ids;           /* of a simulation */
+    struct random chance; /* for topic ids; of the controller */
+    struct random ids;    /* of a simulation */
     pthread_mutex_t ids_mutex;
     bool is_seeded;
     struct random schedule;      /* which part moves next, in a simulation */
@@ -127,9 +127,10 @@ static bool allow_all(void *context, const struct conn *conn, enum acl_operation
 
 /* -- opening ------------------------------------------------------------------------------------ */
 
-/* What is freed stays for the next use instead of going to the kernel and coming back page by page, zeroed: frames
- * of a megabyte cost 40,000 page faults per 256 MiB otherwise. Loops that fall idle give it back: malloc_trim() does so
- * wholly for the first arena alone, so there is one; threads have caches before it (arena pages, tcache). */
+/* What is freed stays for the next use instead of going to the kernel and coming back page by page, zeroed:
+ * frames of a megabyte cost 40,000 page faults per 256 MiB otherwise. Loops that fall idle give it back:
+ * malloc_trim() does so wholly for the first arena alone, so there is one; threads have caches before it
+ * (arena pages, tcache). */
 static void keep_freed_memory(void)
 {
     mallopt(M_ARENA_MAX, 1);
@@ -240,13 +241,24 @@ static void partitions_deleted(void *context, struct partition *partitions)
     farewell_send(server->loops, is_closing ? 0 : server->loop_count, partitions);
 }
 
+static enum store_status inspect(void *context, struct store *store, const char **error)
+{
+    struct server *server = context;
+    const struct controller_host host = {
+        .env = &server->env, .store = store, .config = server->config, .random = &server->own->chance
+    };
+    return controller_inspect(&host, error);
+}
+
 static enum exit_code open_storage(struct server *server, const char **error)
 {
     const struct config *config = server->config;
     const struct store_options options = { .directories = config->log_dirs.items,
                                            .directory_count = config->log_dirs.count,
                                            .node_id = config->node_id,
-                                           .cluster_id = config->cluster_id };
+                                           .cluster_id = config->cluster_id,
+                                           .inspect = inspect,
+                                           .context = server };
     enum store_status status = store_open(&server->env, &options, &server->store, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);

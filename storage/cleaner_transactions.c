@@ -12,29 +12,6 @@ enum {
     MARKER_OUTPUT_MAX = 64 << 10,
 };
 
-void aborted_transaction_encode(const struct aborted_transaction *transaction,
-                                uint8_t out[ABORTED_TRANSACTION_SIZE])
-{
-    store_be16(out, 0);
-    store_be64(out + 2, (uint64_t)transaction->producer_id);
-    store_be64(out + 10, (uint64_t)transaction->first_offset);
-    store_be64(out + 18, (uint64_t)transaction->last_offset);
-    store_be64(out + 26, (uint64_t)transaction->last_stable_offset);
-}
-
-bool aborted_transaction_decode(const uint8_t bytes[ABORTED_TRANSACTION_SIZE],
-                                struct aborted_transaction *out)
-{
-    *out = (struct aborted_transaction){
-        .producer_id = (int64_t)load_be64(bytes + 2),
-        .first_offset = (int64_t)load_be64(bytes + 10),
-        .last_offset = (int64_t)load_be64(bytes + 18),
-        .last_stable_offset = (int64_t)load_be64(bytes + 26),
-    };
-    return load_be16(bytes) == 0 && out->producer_id >= 0 && out->first_offset >= 0 &&
-           out->last_offset >= out->first_offset;
-}
-
 void cleaner_transactions_init(struct cleaner_transactions *transactions)
 {
     *transactions = (struct cleaner_transactions){ .aborted = NULL };

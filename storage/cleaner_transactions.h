@@ -4,22 +4,7 @@
 #define RUNNEL_STORAGE_CLEANER_TRANSACTIONS_H
 
 #include "protocol/record_batch.h"
-#include "storage/segment_file.h"
-
-/* An entry of a .txnindex file (facts: disk-format 2.5). */
-struct aborted_transaction {
-    int64_t producer_id;
-    int64_t first_offset;
-    int64_t last_offset;        /* of the marker */
-    int64_t last_stable_offset; /* behind the marker */
-};
-
-enum { ABORTED_TRANSACTION_SIZE = 34 };
-
-void aborted_transaction_encode(const struct aborted_transaction *transaction,
-                                uint8_t out[ABORTED_TRANSACTION_SIZE]);
-bool aborted_transaction_decode(const uint8_t bytes[ABORTED_TRANSACTION_SIZE],
-                                struct aborted_transaction *out);
+#include "storage/txn_index.h"
 
 /* A transaction that the walk is in. */
 struct cleaner_transaction {

@@ -178,6 +178,9 @@ enum log_status cleaner_writer_add_aborted(struct cleaner_writer *writer,
         writer->aborted = room;
         writer->aborted_capacity = capacity;
     }
+    if (!txn_index_reserve(&writer->segment->aborted, NULL, 1))
+        return LOG_LIMIT;
+    txn_index_append(&writer->segment->aborted, aborted);
     aborted_transaction_encode(aborted, writer->aborted + writer->aborted_count++ * ABORTED_TRANSACTION_SIZE);
     return LOG_OK;
 }
@@ -196,6 +199,7 @@ static enum log_status write_aborted(struct cleaner_writer *writer)
     pthread_mutex_unlock(&writer->log->prepare_mutex);
     if (status == FILE_OK)
         status = file_pwrite(writer->txn_file->file, writer->aborted, size, 0);
+    writer->segment->aborted.saved_count = (uint32_t)writer->aborted_count;
     writer->written_size += size;
     return changed(writer, status);
 }

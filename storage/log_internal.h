@@ -92,10 +92,11 @@ struct log_host_node {
 struct log_row {
     int64_t start_offset;
     int64_t end_offset;
-    int64_t active_base;  /* base offset of the last segment */
-    uint32_t active_size; /* bytes of its .log */
-    int32_t leader_epoch; /* of the newest batch; -1 in an empty log */
-    uint64_t size;        /* bytes of all segments */
+    int64_t stable_offset; /* last stable offset */
+    int64_t active_base;   /* base offset of the last segment */
+    uint32_t active_size;  /* bytes of its .log */
+    int32_t leader_epoch;  /* of the newest batch; -1 in an empty log */
+    uint64_t size;         /* bytes of all segments */
     uint32_t segment_count;
     /* What retention asks first. */
     uint32_t oldest_size;     /* bytes of the first segment */
@@ -125,6 +126,9 @@ void log__set_closed_row(struct log *log, const struct log_row *row);
  * checkpointed log start offset, or -1. May block; before the log is in use. LOG_NOT_FOUND: there is no
  * directory; the log stays as created. */
 enum log_status log__open_clean(struct log *log, int64_t start_offset);
+
+/* The same, but leaves everything as it lies, for a look inside. LOG_NOT_FOUND also when no segment is there. */
+enum log_status log__open_untouched(struct log *log);
 
 /* The same at once, for a log that may have been appended to since its clean stop: opens it only when its
  * newest segment is the row's, and as long. Else LOG_NOT_FOUND: the log is as created, to be recovered. May

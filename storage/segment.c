@@ -142,6 +142,7 @@ void segment_destroy(void *object)
     free(atomic_load(&segment->quarantine));
     segment_index_destroy(&segment->offsets);
     segment_index_destroy(&segment->times);
+    txn_index_destroy(&segment->aborted);
     free(segment);
 }
 
@@ -272,6 +273,7 @@ void segment_close_files(struct segment *segment, const struct segment_home *hom
     open_file_retire(home, atomic_exchange(&segment->data, NULL));
     segment_index_close_files(&segment->offsets, home);
     segment_index_close_files(&segment->times, home);
+    txn_index_close_file(&segment->aborted, home);
 }
 
 void segment_release_memory(const struct segment *segment)

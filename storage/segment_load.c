@@ -255,6 +255,7 @@ static enum log_status walk(struct segment_load *load, struct file *file)
             result = SCAN_DAMAGED;
         }
         if (result == SCAN_BATCH) {
+            segment->has_markers |= (scan.view.attributes & BATCH_ATTRIBUTE_CONTROL) != 0;
             accept_pending(load, &pending);
             pending = (struct pending){ scan.head, scan.batch_position, expected, true };
             load->scanned_size += scan.check_crc ? scan.head.size : 0;

@@ -266,6 +266,18 @@ static enum store_status open_directories(struct store *store, const struct stor
         if (status == STORE_OK)
             status = check_against_others(store, i, &text);
     }
+    return status == STORE_OK ? STORE_OK : store__fail(status, text, error);
+}
+
+/* The first change: what has no identity gets one. */
+static enum store_status format_directories(struct store *store, const struct store_options *options,
+                                            const char **error)
+{
+    enum store_status status = STORE_OK;
+    char *text = NULL;
+    char room[UUID_TEXT_SIZE + 1];
+    const char *cluster_id = choose_cluster_id(store, options, room);
+
     for (size_t i = 0; i < store->directory_count && status == STORE_OK; i++) {
         struct directory *directory = &store->directories[i].directory;
         if (directory->is_new || uuid_is_zero(directory->meta.directory_id))
@@ -275,11 +287,20 @@ static enum store_status open_directories(struct store *store, const struct stor
     return status == STORE_OK ? STORE_OK : store__fail(status, text, error);
 }
 
-static void close_directories(struct store *store, size_t count)
+static enum store_status inspect(struct store *store, const struct store_options *options, const char **error)
+{
+    const struct store_directory *first = &store->directories[0];
+
+    if (!options->inspect || first->directory.is_new || first->has_facts)
+        return STORE_OK;
+    return options->inspect(options->context, store, error);
+}
+
+static void refuse_directories(struct store *store, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (store->directories[i].directory.path)
-            directory_close(&store->directories[i].directory, false);
+            directory_refuse(&store->directories[i].directory);
     }
 }
 
@@ -293,8 +314,12 @@ enum store_status store_open(struct storage_env *env, const struct store_options
     enum store_status status = open_directories(store, options, error);
     if (status == STORE_OK)
         status = store__read_found(store, error);
+    if (status == STORE_OK)
+        status = inspect(store, options, error);
+    if (status == STORE_OK)
+        status = format_directories(store, options, error);
     if (status != STORE_OK) {
-        close_directories(store, store->directory_count);
+        refuse_directories(store, store->directory_count);
         store__forget_found(store);
         store__drop_hold(store, 1);
         return status;

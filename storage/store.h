@@ -27,6 +27,11 @@ struct store_options {
     unsigned open_files_max;  /* descriptors that logs may keep open; 0: from RLIMIT_NOFILE */
     unsigned maps_max;        /* mappings; 0: half of vm.max_map_count */
     uint64_t dirty_bytes_max; /* appended, not yet written back, per device; 0: DESIGN 5 */
+    /* Asked once everything is read and nothing was changed, when the directory of the metadata log may hold
+     * what others wrote; it may use store_inspect_metadata() alone. Anything but STORE_OK: store_open()
+     * leaves every byte as it was, and answers that. NULL: nobody asks. */
+    enum store_status (*inspect)(void *context, struct store *store, const char **error);
+    void *context;
 };
 
 /* Locks the directories, reads meta.properties, makes what a new directory needs (nothing is
@@ -78,6 +83,12 @@ void store_topic_removed(struct store *store, uuid topic_id, slice name, int32_t
  * unless it is as the last clean stop left it (then nothing is flushed). Not listed in checkpoints. May
  * block. */
 enum log_status store_metadata_log(struct store *store, const struct log_config *config, struct log **out);
+
+/* Opens the metadata log for inspect() to read, as far as it can be read without repair; no byte is changed.
+ * LOG_NOT_FOUND: there is none. May block. */
+enum log_status store_inspect_metadata(struct store *store, const struct log_config *config,
+                                       struct log **out);
+void store_end_inspection(struct store *store, struct log *log);
 
 /* Makes the log start offsets that log_delete_records() and retention raised durable
  * (log-start-offset-checkpoint of each directory). May block. */

@@ -147,6 +147,7 @@ static void read_positions(struct store *store, struct store_directory *director
         return;
     directory->has_positions = side_positions_parse(
         slice_of(bytes, size), directory->directory.meta.directory_id, keep_position, store);
+    directory->has_facts |= directory->has_positions;
     free(bytes);
 }
 
@@ -188,6 +189,7 @@ static void read_table(struct store *store, struct store_directory *directory)
     if (is_good && marker->is_present)
         directory->was_clean = uuid_equal(reader.nonce, marker->nonce);
     if (is_good && (directory->was_clean || !marker->is_present)) {
+        directory->has_facts = true;
         while (side_table_next(&reader, &row))
             take_row(store, directory, &row);
     }

@@ -40,6 +40,7 @@ struct store_directory {
     bool was_clean;       /* stopped by us, with a table to prove it; or new */
     bool has_positions;   /* a positions file of ours was found: a log that it does not name is ours from its
                              start */
+    bool has_facts;       /* our table or positions were found, and nobody else was here since */
     bool was_clean_kafka; /* stopped by Kafka, or by us without a table */
 
     pthread_mutex_t change_lock; /* held while the first change is prepared, or the identity flushed */
