@@ -23,7 +23,7 @@ static struct cleaner_source describe(struct segment *segment)
         .size = atomic_load(&segment->size),
         .offsets_size = index_size(&segment->offsets),
         .times_size = index_size(&segment->times),
-        .is_settled = atomic_load(&segment->sealed) && segment->flushed,
+        .last_timestamp = time_index_last(&segment->times).timestamp,
         .is_damaged = atomic_load(&segment->quarantine) != NULL,
     };
 }
@@ -77,6 +77,8 @@ static enum log_status list_sources(struct log *log, struct cleaner_look *look, 
         for (size_t i = 0; i < list->count; i++) {
             look->sources[i] = describe(list->items[i]);
             look->sources[i].next_base = i + 1 < list->count ? list->items[i + 1]->base_offset : moment->end;
+            look->sources[i].is_settled =
+                i + 1 < list->count && look->sources[i].next_base <= moment->durable;
         }
     }
     pthread_mutex_unlock(&log->mutex);
@@ -120,6 +122,8 @@ static int64_t largest_timestamp(struct log *log, const struct cleaner_source *s
     uint8_t entry[TIME_INDEX_ENTRY_SIZE];
     char path[SEGMENT_PATH_MAX];
     struct file_info info;
+    if (source->last_timestamp >= 0)
+        return source->last_timestamp;
     if (read_piece(log, source->base_offset, ".timeindex", -(int64_t)sizeof entry, entry, sizeof entry) &&
         (int64_t)load_be64(entry) >= 0)
         return (int64_t)load_be64(entry);

@@ -10,7 +10,8 @@ struct cleaner_source {
     int64_t next_base;                 /* of the next segment; of the last one, the log end offset */
     uint32_t size;                     /* bytes */
     uint32_t offsets_size, times_size; /* bytes of the indexes */
-    bool is_settled;                   /* sealed, and on the device */
+    int64_t last_timestamp;            /* the largest; -1: the file of its time index knows */
+    bool is_settled;                   /* sealed, and its batches are on the device */
     bool is_damaged;                   /* some of it is quarantined */
 };
 

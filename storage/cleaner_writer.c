@@ -233,7 +233,8 @@ static enum log_status flush_files(struct cleaner_writer *writer)
         if (statuses[i] != FILE_OK)
             return changed(writer, statuses[i]);
     }
-    return LOG_OK;
+    /* Their names too: a rename of a name that is not there leaves nothing. */
+    return changed(writer, file_flush_directory(writer->log->env->files, writer->log->path));
 }
 
 enum log_status cleaner_writer_finish(struct cleaner_writer *writer, struct segment **out)

@@ -117,8 +117,6 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
 /* Frees a log that log__close() or log__delete() was called for, or that was never opened. Only when
  * no thread can reach it any more: hand it to retire(env->retire, log, log__free). */
 void log__free(void *log);
-/* Another log__free() will be called for it. */
-void log__hold(struct log *log);
 
 /* After a clean stop: the directory is there and as the row says. No file is touched; the log is opened
  * by log_prepare() or log_warm(). When the files then differ from the row, it recovers instead. */

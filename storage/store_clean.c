@@ -50,7 +50,7 @@ static void free_entry(struct store *store, struct clean_entry *entry)
     while (*link != entry)
         link = &(*link)->next;
     *link = entry->next;
-    log__free(entry->log);
+    log__drop(entry->log);
     free(entry);
 }
 
