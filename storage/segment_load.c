@@ -160,7 +160,7 @@ static bool find_good_batch(const struct segment_load *load, const struct segmen
                             int64_t *base_offset, uint64_t *position)
 {
     struct segment_scan ahead = *scan; /* shares the buffer */
-    bool has_end = load->proven < load->next_base;
+    bool has_end = load->contiguous && load->proven < load->next_base;
     ahead.bound = has_end ? load->proven : load->next_base;
     bool found = segment_scan_resync(&ahead);
     if (!found && has_end) {
@@ -240,9 +240,11 @@ static enum log_status walk(struct segment_load *load, struct file *file)
         return LOG_LIMIT;
     while (status == LOG_OK) {
         int64_t expected = scan.expected;
-        /* Batches do not reach over the durable end: what was flushed was whole. */
-        scan.bound =
-            expected < load->proven && load->proven < load->next_base ? load->proven : load->next_base;
+        /* Batches do not reach over the durable end: what was flushed was whole. A recovery point of Kafka's
+         * is older than what its cleaner left since: there a batch far beyond may be the next one. */
+        scan.bound = load->contiguous && expected < load->proven && load->proven < load->next_base
+                         ? load->proven
+                         : load->next_base;
         scan.check_crc = scan.position >= load->checked_from;
         enum scan_result result = segment_scan_next(&scan);
         if (result == SCAN_END)
