@@ -107,18 +107,24 @@ struct config_change {
     enum config_operation operation;
 };
 
-/* The settings of one topic to change: all of them or none. Borrowed. */
-struct alter_topic_config {
+/* The settings of one topic or group to change: all of them or none. Borrowed. */
+struct alter_config {
+    enum config_resource_type type; /* CONFIG_RESOURCE_TOPIC, or CONFIG_RESOURCE_GROUP: that need not exist */
     slice name;
     const struct config_change *changes;
     size_t change_count;
-    int16_t error_code; /* out: INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION */
-    char message[256];  /* out */
+    bool is_replacement; /* the changes, all CONFIG_SET, are all that it has then (AlterConfigs) */
+    /* out: INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION; POLICY_VIOLATION beyond the bounds below */
+    int16_t error_code;
+    char message[256]; /* out */
 };
 
-/* Decided on the newest settings; logs act on the new ones from the publication on. May block. */
-void controller_alter_topic_configs(struct controller *controller, struct alter_topic_config *topics,
-                                    size_t count, bool validate_only);
+/* How many groups may have settings, and how many bytes all of theirs may take. */
+enum { GROUP_CONFIGS_MAX = 100000, GROUP_CONFIGS_SIZE_MAX = 64 << 20 };
+
+/* Decided on the newest settings; logs and groups act on the new ones from the publication on. May block. */
+void controller_alter_configs(struct controller *controller, struct alter_config *resources, size_t count,
+                              bool validate_only);
 
 /* Claims the next block of producer ids (ProducerIdsRecord): never given out before, also after a restart.
  * Durable when it returns. An error code of Kafka, then nothing was claimed. May block. */

@@ -10,7 +10,8 @@ enum exit_code {
     EXIT_INTERNAL = 70,            /* our own mistake, or out of memory at start */
     EXIT_DATA_DIR_FOREIGN = 72,    /* a log directory belongs to another cluster or node */
     EXIT_DATA_DIR_UNWRITABLE = 73, /* permissions, read-only file system, no space at start */
-    EXIT_STORAGE_FAILED = 74,      /* the device failed while serving; what was acknowledged is kept */
+    EXIT_STORAGE_FAILED = 74,      /* the device failed while serving, or the disk was full at the stop; what was
+                                    acknowledged is kept */
     EXIT_DATA_DIR_LOCKED = 75,     /* another process uses a log directory */
     EXIT_CONFIG = 78,              /* a setting is wrong, unknown or refused */
 };

@@ -2,7 +2,8 @@
 #ifndef RUNNEL_BROKER_IMAGE_H
 #define RUNNEL_BROKER_IMAGE_H
 
-#include "broker/topic_config.h"
+#include "broker/config_resource.h"
+#include "broker/group_config.h"
 #include "protocol/base/slice.h"
 #include "protocol/base/uuid.h"
 
@@ -34,6 +35,16 @@ struct topic {
     size_t override_count;
 };
 
+/* The settings of a group or of a client metrics subscription that has some; shared by all images since its last
+ * change. */
+struct resource_config {
+    enum config_resource_type type;
+    slice name;
+    struct group_config group; /* of a group: broker defaults with its own values on top */
+    const struct topic_config_override *overrides; /* as ConfigRecords say; at least one */
+    size_t override_count;
+};
+
 struct node {
     int32_t id;
     const char *rack; /* or NULL */
@@ -57,6 +68,9 @@ struct image {
     size_t topic_count;
     size_t partition_count;
     struct topic *const *topics; /* ascending by name */
+    size_t resource_count;
+    size_t resource_size; /* bytes of their names and values */
+    struct resource_config *const *resources; /* ascending by type and name */
     struct image_index *by_name; /* hash tables, image.c */
     struct image_index *by_id;
 };
@@ -66,6 +80,8 @@ const struct topic *image_topic_by_id(const struct image *image, uuid id);
 /* The topic whose name differs from this one at most in '.' and '_' (Kafka's metric collision), or
  * NULL. */
 const struct topic *image_topic_colliding(const struct image *image, slice name);
+/* The settings of a resource that is no topic; NULL: it has none of its own. */
+const struct resource_config *image_resource(const struct image *image, enum config_resource_type type, slice name);
 /* A keyed hash: for tables of what clients choose. */
 uint64_t image_hash(const struct image *image, slice bytes);
 /* The finalized level of a feature; 0: it is not finalized. */

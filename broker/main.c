@@ -76,7 +76,8 @@ static int serve(const struct config *config, int ready_fd)
         code = server_run(the_server);
         signal(SIGTERM, SIG_IGN);
         signal(SIGINT, SIG_IGN);
-        server_close(the_server);
+        if (!server_close(the_server) && code == EXIT_OK)
+            code = EXIT_STORAGE_FAILED;
     } else {
         note_error("start.failed", "exit=%d reason=\"%s\"", code, error ? error : "unknown");
     }

@@ -7,7 +7,7 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
-enum { CONFIG_RESOURCE_TOPIC = 2, LEADER_UNCHANGED = -2 };
+enum { LEADER_UNCHANGED = -2 };
 /* A migration from ZooKeeper that was begun and not ended. */
 enum { ZK_PRE_MIGRATION = 1, ZK_MIGRATION = 2 };
 
@@ -129,9 +129,19 @@ static bool replay_config(struct metadata_replay *replay, struct reader *reader,
     struct config_record in;
     if (!decoded(replay, reader, config_record_decode(reader, version, &in), "config"))
         return false;
-    if (in.resource_type == CONFIG_RESOURCE_TOPIC)
+    switch ((enum config_resource_type)in.resource_type) {
+    case CONFIG_RESOURCE_TOPIC:
         return applied(replay, image_change_set_config(replay->change, in.resource_name, in.name, in.value));
-    /* Settings of brokers, groups and metrics subscriptions act on nothing here yet. */
+    case CONFIG_RESOURCE_CLIENT_METRICS:
+    case CONFIG_RESOURCE_GROUP:
+        return applied(replay, image_change_set_resource_config(replay->change,
+                                                                (enum config_resource_type)in.resource_type,
+                                                                in.resource_name, in.name, in.value));
+    case CONFIG_RESOURCE_BROKER:
+    case CONFIG_RESOURCE_BROKER_LOGGER:
+        break;
+    }
+    /* A broker's settings are read at its start; what a newer Kafka may have is unknown. */
     replay->ignored_count[METADATA_RECORD_CONFIG]++;
     return true;
 }
@@ -369,7 +379,7 @@ void metadata_replay_note(const struct metadata_replay *replay)
         enum metadata_record_type type;
         const char *what;
     } kinds[] = {
-        { METADATA_RECORD_CONFIG, "broker_and_group_configs" },
+        { METADATA_RECORD_CONFIG, "broker_configs" },
         { METADATA_RECORD_DELEGATION_TOKEN, "delegation_tokens" },
         { METADATA_RECORD_USER_SCRAM_CREDENTIAL, "scram_credentials" },
         { METADATA_RECORD_CLIENT_QUOTA, "client_quotas" },

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "broker/compactor.h"
 #include "broker/farewell.h"
 #include "broker/fetch_session.h"
 #include "broker/flusher.h"
 #include "broker/group/group.h"
+#include "broker/keeper.h"
 #include "broker/listener.h"
 #include "broker/loop_internal.h"
 #include "broker/peers.h"
@@ -32,9 +34,13 @@ struct server_private {
     bool is_seeded;
     struct random schedule;      /* which part moves next, in a simulation */
     struct listeners *listeners; /* NULL in a simulation */
+    struct keeper *keeper;       /* from the loops on */
     struct flusher *flusher;     /* NULL before serving and in a simulation */
+    struct compactor *compactor; /* NULL before serving, in a simulation, and when nothing is compacted */
+    struct cleaner *cleaner;     /* of a simulation */
     pthread_t threads[LOOPS_MAX];
     atomic_bool flush_wanted; /* only without a flusher */
+    atomic_bool clean_wanted; /* only without a compactor */
     atomic_bool is_failed;    /* the only log directory took its last write */
     atomic_bool is_closing;   /* no loop is left that could be told of progress */
     bool was_run_well;        /* served and stopped: the stop is a clean one */
@@ -74,6 +80,15 @@ static void env_flush_wanted(struct storage_env *env)
         flusher_wake(own->flusher);
     else
         atomic_store_explicit(&own->flush_wanted, true, memory_order_release);
+}
+
+static void env_clean_wanted(struct storage_env *env)
+{
+    struct server_private *own = server_of(env)->own;
+    if (own->compactor)
+        compactor_wake(own->compactor);
+    else
+        atomic_store_explicit(&own->clean_wanted, true, memory_order_release);
 }
 
 static void env_progress(struct storage_env *env, void *owner)
@@ -192,6 +207,7 @@ static void create_parts(struct server *server, const struct server_options *opt
                                         .retire = server->retire,
                                         .submit = env_submit,
                                         .flush_wanted = env_flush_wanted,
+                                        .clean_wanted = env_clean_wanted,
                                         .progress = env_progress,
                                         .directory_failed = env_directory_failed };
     budget_init(&server->budget, config->queued_max_request_bytes > 0
@@ -299,6 +315,7 @@ enum exit_code server_open(const struct server_options *options, struct server *
         create_loops(server);
         server->groups = coordinator_create(server, &group_shard_kind);
         coordinator_start(server->groups);
+        server->own->keeper = keeper_start(server);
         if (options->threaded) {
             server->own->listeners =
                 listeners_open(server, connections_max(server->config, descriptors), error);
@@ -326,6 +343,7 @@ enum exit_code server_run(struct server *server)
     struct server_private *own = server->own;
     if (atomic_load(&own->is_failed)) /* before there were loops to stop */
         server_stop(server);
+    compactor_start(server, &own->compactor);
     own->flusher = flusher_start(server);
     listeners_start(own->listeners);
     for (unsigned i = 1; i < server->loop_count; i++)
@@ -350,6 +368,10 @@ void server_stop(struct server *server)
 static void close_loops(struct server *server)
 {
     struct server_private *own = server->own;
+    if (own->keeper)
+        keeper_stop(own->keeper);
+    if (own->compactor)
+        compactor_stop(own->compactor);
     if (own->flusher)
         flusher_stop(own->flusher);
     workers_drain(server->append_workers);
@@ -363,14 +385,17 @@ static void close_loops(struct server *server)
         coordinator_destroy(server->groups);
     free(server->loops);
     server->loop_count = 0;
+    if (own->keeper)
+        keeper_destroy(own->keeper);
     peers_destroy(server->peers);
     fetch_sessions_destroy(server->fetch_sessions);
 }
 
-void server_close(struct server *server)
+bool server_close(struct server *server)
 {
     struct server_private *own = server->own;
     bool was_well = own->was_run_well || (!server->threaded && server->store);
+    bool is_kept = true;
     if (own->listeners)
         listeners_destroy(own->listeners);
     close_loops(server);
@@ -380,17 +405,23 @@ void server_close(struct server *server)
         controller_close(server->controller);
     if (server->store) {
         bool is_clean = was_well && !atomic_load(&own->is_failed);
-        if (store_close(server->store, is_clean) != STORE_OK && is_clean)
+        if (store_close(server->store, is_clean) != STORE_OK && is_clean) {
             note_error("storage.close_failed", "the next start recovers as after a crash");
+            is_kept = false;
+        }
     }
     workers_destroy(server->append_workers);
     workers_destroy(server->workers);
     if (own->flusher)
         flusher_destroy(own->flusher);
+    if (own->compactor)
+        compactor_destroy(own->compactor);
+    cleaner_destroy(own->cleaner);
     retire_destroy(server->retire);
     pthread_mutex_destroy(&own->ids_mutex);
     free(own);
     free(server);
+    return is_kept;
 }
 
 size_t server_listener_count(const struct server *server)
@@ -458,7 +489,21 @@ static bool step_flush(struct server *server)
     return true;
 }
 
-/* On a real machine any of the three may be first, so a seed decides. */
+static bool step_clean(struct server *server)
+{
+    struct server_private *own = server->own;
+    int64_t now_ms = clock_wall_ms(server->clock);
+    bool is_wanted = atomic_exchange_explicit(&own->clean_wanted, false, memory_order_acq_rel);
+    if (!server->config->log_cleaner_enable || (!is_wanted && store_clean_due_ms(server->store) > now_ms))
+        return false;
+    if (!own->cleaner) {
+        struct cleaner_options options = compactor_options(server->config, 1);
+        own->cleaner = check_memory(cleaner_create(&options));
+    }
+    return store_clean(server->store, own->cleaner, now_ms);
+}
+
+/* On a real machine any of them may be first, so a seed decides. */
 bool server_step(struct server *server)
 {
     check(!server->threaded);
@@ -479,7 +524,7 @@ bool server_step(struct server *server)
                 return true;
             break;
         default:
-            if (step_flush(server))
+            if (step_flush(server) || step_clean(server))
                 return true;
         }
     }

@@ -51,8 +51,9 @@ enum exit_code server_open(const struct server_options *options, struct server *
 enum exit_code server_run(struct server *server);
 /* Async-signal-safe. */
 void server_stop(struct server *server);
-/* Frees; writes the clean-stop marker when serving ended well. */
-void server_close(struct server *server);
+/* Frees; writes the clean-stop marker when serving ended well. False: it should have, and could not; what was
+ * acknowledged is kept, and the next start recovers as after a crash. */
+bool server_close(struct server *server);
 
 /* "HOST:PORT" of a listener as bound; lives as long as the server. */
 size_t server_listener_count(const struct server *server);

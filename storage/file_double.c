@@ -532,6 +532,8 @@ static enum file_status rename_locked(struct file_double *disk, const char *from
         !resolve(disk, to, &parent_to, name_to, &replaced))
         return FILE_NOT_FOUND;
     check(parent == parent_to); /* storage never moves anything elsewhere */
+    if (disk->rename_fault.countdown && --disk->rename_fault.countdown == 0)
+        return disk->rename_fault.status;
     if (replaced == node)
         return FILE_OK;
     if (replaced != NODE_NONE) {

@@ -129,6 +129,11 @@ void file_double_fail_write(struct file_double *disk, uint64_t nth, enum file_st
     disk->write_fault = (struct fault){ .countdown = nth, .status = status };
 }
 
+void file_double_fail_rename(struct file_double *disk, uint64_t nth, enum file_status status)
+{
+    disk->rename_fault = (struct fault){ .countdown = nth, .status = status };
+}
+
 void file_double_short_write(struct file_double *disk, uint64_t nth, size_t size)
 {
     disk->write_fault = (struct fault){ .countdown = nth, .status = FILE_FULL, .size = size };

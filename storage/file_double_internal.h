@@ -50,6 +50,7 @@ struct file_double {
     unsigned open_limit;
     uint64_t free_space;
     struct fault write_fault;
+    struct fault rename_fault;
     struct fault flush_fault;
     bool ignores_flushes;
 };

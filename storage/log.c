@@ -45,6 +45,16 @@ void log__free(void *object)
     pin_drop(&((struct log *)object)->pin);
 }
 
+void log__hold(struct log *log)
+{
+    pin_take(&log->pin);
+}
+
+void log__drop(struct log *log)
+{
+    pin_drop(&log->pin);
+}
+
 struct log *log__create(struct storage_env *env, struct log_host *host, const char *directory, uuid topic_id,
                         const char *topic, int32_t partition, const struct log_config *config, void *owner)
 {
@@ -66,6 +76,7 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
     log->flush_due_ms = INT64_MAX;
     log->epoch_wanted = -1;
     log->stray_snapshot = -1;
+    log->node.clean_offset = -1;
     log->first_open = -1;
     pin_init(&log->pin, release);
     pthread_mutex_init(&log->mutex, NULL);
@@ -281,9 +292,16 @@ void log_set_config(struct log *log, const struct log_config *config)
     }
     if (m.durable < m.end)
         log__note_dirty(log);
+    log__note_cleanable(log);
     pthread_mutex_unlock(&log->mutex);
     if (rose)
         log->env->progress(log->env, log->owner);
+}
+
+void log__note_cleanable(struct log *log)
+{
+    if ((log->config.cleanup & LOG_CLEANUP_COMPACT) && log->host->cleanable && log__has_directory(log))
+        log->host->cleanable(log->host, log);
 }
 
 bool log_is_durable_mode(const struct log *log)

@@ -218,6 +218,9 @@ static enum file_status finish_swaps(const struct segment_home *home, const stru
     }
     if (status == FILE_OK && range[1] > range[0])
         status = remove_where(home, listing, is_replaced, range, any);
+    /* Else another power cut could leave the new segment beside one that it replaces. */
+    if (status == FILE_OK && *any)
+        status = file_flush_directory(home->env->files, home->path);
     for (size_t i = 0; i < listing->count && status == FILE_OK; i++) {
         const struct entry *entry = &listing->entries[i];
         char from[SEGMENT_PATH_MAX], to[SEGMENT_PATH_MAX];
@@ -244,8 +247,11 @@ static enum file_status tidy_temporaries(const struct segment_home *home, bool *
             cleaned[0] = listing.entries[i].base_offset;
     }
     status = remove_where(home, &listing, is_deleted, NULL, any);
-    if (status == FILE_OK && cleaned[0] != INT64_MAX)
+    if (status == FILE_OK && cleaned[0] != INT64_MAX) {
         status = remove_where(home, &listing, is_incomplete_swap, cleaned, any);
+        if (status == FILE_OK) /* without a .cleaned beside it, a .swap counts as complete */
+            status = file_flush_directory(home->env->files, home->path);
+    }
     if (status == FILE_OK)
         status = remove_where(home, &listing, is_cleaned, NULL, any);
     listing_free(&listing);

@@ -357,6 +357,19 @@ static enum log_status prepare(struct log *log)
     return status == LOG_OK ? make_spares(log) : status;
 }
 
+enum log_status log__prepare_roll(struct log *log)
+{
+    enum log_status status = log->host->before_change(log->host, log);
+    if (status != LOG_OK)
+        return status;
+    pthread_mutex_lock(&log->mutex);
+    if (log->spares_wanted == 0)
+        log->spares_wanted = 1;
+    pthread_mutex_unlock(&log->mutex);
+    status = prepare(log);
+    return status == LOG_NOT_FOUND ? LOG_IO : status;
+}
+
 enum log_status log_prepare(struct log *log)
 {
     enum log_status status =

@@ -22,7 +22,8 @@ static enum log_status place_open(struct place *place, struct log *log, const st
 {
     enum file_status status;
     struct segment *segment = list->items[i];
-    bool is_end = segment->base_offset == m->end_base;
+    /* The moment may be older than the list: then it tells of a predecessor. */
+    bool is_end = segment->base_offset == m->end_base && !atomic_load(&segment->is_rewritten);
     *place = (struct place){
         .log = log,
         .segment = segment,
@@ -228,6 +229,26 @@ static enum log_status open_for_search(struct log *log)
     return status;
 }
 
+struct time_entry log__last_time_entry(struct log *log, struct segment *segment)
+{
+    struct place place = { .log = log, .segment = segment };
+    bool had_mapping = atomic_load(&segment->times.mapping) != NULL;
+    struct time_entry last = ask_time_index(&place, 0, time_index_end);
+    if (!had_mapping)
+        mapping_retire(&log->home, atomic_exchange(&segment->times.mapping, NULL));
+    return last;
+}
+
+/* What was found in a segment, unless that went meanwhile. LOG_BUSY: search anew. */
+static enum log_status unless_gone(const struct place *place, const struct segment_list *list,
+                                   enum log_status status)
+{
+    if (!atomic_load(&place->segment->is_gone))
+        return status;
+    status = log__gone_status(place->log, list);
+    return status == LOG_COLD ? LOG_BUSY : status; /* to open the log is to wait for the names */
+}
+
 static enum log_status search_timestamp(struct log *log, int64_t timestamp_ms, int64_t bound,
                                         struct log_found *out)
 {
@@ -247,6 +268,7 @@ static enum log_status search_timestamp(struct log *log, int64_t timestamp_ms, i
             status = may_hold(&place, timestamp_ms)
                          ? find_in_segment(&place, timestamp_ms, m.start, bound, out)
                          : LOG_NOT_FOUND;
+        status = unless_gone(&place, list, status);
     }
     return status == LOG_OK && out->offset >= bound ? LOG_NOT_FOUND : status;
 }
@@ -254,7 +276,11 @@ static enum log_status search_timestamp(struct log *log, int64_t timestamp_ms, i
 enum log_status log_find_timestamp(struct log *log, int64_t timestamp_ms, int64_t bound,
                                    struct log_found *out)
 {
-    return log__outcome(log, search_timestamp(log, timestamp_ms, bound, out));
+    enum log_status status;
+    do
+        status = search_timestamp(log, timestamp_ms, bound, out);
+    while (status == LOG_BUSY);
+    return log__outcome(log, status);
 }
 
 /* The batch with the largest timestamp of a segment below bound, the first of equals. */
@@ -307,16 +333,21 @@ static enum log_status search_max_timestamp(struct log *log, int64_t bound, stru
         status = place_open(&place, log, list, i, &m);
         if (status == LOG_OK)
             status = latest_in_segment(&place, i, m.start, bound, &latest);
+        status = unless_gone(&place, list, status);
     }
     if (status != LOG_OK || latest.timestamp < 0)
         return status != LOG_OK ? status : LOG_NOT_FOUND;
     status = place_open(&place, log, list, latest.segment, &m);
     if (status == LOG_OK)
         status = find_in_segment(&place, latest.timestamp, m.start, bound, out);
-    return status;
+    return unless_gone(&place, list, status);
 }
 
 enum log_status log_find_max_timestamp(struct log *log, int64_t bound, struct log_found *out)
 {
-    return log__outcome(log, search_max_timestamp(log, bound, out));
+    enum log_status status;
+    do
+        status = search_max_timestamp(log, bound, out);
+    while (status == LOG_BUSY);
+    return log__outcome(log, status);
 }

@@ -121,13 +121,14 @@ nothing:
 static void release_sealed(struct log *log, const struct log_flush *flush)
 {
     struct segment_list *list = log__segments(log);
-    for (size_t i = first_unflushed(list); i + 1 < list->count; i++) {
+    size_t first = first_unflushed(list);
+    for (size_t i = first; i + 1 < list->count; i++) {
         struct segment *segment = list->items[i];
         bool saved = segment->offsets.saved_count == segment_index_count(&segment->offsets) &&
                      segment->times.saved_count == segment_index_count(&segment->times) &&
                      txn_index_is_saved(&segment->aborted);
         if (segment->base_offset >= flush->sealed_below || !saved)
-            return;
+            break;
         segment->flushed = true;
         segment_index_leave_to_disk(&segment->offsets, log->env->retire);
         segment_index_leave_to_disk(&segment->times, log->env->retire);
@@ -136,6 +137,8 @@ static void release_sealed(struct log *log, const struct log_flush *flush)
         txn_index_close_file(&segment->aborted, &log->home);
         open_file_retire(&log->home, atomic_exchange(&segment->data, NULL));
     }
+    if (first + 1 < list->count && list->items[first]->flushed)
+        log__note_cleanable(log);
 }
 
 void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
@@ -205,7 +208,13 @@ static void fill_row(struct log *log, struct log_row *row)
         .active_size = atomic_load(&log__active(log)->size),
         .leader_epoch = m.leader_epoch,
         .segment_count = (uint32_t)list->count,
+        .oldest_size = atomic_load(&list->items[0]->size),
+        .oldest_timestamp = atomic_load(&list->items[0]->largest_timestamp),
+        .first_base = list->items[0]->base_offset,
+        .second_base = list->count > 1 ? list->items[1]->base_offset : -1,
     };
+    if (list->count == 1 && list->items[0]->growth.max_timestamp >= 0)
+        row->oldest_timestamp = list->items[0]->growth.max_timestamp;
     for (size_t i = 0; i < list->count; i++)
         row->size += atomic_load(&list->items[i]->size);
 }
@@ -281,6 +290,7 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row)
         status = log_health(log);
         if (status == LOG_OK && log->changed)
             status = finish_files(log);
+        log__note_oldest(log);
     }
     pthread_mutex_lock(&log->mutex);
     if (log__state(log) == LOG_OPEN)
@@ -321,6 +331,7 @@ bool log__close_files(struct log *log)
     bool could_change = atomic_exchange(&log->may_change, false); /* appends now say BUSY */
     pthread_mutex_unlock(&log->mutex);
     if (idle && (!changed || finish_files(log) == LOG_OK)) {
+        log__note_oldest(log);
         pthread_mutex_lock(&log->mutex);
         if (is_idle(log)) {
             fill_row(log, &log->row);

@@ -14,6 +14,7 @@ struct segment_spare;
 struct leader_epochs;
 struct producer_state;
 struct open_file;
+struct removed_segment;
 
 /* A place in a log: the record number and where its batch begins. */
 struct log_position {
@@ -54,6 +55,18 @@ struct log_host {
     /* The log was used (append, read, open): the LRU's hint. Any thread, often: must be a store to
      * the log's own node or less. */
     void (*used)(struct log_host *host, struct log *log);
+    /* The log start offset rose, or its first segment is another: log__start_to_save() has another answer. */
+    void (*start_rose)(struct log_host *host, struct log *log);
+    /* Takes a segment that left the log: its files have their `.deleted` names and are to be unlinked on a
+     * worker once it is due and no reader holds it (removed_segment.h). The segment itself may still be read
+     * in this turn. On a worker, no lock but prepare_mutex held. */
+    void (*removed)(struct log_host *host, struct removed_segment *removed);
+    /* Before a segment takes the place of others: on return the log's durable position is on the device, so
+     * that no recovery begins in front of the gaps that the new one has. On a worker, under prepare_mutex. */
+    enum log_status (*before_rewrite)(struct log_host *host, struct log *log);
+    /* There may be something to compact: a segment of a log with LOG_CLEANUP_COMPACT was sealed and is on the device,
+     * or its settings changed. NULL: nobody compacts. */
+    void (*cleanable)(struct log_host *host, struct log *log);
 };
 
 /* Links of the store inside a log: the log itself never touches them. */
@@ -61,11 +74,16 @@ struct log_host_node {
     struct log *hash_next;
     struct log *all_previous, *all_next;
     struct log *dirty_next;
+    struct log *clean_next;          /* of those that may be compacted */
+    struct clean_entry *clean_entry; /* of a compacted log (store_clean.c) */
+    int64_t clean_offset;            /* as the cleaner's checkpoint said at the start; -1: not at all */
     int64_t due_ms;
     _Atomic int64_t used_ms;
     _Atomic uint8_t warmth; /* releases of its memory that are due: two after a use (store_lru.c), 0: none */
+    uint32_t retained;      /* the last round of retention that had it */
     uint32_t directory;     /* index into the store's log directories */
     bool is_dirty;          /* in one of the dirty lists */
+    bool is_clean_queued;   /* in the list of clean_next */
     bool needs_recovery;    /* has a directory that store_recover() must open */
     bool is_deleted;        /* log__delete() was called */
 };
@@ -80,6 +98,11 @@ struct log_row {
     int32_t leader_epoch;  /* of the newest batch; -1 in an empty log */
     uint64_t size;         /* bytes of all segments */
     uint32_t segment_count;
+    /* What retention asks first. */
+    uint32_t oldest_size;     /* bytes of the first segment */
+    int64_t oldest_timestamp; /* the largest of it (segment.h); SEGMENT_TIMESTAMP_UNKNOWN */
+    int64_t first_base;       /* base offset of the first segment */
+    int64_t second_base;      /* of the second; -1: there is none */
 };
 
 /* A log without any file access: as if it had no directory yet. All strings are copied.
@@ -94,6 +117,8 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
 /* Frees a log that log__close() or log__delete() was called for, or that was never opened. Only when
  * no thread can reach it any more: hand it to retire(env->retire, log, log__free). */
 void log__free(void *log);
+/* Another log__free() will be called for it. */
+void log__hold(struct log *log);
 
 /* After a clean stop: the directory is there and as the row says. No file is touched; the log is opened
  * by log_prepare() or log_warm(). When the files then differ from the row, it recovers instead. */
@@ -175,6 +200,12 @@ void log__fail(struct log *log, enum log_status status);
  * touched. The store renames and unlinks the directory, then retires the log with log__free. Waits for a
  * running job or flush of this log. May block. */
 void log__delete(struct log *log);
+
+/* Whether the log start offset lies above what the files say, so that the checkpoint must have it. */
+bool log__start_to_save(struct log *log, int64_t *start);
+/* Keeps the struct, though not its use, beyond store_free_log(): for who goes through all logs. */
+void log__hold(struct log *log);
+void log__drop(struct log *log);
 
 /* <directory>/<topic>-<partition>; borrowed. */
 const char *log__path(const struct log *log);

@@ -13,6 +13,7 @@
 /* One segment as a reader sees it. */
 struct reader {
     struct log *log;
+    const struct segment_list *list;
     struct segment *segment;
     const struct log_moment *moment;
     const struct quarantine *quarantine;
@@ -58,7 +59,8 @@ static void note_mapped(struct log *log, struct segment *segment)
     pthread_mutex_unlock(&log->mutex);
 }
 
-/* Where the device failed below a mapping, pread says so instead of a signal, for the bytes that are asked for. */
+/* Where the device failed below a mapping, pread says so instead of a signal, for the bytes that are asked
+ * for. */
 static enum log_status leave_distrusted(struct reader *reader, bool may_block)
 {
     enum file_status status;
@@ -78,8 +80,8 @@ void log_range_failed(struct pin *pin)
     atomic_store_explicit(&mapping->is_distrusted, true, memory_order_relaxed);
 }
 
-/* The segment that holds offset, opened for reading. */
-static enum log_status reader_open(struct reader *reader, struct log *log, const struct log_moment *moment,
+/* The segment that holds offset, opened for reading; what was opened may not be its own. */
+static enum log_status open_reader(struct reader *reader, struct log *log, const struct log_moment *moment,
                                    int64_t offset, bool may_block)
 {
     char path[SEGMENT_PATH_MAX];
@@ -88,9 +90,13 @@ static enum log_status reader_open(struct reader *reader, struct log *log, const
         return LOG_COLD; /* shut in this moment */
     size_t i = segment_list_find(list, offset);
     struct segment *segment = list->items[i];
-    bool is_end = segment->base_offset == moment->end_base;
+    if (offset < segment->base_offset)
+        return LOG_BUSY; /* the oldest went in this moment */
+    /* The moment may be older than the list: then what it says of the end was said of a predecessor. */
+    bool is_end = segment->base_offset == moment->end_base && !atomic_load(&segment->is_rewritten);
     *reader = (struct reader){
         .log = log,
+        .list = list,
         .segment = segment,
         .moment = moment,
         .quarantine = atomic_load_explicit(&segment->quarantine, memory_order_acquire),
@@ -126,6 +132,20 @@ static enum log_status reader_open(struct reader *reader, struct log *log, const
 static void reader_close(struct reader *reader)
 {
     index_view_close(&reader->index);
+}
+
+/* The segment that holds offset, opened for reading. LOG_BUSY: look again. */
+static enum log_status reader_open(struct reader *reader, struct log *log, const struct log_moment *moment,
+                                   int64_t offset, bool may_block)
+{
+    *reader = (struct reader){ .segment = NULL };
+    enum log_status status = open_reader(reader, log, moment, offset, may_block);
+    /* Looked at last: when it is still there, all that was opened by name was its own. */
+    if (!reader->segment || !atomic_load(&reader->segment->is_gone))
+        return status;
+    if (status == LOG_OK)
+        reader_close(reader);
+    return log__gone_status(log, reader->list);
 }
 
 /* The header of the batch at position; false: none that could lie there. */
@@ -227,7 +247,8 @@ static bool known_end(const struct lookup *lookup, uint32_t *end, int64_t *next)
         return true;
     *end = m->high_watermark_position;
     *next = m->high_watermark;
-    return lookup->bound == m->high_watermark && m->high_watermark_base == reader->segment->base_offset;
+    return lookup->bound == m->high_watermark && m->high_watermark_base == reader->segment->base_offset &&
+           !atomic_load(&reader->segment->is_rewritten);
 }
 
 /* Finds the start and the end of the answer. */
@@ -343,7 +364,9 @@ static enum log_status examine(struct reader *reader)
     struct log *log = reader->log;
     enum log_status status = LOG_CORRUPT;
     pthread_mutex_lock(&log->prepare_mutex);
-    if (log__state(log) == LOG_OPEN && !atomic_exchange(&reader->segment->examined, true))
+    if (log__state(log) == LOG_OPEN && atomic_load(&reader->segment->is_gone))
+        status = LOG_OK; /* look again */
+    else if (log__state(log) == LOG_OPEN && !atomic_exchange(&reader->segment->examined, true))
         status = log__examine(log, reader->segment, reader->next_base);
     pthread_mutex_unlock(&log->prepare_mutex);
     return status;
@@ -403,7 +426,8 @@ static enum log_status fill_range(const struct lookup *lookup, struct arena *are
     return LOG_OK;
 }
 
-/* Reads what is found and not mapped once, so that the device's word on it is known before anybody waits for it. */
+/* Reads what is found and not mapped once, so that the device's word on it is known before anybody waits for
+ * it. */
 static enum log_status read_once(const struct lookup *lookup)
 {
     enum { PIECE_SIZE = 64 << 10 };
@@ -424,8 +448,8 @@ static enum log_status read_once(const struct lookup *lookup)
     return status;
 }
 
-/* Hands out what was found. When that cannot be read as a whole, the first batch is tried alone: a reader gets as
- * far as the damage. */
+/* Hands out what was found. When that cannot be read as a whole, the first batch is tried alone: a reader
+ * gets as far as the damage. */
 static enum log_status hand_out(struct lookup *lookup, bool resident_only, bool warm, struct arena *arena,
                                 struct log_range *out)
 {

@@ -135,12 +135,30 @@ struct segment_list *log__segments(const struct log *log);
 /* Swaps the list in; the old one is retired, its segments are not. Under the mutex. */
 void log__set_segments(struct log *log, struct segment_list *list);
 
+/* Raises the log start offset to at most the high watermark; epochs below it go. Under the mutex, when open.
+ */
+void log__raise_start(struct log *log, int64_t start);
+/* A segment that is_gone was met in list. LOG_BUSY: look again; LOG_COLD: its names change right now, and
+ * who takes prepare_mutex waits for it; LOG_IO: that failed. */
+enum log_status log__gone_status(const struct log *log, const struct segment_list *list);
+
+/* Finds out how old the oldest segment is, for the row of a log that is shut. Under prepare_mutex, without
+ * mutex, when open; may block. */
+void log__note_oldest(struct log *log);
+/* The last entry of a segment's time index, -1: none; leaves nothing mapped. May block. */
+struct time_entry log__last_time_entry(struct log *log, struct segment *segment);
+/* Makes sure that log__roll() has a spare; appends may begin. Under prepare_mutex, without mutex; may block.
+ */
+enum log_status log__prepare_roll(struct log *log);
+
 /* Takes the settings over. Under the mutex, or before the log is in use. */
 void log__use_config(struct log *log, const struct log_config *config);
 enum log_status log__status_of(enum file_status status);
 /* Tells the host that there is something to flush, once. Under the mutex. */
 void log__note_dirty(struct log *log);
 void log__note_names_dirty(struct log *log);
+/* Tells the host that a compacted log may have something to compact. Under the mutex. */
+void log__note_cleanable(struct log *log);
 
 /* Opens a shut log. Under prepare_mutex, without mutex. */
 enum log_status log__open_shut(struct log *log);

@@ -253,6 +253,7 @@ static char *path_of(const char *directory, int64_t offset, name_function name_i
     return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
 }
 
+/* One that is there already is replaced as a whole: a full disk, or a power cut, must not spoil it. */
 static enum file_status write_file(struct file_system *files, const char *directory, int64_t offset,
                                    name_function name_it, slice bytes)
 {
@@ -260,14 +261,18 @@ static enum file_status write_file(struct file_system *files, const char *direct
     char *path = path_of(directory, offset, name_it);
     if (!path)
         return FILE_LIMIT;
-    enum file_status status = file_open(files, path, FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, &file);
+    enum file_status status = file_open(files, path, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, &file);
+    if (status == FILE_EXISTS) {
+        status = file_replace(files, path, bytes);
+    } else if (status == FILE_OK) {
+        status = file_pwrite(file, bytes.data, bytes.size, 0);
+        if (status == FILE_OK)
+            status = file_flush(file);
+        file_close(file);
+        if (status == FILE_FULL)
+            (void)file_unlink(files, path);
+    }
     free(path);
-    if (status != FILE_OK)
-        return status;
-    status = file_pwrite(file, bytes.data, bytes.size, 0);
-    if (status == FILE_OK)
-        status = file_flush(file);
-    file_close(file);
     return status;
 }
 

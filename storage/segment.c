@@ -23,11 +23,19 @@ struct segment_growth segment_growth_begin(int64_t base_offset, const struct log
     };
 }
 
+/* What has to be compacted after some time cannot stay in the active segment for longer (KIP-354). */
+static int64_t age_max_of(const struct log_config *config)
+{
+    bool is_shorter = (config->cleanup & LOG_CLEANUP_COMPACT) && config->max_compaction_lag_ms > 0 &&
+                      config->max_compaction_lag_ms < config->segment_ms;
+    return is_shorter ? config->max_compaction_lag_ms : config->segment_ms;
+}
+
 /* How long the first batch has waited for its segment to roll, measured in record time if it has one. */
 static bool is_over_age(const struct segment_growth *growth, const struct batch_head *batch,
                         const struct log_config *config, int64_t now_ms)
 {
-    int64_t age_max = config->segment_ms - growth->jitter_ms;
+    int64_t age_max = age_max_of(config) - growth->jitter_ms;
     int64_t from = growth->first_timestamp >= 0 ? growth->first_timestamp : growth->created_ms;
     int64_t now = growth->first_timestamp >= 0 ? batch->max_timestamp : now_ms;
     return now > from && now - from > age_max;
@@ -116,6 +124,7 @@ struct segment *segment_create(int64_t base_offset)
     segment->base_offset = base_offset;
     segment->growth.base_offset = base_offset;
     segment->growth.max_timestamp = segment->growth.first_timestamp = segment->growth.last_time_entry = -1;
+    atomic_init(&segment->largest_timestamp, SEGMENT_TIMESTAMP_UNKNOWN);
     segment_index_init(&segment->offsets, OFFSET_INDEX_ENTRY_SIZE);
     segment_index_init(&segment->times, TIME_INDEX_ENTRY_SIZE);
     return segment;
@@ -253,6 +262,8 @@ void segment_seal(struct segment *segment, struct retire *retire_list)
 {
     segment_add_final_time_entry(segment, retire_list);
     segment->flushed = false;
+    if (segment->growth.max_timestamp >= 0)
+        atomic_store(&segment->largest_timestamp, segment->growth.max_timestamp);
     atomic_store_explicit(&segment->sealed, true, memory_order_release);
 }
 

@@ -69,11 +69,14 @@ struct segment {
     int64_t base_offset;
     _Atomic uint32_t size; /* bytes that readers may see; for good once sealed */
     _Atomic bool sealed;
-    bool flushed;                     /* sealed, and .log and indexes are on the device (log's mutex) */
-    bool has_markers;                 /* its walk at the start met control batches */
-    _Atomic bool examined;            /* walked with all CRCs because a read met something odd */
-    _Atomic uint32_t written_from;    /* bytes from here on were written by this process */
-    _Atomic(struct open_file *) data; /* NULL: closed */
+    bool flushed;              /* sealed, and .log and indexes are on the device (log's mutex) */
+    bool has_markers;          /* its walk at the start met control batches */
+    _Atomic bool is_gone;      /* its names are given up or another's: what they open is not it */
+    _Atomic bool is_rewritten; /* took the place of others: has gaps, and lies below the high watermark */
+    _Atomic bool examined;     /* walked with all CRCs because a read met something odd */
+    _Atomic int64_t largest_timestamp; /* of its records, or its file's time; for retention */
+    _Atomic uint32_t written_from;     /* bytes from here on were written by this process */
+    _Atomic(struct open_file *) data;  /* NULL: closed */
     _Atomic(struct mapping *) mapping;
     _Atomic(struct quarantine *) quarantine;
     struct segment_index offsets;
@@ -81,6 +84,9 @@ struct segment {
     struct txn_index aborted;     /* transactions whose markers lie here */
     struct segment_growth growth; /* of the active segment (log's mutex) */
 };
+
+/* Of segment.largest_timestamp: nobody asked yet. */
+#define SEGMENT_TIMESTAMP_UNKNOWN INT64_MIN
 
 /* An empty segment; NULL: no memory. */
 struct segment *segment_create(int64_t base_offset);

@@ -22,9 +22,13 @@ enum {
     ROW_ACTIVE_SIZE = 52,
     ROW_LEADER_EPOCH = 56,
     ROW_SEGMENT_COUNT = 60,
-    ROW_STABLE = 64,
-    ROW_NAME_SIZE = 72,
-    ROW_HEADER_SIZE = 74,
+    ROW_OLDEST_SIZE = 64,
+    ROW_OLDEST_TIMESTAMP = 68,
+    ROW_FIRST_BASE = 76,
+    ROW_SECOND_BASE = 84,
+    ROW_STABLE = 92,
+    ROW_NAME_SIZE = 100,
+    ROW_HEADER_SIZE = 102,
 };
 
 static uint8_t *reserve(struct side_table_writer *writer, size_t size)
@@ -72,6 +76,10 @@ void side_table_add(struct side_table_writer *writer, const struct side_row *row
     store_be32(at + ROW_ACTIVE_SIZE, row->row.active_size);
     store_be32(at + ROW_LEADER_EPOCH, (uint32_t)row->row.leader_epoch);
     store_be32(at + ROW_SEGMENT_COUNT, row->row.segment_count);
+    store_be32(at + ROW_OLDEST_SIZE, row->row.oldest_size);
+    store_be64(at + ROW_OLDEST_TIMESTAMP, (uint64_t)row->row.oldest_timestamp);
+    store_be64(at + ROW_FIRST_BASE, (uint64_t)row->row.first_base);
+    store_be64(at + ROW_SECOND_BASE, (uint64_t)row->row.second_base);
     store_be16(at + ROW_NAME_SIZE, (uint16_t)row->topic.size);
     if (row->topic.size)
         memcpy(at + ROW_HEADER_SIZE, row->topic.data, row->topic.size);
@@ -137,6 +145,10 @@ bool side_table_next(struct side_table_reader *reader, struct side_row *row)
         .leader_epoch = (int32_t)load_be32(at + ROW_LEADER_EPOCH),
         .size = load_be64(at + ROW_SIZE),
         .segment_count = load_be32(at + ROW_SEGMENT_COUNT),
+        .oldest_size = load_be32(at + ROW_OLDEST_SIZE),
+        .oldest_timestamp = (int64_t)load_be64(at + ROW_OLDEST_TIMESTAMP),
+        .first_base = (int64_t)load_be64(at + ROW_FIRST_BASE),
+        .second_base = (int64_t)load_be64(at + ROW_SECOND_BASE),
     };
     if (!row_is_sane(&row->row))
         return false;

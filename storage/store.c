@@ -160,10 +160,15 @@ static void init_directory(struct store *store, size_t index)
         .files_changed = store__files_changed,
         .may_open = store__may_open,
         .used = store__used,
+        .start_rose = store__start_rose,
+        .removed = store__removed,
+        .before_rewrite = store__before_rewrite,
+        .cleanable = store__cleanable,
     };
     directory->store = store;
     directory->index = (uint32_t)index;
     check(pthread_mutex_init(&directory->change_lock, NULL) == 0);
+    check(pthread_mutex_init(&directory->starts_lock, NULL) == 0);
 }
 
 static struct store *create(struct storage_env *env, const struct store_options *options)
@@ -182,10 +187,14 @@ static struct store *create(struct storage_env *env, const struct store_options 
     atomic_init(&store->holds, 1);
     check(pthread_mutex_init(&store->lock, NULL) == 0);
     check(pthread_mutex_init(&store->dirty_lock, NULL) == 0);
+    check(pthread_mutex_init(&store->clean_lock, NULL) == 0);
+    check(pthread_mutex_init(&store->checkpoint_lock, NULL) == 0);
     check(pthread_mutex_init(&store->group_lock, NULL) == 0);
     check(pthread_mutex_init(&store->sweep_lock, NULL) == 0);
     check(pthread_mutex_init(&store->delete_lock, NULL) == 0);
     check(pthread_mutex_init(&store->unlink_lock, NULL) == 0);
+    check(pthread_mutex_init(&store->segments_lock, NULL) == 0);
+    store->segments_due_ms = INT64_MAX;
     store->unlink_last = &store->unlink_first;
     store__limits_init(store, options);
     for (size_t i = 0; i < options->directory_count; i++)
@@ -397,6 +406,7 @@ static struct log *new_log(struct store *store, uint32_t index, uuid topic_id, c
 static void claim(struct store *store, struct store_found *found, struct log *log)
 {
     found->is_claimed = true;
+    log__node(log)->clean_offset = found->clean_offset;
     if (store->directories[found->directory].was_clean && found->has_row)
         log__set_closed_row(log, &found->row);
     else
@@ -452,6 +462,8 @@ static struct log *find_or_create(struct store *store, uuid topic_id, const char
     log = new_log(store, directory, topic_id, topic, partition, config, owner);
     if (log && found)
         claim(store, found, log);
+    if (log && found && (config->cleanup & LOG_CLEANUP_COMPACT))
+        store__cleanable(&store->directories[directory].host, log);
     return log;
 }
 

@@ -2,6 +2,7 @@
 #ifndef RUNNEL_STORAGE_STORE_H
 #define RUNNEL_STORAGE_STORE_H
 
+#include "storage/cleaner.h"
 #include "storage/env.h"
 #include "storage/log.h"
 
@@ -92,9 +93,22 @@ void store_end_inspection(struct store *store, struct log *log);
 /* Makes the log start offsets that log_delete_records() and retention raised durable
  * (log-start-offset-checkpoint of each directory). May block. */
 enum store_status store_save_starts(struct store *store);
+/* Whether there is anything that store_save_starts() would write. */
+bool store_starts_changed(struct store *store);
 /* One round of retention: log_retain() on every log of which the table or the open log says that there may be
  * something to do. May block for long; a worker. Between two logs it asks stop, if there is one. */
 void store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);
+
+/* Compacts the log that is worth it most, if one is: once, or until the cleaner's step() says no. Returns whether one
+ * was compacted; then there may be more. May block for long: for threads of their own, each with its cleaner, at most
+ * one at a time on a log. now_ms: since the Unix epoch. */
+bool store_clean(struct store *store, struct cleaner *cleaner, int64_t now_ms);
+/* When to call store_clean() though storage_env.clean_wanted is not called: ms since the Unix epoch, in the past: now,
+ * INT64_MAX: never. */
+int64_t store_clean_due_ms(struct store *store);
+/* Compacts this log now, however little there is to gain. LOG_NOT_FOUND: nothing of it may be compacted. LOG_BUSY:
+ * another thread is at it, or it was stopped. LOG_CORRUPT: damaged, it is left as it is. May block for long. */
+enum log_status store_clean_log(struct store *store, struct cleaner *cleaner, struct log *log, int64_t now_ms);
 
 /* Flushes one group: takes the whole dirty set, flushes files and directory entries, raises the
  * durable ends and tells progress. Returns whether there is more to do now. May block; one thread

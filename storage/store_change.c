@@ -93,7 +93,8 @@ enum log_status store__before_change(struct log_host *host, struct log *log)
     /* The metadata log is no part of what a clean stop vouches for, in Kafka as here. */
     if (is_metadata(log))
         return LOG_OK;
-    return store__log_status(store__begin_changes(directory));
+    enum log_status status = store__log_status(store__begin_changes(directory));
+    return status == LOG_OK ? store__forget_stale_starts(directory) : status;
 }
 
 enum log_status store__before_flush(struct log_host *host, struct log *log)

@@ -101,7 +101,7 @@ static void add_log(struct summary *summary, const struct closed_log *closed)
         return;
     checkpoint_add_offset(&summary->recovery_points, side_row.topic, side_row.partition, row->end_offset);
     checkpoint_add_offset(&summary->high_watermarks, side_row.topic, side_row.partition, row->end_offset);
-    if (row->start_offset > 0)
+    if (row->start_offset > row->first_base)
         checkpoint_add_offset(&summary->start_offsets, side_row.topic, side_row.partition, row->start_offset);
 }
 
@@ -249,8 +249,10 @@ enum store_status store_close(struct store *store, bool clean)
     atomic_store(&store->is_closing, true);
     if (clean)
         flush_everything(store);
+    store__close_cleaning(store);
     list_logs(&run);
     close_logs(&run);
+    store__close_segments(store, clean);
     for (size_t i = 0; i < store->directory_count; i++) {
         enum store_status closed = close_directory(&store->directories[i], &run);
         if (status == STORE_OK)

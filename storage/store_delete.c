@@ -170,6 +170,9 @@ enum file_status store__detach_log(struct store *store, struct log *log)
     struct store_directory *directory = &store->directories[log__node(log)->directory];
     char *path;
 
+    int64_t start;
+    if (log__start_to_save(log, &start) || atomic_load(&directory->starts_changed))
+        atomic_store(&directory->starts_stale, true);
     log__delete(log);
     /* Tried even when the log had no directory a moment ago: a job may just have made it. */
     enum file_status status = store__set_aside(directory, log_name(log), "delete", &path);
@@ -214,6 +217,7 @@ enum log_status store_delete_logs(struct store *store, struct log *const *logs, 
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->sweep_lock);
     pthread_mutex_unlock(&store->group_lock);
+    store__forget_cleaning(store, logs, count);
     return status;
 }
 

@@ -444,6 +444,7 @@ bool store_flush(struct store *store)
     pthread_mutex_unlock(&store->dirty_lock);
     pthread_mutex_unlock(&store->group_lock);
     store__submit_sweep(store);
+    store__submit_segments(store);
     return has_more;
 }
 
@@ -452,7 +453,8 @@ int64_t store_flush_due_ms(struct store *store)
     pthread_mutex_lock(&store->dirty_lock);
     int64_t due = store->dirty_now ? now_ms(store) : store->later_due_ms;
     pthread_mutex_unlock(&store->dirty_lock);
-    return due;
+    int64_t segments_due = store__segments_due_ms(store);
+    return segments_due < due ? segments_due : due;
 }
 
 void store__hasten_all(struct store *store)

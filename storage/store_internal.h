@@ -1,5 +1,6 @@
 /* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
- * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_close.c. */
+ * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_segments.c,
+ * store_starts.c, store_retention.c, store_close.c. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
 
@@ -22,6 +23,7 @@ struct store_found {
     struct log_row row;
     int64_t recovery_point; /* of Kafka's checkpoint; -1: none */
     int64_t start_offset;   /* of Kafka's checkpoint; -1: none */
+    int64_t clean_offset;   /* of the cleaner's checkpoint; -1: none */
 };
 
 /* A durable position read back after an unclean stop. */
@@ -46,6 +48,10 @@ struct store_directory {
     _Atomic bool is_durable;     /* the identity is */
     _Atomic bool fence_wanted;   /* an I/O error was met */
     _Atomic bool is_fenced;      /* and everybody knows */
+    _Atomic bool starts_changed; /* log start offsets are not what the checkpoint says */
+    _Atomic bool
+        starts_stale; /* the checkpoint may tell of a log that is no more, whose name another may get */
+    pthread_mutex_t starts_lock; /* held while the checkpoint is written */
     bool names_changed;          /* renames in it that no flush covers yet; under the dirty lock */
     _Atomic uint64_t dirty_bytes;
     _Atomic uint32_t log_count; /* changed under the store's lock */
@@ -72,6 +78,7 @@ struct store {
     size_t bucket_count;
     size_t log_count;
     struct log *logs; /* all of them, doubly linked */
+    uint32_t retention_round;
     struct log *metadata;
     struct log_row metadata_row; /* as the last clean stop left it; segment_count 0: not known */
     int64_t metadata_written;    /* its offset in the durable positions; the flusher's */
@@ -92,6 +99,11 @@ struct store {
     struct log *dirty_later;
     int64_t later_due_ms; /* the earliest of dirty_later; INT64_MAX: none is due by time */
 
+    struct log *clean_queue; /* logs that may be compacted; under the dirty lock */
+    pthread_mutex_t clean_lock;      /* guards the next one; before the dirty lock */
+    struct clean_entry *cleanings;   /* compacted logs */
+    pthread_mutex_t checkpoint_lock; /* before the clean lock: who writes the cleaner's checkpoints */
+
     pthread_mutex_t group_lock; /* held while a group is flushed: nothing of it goes away */
     struct log_flush *flushes;
     struct log **group;
@@ -107,6 +119,12 @@ struct store {
     struct unlink_path **unlink_last;
     bool is_unlinking; /* unlink_job is under way */
     struct storage_job unlink_job;
+
+    pthread_mutex_t segments_lock;    /* innermost; guards the next two */
+    struct removed_segment *segments; /* whose files are to be unlinked */
+    int64_t segments_due_ms;          /* when the first of them is due; INT64_MAX: none */
+    struct storage_job segments_job;
+    _Atomic bool segments_queued; /* segments_job is under way */
 
     pthread_mutex_t sweep_lock; /* held while files are closed for others: no log goes away */
     struct storage_job sweep_job;
@@ -166,8 +184,17 @@ void store__free_group(struct store *store);
 void store__note_positions(struct store_directory *directory, const struct log_flush *flushes, size_t count);
 /* Begins the file, flushed but for its name; for the first change after a clean stop. */
 enum file_status store__open_positions(struct store_directory *directory);
+/* The log's own, flushed at once. Not under the group lock. */
+enum log_status store__before_rewrite(struct log_host *host, struct log *log);
 /* Rewrites them all; for after a recovery, and when the file grew long. */
 enum file_status store__rewrite_positions(struct store_directory *directory);
+
+/* store_clean.c */
+void store__cleanable(struct log_host *host, struct log *log);
+/* After the logs are deleted, before they are freed; no lock held. */
+void store__forget_cleaning(struct store *store, struct log *const *logs, size_t count);
+/* For the stop: no thread cleans any more. */
+void store__close_cleaning(struct store *store);
 
 /* store_lru.c */
 void store__files_changed(struct log_host *host, int open_files, int maps);
@@ -179,6 +206,20 @@ void store__submit_sweep(struct store *store);
 bool store__is_crowded(const struct store *store);
 void store__limits_init(struct store *store, const struct store_options *options);
 void store__drop_hold(struct store *store, int64_t count);
+
+/* store_starts.c */
+void store__start_rose(struct log_host *host, struct log *log);
+/* Whether a log's name may be used again: not before the checkpoint is silent on its predecessor. */
+enum log_status store__forget_stale_starts(struct store_directory *directory);
+
+/* store_segments.c */
+void store__removed(struct log_host *host, struct removed_segment *removed);
+/* When the next of their files are to be unlinked: ms of the monotonic clock, INT64_MAX: none. */
+int64_t store__segments_due_ms(struct store *store);
+/* Has a worker unlink what is due; no lock held. */
+void store__submit_segments(struct store *store);
+/* For the stop, when nobody else uses the store. clean: they are unlinked at once. */
+void store__close_segments(struct store *store, bool clean);
 
 /* store_removed.c */
 bool store__is_removed(const struct store *store, uuid topic_id);

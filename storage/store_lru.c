@@ -60,17 +60,22 @@ void store__limits_init(struct store *store, const struct store_options *options
 
 static void free_store(struct store *store)
 {
-    for (size_t i = 0; i < store->directory_count; i++)
+    for (size_t i = 0; i < store->directory_count; i++) {
         pthread_mutex_destroy(&store->directories[i].change_lock);
+        pthread_mutex_destroy(&store->directories[i].starts_lock);
+    }
     store__free_group(store);
     free(store->directories);
     free(store->buckets);
     pthread_mutex_destroy(&store->lock);
     pthread_mutex_destroy(&store->dirty_lock);
+    pthread_mutex_destroy(&store->clean_lock);
+    pthread_mutex_destroy(&store->checkpoint_lock);
     pthread_mutex_destroy(&store->group_lock);
     pthread_mutex_destroy(&store->sweep_lock);
     pthread_mutex_destroy(&store->delete_lock);
     pthread_mutex_destroy(&store->unlink_lock);
+    pthread_mutex_destroy(&store->segments_lock);
     free(store);
 }
 

@@ -186,3 +186,31 @@ void store__note_positions(struct store_directory *directory, const struct log_f
     if (store__log_status(status) == LOG_IO)
         store__want_fence(directory);
 }
+
+/* Like a group of this log alone, whose position is flushed before it returns. */
+enum log_status store__before_rewrite(struct log_host *host, struct log *log)
+{
+    struct store_directory *directory = store__directory_of(host);
+    struct store *store = directory->store;
+    enum file_status status = FILE_OK;
+
+    pthread_mutex_lock(&store->group_lock);
+    if (atomic_load(&directory->is_fenced)) {
+        status = FILE_IO;
+    } else if (directory->positions) {
+        struct position_writer writer = { .file = directory->positions, .size = directory->positions_size };
+        struct side_position position = position_of(log, log__durable_position(log));
+        write_position(&writer, &position);
+        write_out(&writer);
+        status = writer.status;
+        directory->positions_size = writer.size;
+        if (status == FILE_OK)
+            status = file_flush(directory->positions);
+        if (status == FILE_OK)
+            directory->positions_dirty = false;
+    }
+    pthread_mutex_unlock(&store->group_lock);
+    if (store__log_status(status) == LOG_IO)
+        store__want_fence(directory);
+    return store__log_status(status);
+}

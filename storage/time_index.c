@@ -67,3 +67,24 @@ uint32_t time_index_valid_count(const uint8_t *entries, uint32_t count, int64_t 
     }
     return count;
 }
+
+bool time_index_end(const struct index_view *view, int64_t unused, struct time_entry *out)
+{
+    uint8_t bytes[TIME_INDEX_ENTRY_SIZE];
+    struct time_entry before = { -1, 0 };
+    (void)unused;
+    *out = (struct time_entry){ -1, 0 };
+    if (view->count == 0)
+        return true;
+    if (view->count > 1) {
+        if (!index_view_entry(view, view->count - 2, bytes))
+            return false;
+        before = decode(bytes);
+    }
+    if (!index_view_entry(view, view->count - 1, bytes))
+        return false;
+    struct time_entry last = decode(bytes);
+    if (last.timestamp > before.timestamp && last.relative >= before.relative)
+        *out = last;
+    return true;
+}

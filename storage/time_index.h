@@ -27,4 +27,8 @@ bool time_index_find_below(const struct index_view *view, int64_t relative_bound
 /* How many leading entries can be true: they ascend, and no offset is beyond relative_max. */
 uint32_t time_index_valid_count(const uint8_t *entries, uint32_t count, int64_t relative_max);
 
+/* The last entry; timestamp -1 when there is none, or none that can be true behind the one before it (an
+ * index that was made with its full size ends in zeros). False: it could not be read. */
+bool time_index_end(const struct index_view *view, int64_t unused, struct time_entry *out);
+
 #endif

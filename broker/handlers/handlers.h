@@ -4,12 +4,14 @@
 
 #include "broker/request.h"
 
+#include "codec/alter_configs.h"
 #include "codec/api_versions.h"
 #include "codec/consumer_group_describe.h"
 #include "codec/consumer_group_heartbeat.h"
 #include "codec/create_partitions.h"
 #include "codec/create_topics.h"
 #include "codec/delete_groups.h"
+#include "codec/delete_records.h"
 #include "codec/delete_topics.h"
 #include "codec/describe_cluster.h"
 #include "codec/describe_configs.h"
@@ -22,6 +24,7 @@
 #include "codec/init_producer_id.h"
 #include "codec/join_group.h"
 #include "codec/leave_group.h"
+#include "codec/list_config_resources.h"
 #include "codec/list_groups.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"

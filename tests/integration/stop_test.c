@@ -2,7 +2,9 @@
  * yet. Under the sanitizers this is where whoever outlives what it uses is found. */
 #include <check.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
+#include "broker/exit_codes.h"
 #include "protocol/errors.h"
 #include "tests/support/load.h"
 #include "tests/support/one_partition.h"
@@ -85,12 +87,48 @@ START_TEST(stop_while_clients_wait)
 }
 END_TEST
 
+/* The disk is full when the broker stops (here: no file may grow): it says so by its exit code, and the next
+ * start finds all that was acknowledged. The other stops of this program are the control: they exit with 0.
+ */
+START_TEST(stop_on_a_full_disk)
+{
+    static const char *const arguments[] = { NULL };
+    struct served served;
+    struct wire_client client;
+    struct fetch_response fetched;
+    struct produce_response answered;
+    struct arena arena;
+    arena_init(&arena, NULL);
+    served_start(&served, RUNNEL_BINARY, arguments);
+    load_make_topic(served.bootstrap, "stopping");
+    ck_assert(wire_connect(&client, served.bootstrap, TIMEOUT_MS));
+    send_record(&client, &arena, -1);
+    ck_assert(wire_receive(&client, KEY_PRODUCE, 9, client.correlation_id, &answered));
+    ck_assert_int_eq(answered.topics[0].partitions[0].error_code, ERR_NONE);
+    wire_close(&client);
+    const struct rlimit none = { .rlim_cur = 1, .rlim_max = RLIM_INFINITY };
+    ck_assert_int_eq(prlimit(broker_process_pid(served.broker), RLIMIT_FSIZE, &none, NULL), 0);
+    ck_assert_int_eq(broker_process_stop(served.broker), EXIT_STORAGE_FAILED);
+
+    served_restart(&served, RUNNEL_BINARY, arguments);
+    ck_assert(wire_connect(&client, served.bootstrap, TIMEOUT_MS));
+    send_fetch(&client, 0, TIMEOUT_MS);
+    ck_assert(wire_receive(&client, KEY_FETCH, 11, client.correlation_id, &fetched));
+    ck_assert_int_eq(fetched.topics[0].partitions[0].error_code, ERR_NONE);
+    ck_assert_int_eq(fetched.topics[0].partitions[0].high_watermark, 1);
+    wire_close(&client);
+    served_stop(&served);
+    arena_destroy(&arena);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stop");
     TCase *tests = tcase_create("while clients wait");
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, stop_while_clients_wait, 0, sizeof rows / sizeof *rows);
+    tcase_add_test(tests, stop_on_a_full_disk);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -303,6 +303,26 @@ START_TEST(the_interval_is_short_while_the_group_moves)
 }
 END_TEST
 
+/* Five minutes is Java's rebalance timeout: the others do not ask fifty times a second for so long. */
+START_TEST(who_waits_for_a_member_that_gives_nothing_back_asks_less_and_less_often)
+{
+    settle(1);
+    player_connect(&sim, &two);
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE); /* is told, and never obeys */
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    ck_assert_int_lt(two.interval_ms, 100);
+    sim_advance(&sim, 10000);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    ck_assert_int_ge(two.interval_ms, 500);
+    ck_assert_int_le(two.interval_ms, 1000);
+    player_obey(&one);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_int_lt(one.interval_ms, 100);
+}
+END_TEST
+
 START_TEST(commits_need_the_epoch)
 {
     struct offset_commit_request request;
@@ -517,6 +537,53 @@ START_TEST(patterns)
 }
 END_TEST
 
+/* What matches more topics than a record takes is as if it matched none: the group lives on. Several that fit
+ * one by one come one by one. */
+START_TEST(patterns_that_match_too_much)
+{
+    char name[64];
+    teardown();
+    open_with("message.max.bytes=3000\n");
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "a-topic-with-a-rather-long-name-%d-%02d", i / 20, i);
+        make_topic(name);
+    }
+    one.name_count = two.name_count = three.name_count = 0;
+    one.regex = "a-topic.*";
+    two.regex = "a-topic.*-0-.*";
+    three.regex = "a-topic.*-1-.*";
+    settle(3);
+    for (int i = 0; i < 6; i++) {
+        sim_advance(&sim, 1000);
+        settle(3);
+    }
+    ck_assert_int_eq(one.owned.count, 0);
+    ck_assert_int_eq(two.owned.count, 20 * 6);
+    ck_assert_int_eq(three.owned.count, 20 * 6);
+    ck_assert_str_eq(group_state(), "Stable");
+}
+END_TEST
+
+START_TEST(patterns_are_counted)
+{
+    char id[16], pattern[16];
+    struct consumer_group_heartbeat_request request;
+    struct consumer_group_heartbeat_response response;
+    for (int i = 0; i <= 101; i++) {
+        consumer_group_heartbeat_request_init(&request);
+        snprintf(id, sizeof id, "m%d", i);
+        snprintf(pattern, sizeof pattern, "p%d", i < 101 ? i : 0);
+        request.group_id = SLICE_LITERAL("group");
+        request.member_id = slice_of_string(id);
+        request.rebalance_timeout_ms = 1000;
+        request.subscribed_topic_regex = slice_of_string(pattern);
+        request.subscribed_topic_names_count = request.topic_partitions_count = 0;
+        ck_assert(sim_call(&admin, KEY_HEARTBEAT, 1, &request, &response));
+        ck_assert_int_eq(response.error_code, i == 100 ? ERR_GROUP_MAX_SIZE_REACHED : ERR_NONE);
+    }
+}
+END_TEST
+
 static bool deny_orders_2(void *context, const struct conn *conn, enum acl_operation op, int resource_type,
                           slice name)
 {
@@ -633,6 +700,7 @@ int main(void)
     tcase_add_test(cases, the_epoch_before_is_accepted_with_its_own_partitions_alone);
     tcase_add_test(cases, a_settled_group_writes_nothing);
     tcase_add_test(cases, the_interval_is_short_while_the_group_moves);
+    tcase_add_test(cases, who_waits_for_a_member_that_gives_nothing_back_asks_less_and_less_often);
     tcase_add_test(cases, commits_need_the_epoch);
     tcase_add_test(cases, a_static_member_comes_back_to_what_it_had);
     tcase_add_test(cases, a_static_member_that_stays_away_is_given_up);
@@ -642,6 +710,8 @@ int main(void)
     tcase_add_test(cases, topics_that_come_grow_and_go);
     tcase_add_test(cases, a_subscription_that_shrinks_gives_back);
     tcase_add_test(cases, patterns);
+    tcase_add_test(cases, patterns_that_match_too_much);
+    tcase_add_test(cases, patterns_are_counted);
     tcase_add_test(cases, what_may_not_be_described_is_not_told);
     tcase_add_test(cases, the_assignor_with_most_votes);
     tcase_add_test(cases, a_full_group);

@@ -8,6 +8,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/record_batch.h"
+#include "storage/removed_segment.h"
 
 static struct log_rig *rig_of_env(struct storage_env *env)
 {
@@ -112,6 +113,60 @@ static void used(struct log_host *host, struct log *log)
     (void)log;
 }
 
+static void start_rose(struct log_host *host, struct log *log)
+{
+    (void)log;
+    rig_of_host(host)->start_count++;
+}
+
+/* What retire() calls: no thread can reach the segment. */
+static void released(void *object)
+{
+    struct removed_segment *removed = object;
+    atomic_store(&removed->is_released, true);
+}
+
+static void removed(struct log_host *host, struct removed_segment *segment)
+{
+    struct log_rig *rig = rig_of_host(host);
+    pthread_mutex_lock(&rig->mutex);
+    segment->next = rig->removed;
+    rig->removed = segment;
+    rig->removed_count++;
+    pthread_mutex_unlock(&rig->mutex);
+    retire(rig->retire, segment, released);
+}
+
+static enum log_status before_rewrite(struct log_host *host, struct log *log)
+{
+    (void)log;
+    rig_of_host(host)->rewrite_count++;
+    return LOG_OK;
+}
+
+size_t log_rig_unlink_removed(struct log_rig *rig, bool all)
+{
+    size_t left = 0;
+    pthread_mutex_lock(&rig->mutex);
+    struct removed_segment **link = &rig->removed;
+    while (*link) {
+        struct removed_segment *segment = *link;
+        if (all || (segment->due_ms <= clock_mono_ms(rig->env.clock) && atomic_load(&segment->is_released) &&
+                    !removed_segment_is_held(segment))) {
+            check(atomic_load(&segment->is_released));
+            if (!all)
+                removed_segment_unlink(segment);
+            *link = segment->next;
+            removed_segment_destroy(segment);
+        } else {
+            link = &segment->next;
+            left++;
+        }
+    }
+    pthread_mutex_unlock(&rig->mutex);
+    return left;
+}
+
 struct log *log_rig_new_log(struct log_rig *rig)
 {
     rig->log =
@@ -139,8 +194,20 @@ static struct log_rig *create(struct file_double *disk, struct file_system *file
         .progress = progress,
         .directory_failed = directory_failed,
     };
-    rig->host = (struct log_host){ before_change, before_flush,  failed,   became_dirty, wrote,
-                                   wrote_back,    files_changed, may_open, used };
+    rig->host = (struct log_host){
+        .before_change = before_change,
+        .before_flush = before_flush,
+        .failed = failed,
+        .became_dirty = became_dirty,
+        .wrote = wrote,
+        .wrote_back = wrote_back,
+        .files_changed = files_changed,
+        .may_open = may_open,
+        .used = used,
+        .start_rose = start_rose,
+        .removed = removed,
+        .before_rewrite = before_rewrite,
+    };
     rig->config = (struct log_config){
         .segment_bytes = 4096,
         .segment_ms = INT64_MAX,
@@ -191,6 +258,8 @@ struct file_double *log_rig_destroy(struct log_rig *rig)
     if (rig->log)
         log_rig_close(rig, false, NULL);
     log_rig_run_jobs(rig);
+    log_rig_turn(rig);
+    (void)log_rig_unlink_removed(rig, true);
     log_rig_turn(rig);
     retire_leave(rig->retire, rig->member);
     retire_destroy(rig->retire);

@@ -24,7 +24,11 @@ struct log_rig {
     int64_t dirty_due_ms; /* of the last one */
     unsigned progress_count;
     unsigned failed_count;
-    unsigned change_count; /* before_change calls */
+    unsigned change_count;  /* before_change calls */
+    unsigned start_count;   /* start_rose calls */
+    unsigned rewrite_count; /* before_rewrite calls */
+    struct removed_segment *removed;
+    unsigned removed_count; /* all that ever were */
     int64_t wrote, wrote_back;
     _Atomic int open_files, maps;
     int maps_max; /* mappings that the host allows */
@@ -49,6 +53,9 @@ enum log_status log_rig_close(struct log_rig *rig, bool clean, struct log_row *r
 void log_rig_run_jobs(struct log_rig *rig);
 /* One flush group of this log, like the store's; false when there was nothing to flush. */
 bool log_rig_flush(struct log_rig *rig);
+/* Unlinks the segments that left the log, are due and unread; returns how many are left. all: whatever they
+ * are, only their memory goes, as at a kill. */
+size_t log_rig_unlink_removed(struct log_rig *rig, bool all);
 /* Ends the turn of this thread: what was retired is freed. */
 void log_rig_turn(struct log_rig *rig);
 
