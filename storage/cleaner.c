@@ -128,18 +128,28 @@ static enum log_status status_of_batch(struct cleaning *cleaning, const struct c
     return damaged(cleaning, source->base_offset, "unreadable_records");
 }
 
-/* Where the transactions that a walk over sources [first, count) meets come from. */
-static enum log_status load_transactions(struct cleaning *cleaning, size_t first)
+/* The aborted transactions that a walk from offset on may meet: the marker of one may lie in any later
+ * segment. */
+static enum log_status load_transactions(struct cleaning *cleaning, int64_t offset)
 {
-    const struct cleaner_look *look = cleaning->look;
+    struct log *log = cleaning->log;
     enum log_status status = LOG_OK;
     cleaner_transactions_destroy(&cleaning->transactions);
-    /* The marker of a transaction may lie in any later segment. */
-    for (size_t i = first; i < look->count && status == LOG_OK; i++)
-        status = cleaner_transactions_add(&cleaning->transactions, &cleaning->log->home,
-                                          look->sources[i].base_offset);
-    if (status == LOG_CORRUPT)
-        return damaged(cleaning, look->sources[first].base_offset, "damaged_transaction_index");
+    pthread_mutex_lock(&log->prepare_mutex);
+    if (log__state(log) == LOG_SHUT)
+        status = log__open_shut(log);
+    pthread_mutex_lock(&log->mutex);
+    const struct segment_list *list = log__segments(log);
+    if (status == LOG_OK && (log__state(log) != LOG_OPEN || !list))
+        status = log__state(log) == LOG_ENDED ? LOG_CLOSED : LOG_BUSY;
+    for (size_t i = status == LOG_OK ? segment_list_find(list, offset) : 0;
+         status == LOG_OK && i < list->count; i++) {
+        if (!cleaner_transactions_add(&cleaning->transactions, &list->items[i]->aborted))
+            status = LOG_LIMIT;
+    }
+    pthread_mutex_unlock(&log->mutex);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    cleaner_transactions_begin(&cleaning->transactions);
     return status;
 }
 
@@ -202,7 +212,7 @@ static enum log_status build_map(struct cleaning *cleaning)
     size_t first = cleaner_source_find(look, look->first_dirty);
     bool is_full = false;
     cleaning->latest = look->first_dirty - 1;
-    enum log_status status = load_transactions(cleaning, first);
+    enum log_status status = load_transactions(cleaning, look->sources[first].base_offset);
     for (size_t i = first; i < look->count && status == LOG_OK && !is_full; i++) {
         if (look->sources[i].base_offset >= look->first_uncleanable)
             break;
@@ -430,7 +440,7 @@ static enum log_status rewrite(struct cleaning *cleaning)
     const struct cleaner_look *look = cleaning->look;
     int64_t end = cleaning->latest + 1;
     uint64_t before = cleaning->reader.read_size;
-    enum log_status status = load_transactions(cleaning, 0);
+    enum log_status status = load_transactions(cleaning, look->sources[0].base_offset);
     for (size_t i = 0, count; i < look->count && status == LOG_OK; i += count) {
         if (look->sources[i].base_offset >= end)
             break;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 enum {
-    TXN_INDEX_SIZE_MAX = 1 << 30,
     MARKER_KEY_SIZE = 4,
     MARKER_ABORT = 0,
     MARKER_COMMIT = 1,
@@ -24,23 +23,18 @@ void cleaner_transactions_destroy(struct cleaner_transactions *transactions)
     cleaner_transactions_init(transactions);
 }
 
-void cleaner_transactions_rewind(struct cleaner_transactions *transactions)
+static bool reserve(struct cleaner_transactions *transactions, size_t count)
 {
-    transactions->aborted_next = 0;
-    transactions->open_count = 0;
-}
-
-static bool add(struct cleaner_transactions *transactions, const struct aborted_transaction *aborted)
-{
-    if (transactions->aborted_count == transactions->aborted_capacity) {
-        size_t capacity = transactions->aborted_capacity ? transactions->aborted_capacity * 2 : 16;
-        struct aborted_transaction *room = realloc(transactions->aborted, capacity * sizeof *room);
-        if (!room)
-            return false;
-        transactions->aborted = room;
-        transactions->aborted_capacity = capacity;
-    }
-    transactions->aborted[transactions->aborted_count++] = *aborted;
+    size_t capacity = transactions->aborted_capacity ? transactions->aborted_capacity : 16;
+    while (capacity < count)
+        capacity *= 2;
+    if (capacity == transactions->aborted_capacity)
+        return true;
+    struct aborted_transaction *room = realloc(transactions->aborted, capacity * sizeof *room);
+    if (!room)
+        return false;
+    transactions->aborted = room;
+    transactions->aborted_capacity = capacity;
     return true;
 }
 
@@ -50,43 +44,27 @@ static int by_first_offset(const void *a, const void *b)
     return (x->first_offset > y->first_offset) - (x->first_offset < y->first_offset);
 }
 
-/* Entries follow one another by their markers; one that was cut in the middle is none (Kafka reads it so
- * too). */
-static enum log_status parse(struct cleaner_transactions *transactions, const uint8_t *bytes, size_t size,
-                             int64_t segment_base)
+bool cleaner_transactions_add(struct cleaner_transactions *transactions, const struct txn_index *index)
 {
-    int64_t last = segment_base - 1;
-    for (; size >= ABORTED_TRANSACTION_SIZE;
-         bytes += ABORTED_TRANSACTION_SIZE, size -= ABORTED_TRANSACTION_SIZE) {
-        struct aborted_transaction aborted;
-        if (!aborted_transaction_decode(bytes, &aborted) || aborted.last_offset <= last)
-            return LOG_CORRUPT;
-        last = aborted.last_offset;
-        if (!add(transactions, &aborted))
-            return LOG_LIMIT;
-    }
-    return LOG_OK;
+    uint32_t count = txn_index_count(index);
+    if (count == 0)
+        return true;
+    if (!reserve(transactions, transactions->aborted_count + count))
+        return false;
+    const struct txn_block *block =
+        atomic_load_explicit(&((struct txn_index *)index)->block, memory_order_acquire);
+    memcpy(transactions->aborted + transactions->aborted_count, block->entries,
+           count * sizeof *transactions->aborted);
+    transactions->aborted_count += count;
+    return true;
 }
 
-enum log_status cleaner_transactions_add(struct cleaner_transactions *transactions,
-                                         const struct segment_home *home, int64_t segment_base)
+void cleaner_transactions_begin(struct cleaner_transactions *transactions)
 {
-    char path[SEGMENT_PATH_MAX];
-    uint8_t *bytes;
-    size_t size;
-    segment_path(home, segment_base, ".txnindex", path);
-    enum file_status status = file_read_all(home->env->files, path, TXN_INDEX_SIZE_MAX, &bytes, &size);
-    if (status == FILE_NOT_FOUND)
-        return LOG_OK;
-    if (status != FILE_OK)
-        return status == FILE_LIMIT ? LOG_LIMIT : LOG_IO;
-    enum log_status parsed = parse(transactions, bytes, size, segment_base);
-    free(bytes);
-    /* They come in the order of their ends. */
+    /* They came in the order of their ends. */
     if (transactions->aborted_count > 0)
         qsort(transactions->aborted, transactions->aborted_count, sizeof *transactions->aborted,
               by_first_offset);
-    return parsed;
 }
 
 /* Few transactions are open at a time. */

@@ -25,13 +25,12 @@ struct cleaner_transactions {
 
 void cleaner_transactions_init(struct cleaner_transactions *transactions);
 void cleaner_transactions_destroy(struct cleaner_transactions *transactions);
-/* Back to the start of a walk over the same transactions. */
-void cleaner_transactions_rewind(struct cleaner_transactions *transactions);
 
-/* Adds what the .txnindex of the segment says; none there is none aborted. All segments from the walk's first
- * to the log's last, in order, before the walk. LOG_CORRUPT: the file contradicts itself. */
-enum log_status cleaner_transactions_add(struct cleaner_transactions *transactions,
-                                         const struct segment_home *home, int64_t segment_base);
+/* Adds what the index of a segment says. All segments from the walk's first to the log's last, before the
+ * walk. The index does not change meanwhile. False: no memory. */
+bool cleaner_transactions_add(struct cleaner_transactions *transactions, const struct txn_index *index);
+/* Behind the last one, before the walk. */
+void cleaner_transactions_begin(struct cleaner_transactions *transactions);
 
 enum cleaner_batch_kind {
     CLEANER_BATCH_LIVE,      /* its records count */

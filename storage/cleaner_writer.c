@@ -6,7 +6,7 @@
 
 #include "protocol/base/check.h"
 
-enum { FLAGS = FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, FILES_MAX = 4 };
+enum { FLAGS = FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE, FILES_MAX = 4, CAPACITY_MIN = 4096 };
 
 static const char *const suffixes[] = { ".log.cleaned", ".index.cleaned", ".timeindex.cleaned",
                                         ".txnindex.cleaned" };
@@ -57,11 +57,10 @@ enum log_status cleaner_writer_begin(struct cleaner_writer *writer, struct log *
                                      const struct log_config *config, int64_t base_offset, size_t buffer_size)
 {
     struct random random = log__random(log, base_offset);
-    *writer = (struct cleaner_writer){
-        .log = log, .config = *config, .base_offset = base_offset, .capacity = buffer_size
-    };
+    *writer = (struct cleaner_writer){ .log = log, .config = *config, .base_offset = base_offset };
     writer->segment = segment_create(base_offset);
-    writer->buffer = malloc(buffer_size);
+    writer->capacity = buffer_size > CAPACITY_MIN ? buffer_size : CAPACITY_MIN;
+    writer->buffer = malloc(writer->capacity);
     if (!writer->segment || !writer->buffer)
         return LOG_LIMIT;
     writer->segment->growth =
