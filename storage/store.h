@@ -84,8 +84,10 @@ enum store_status store_save_starts(struct store *store);
 /* Whether there is anything that store_save_starts() would write. */
 bool store_starts_changed(struct store *store);
 /* One round of retention: log_retain() on every log of which the table or the open log says that there may be
- * something to do. May block for long; a worker. Between two logs it asks stop, if there is one. */
-void store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);
+ * something to do. May block for long; a worker. Between two logs it asks stop, if there is one; false: that said
+ * so, and the next call goes on with the round. What is closed meanwhile, so that others can be opened, is free
+ * only once the caller has passed a quiescent state: so it should stop now and then. One caller at a time. */
+bool store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);
 
 /* Flushes one group: takes the whole dirty set, flushes files and directory entries, raises the
  * durable ends and tells progress. Returns whether there is more to do now. May block; one thread
