@@ -6,7 +6,13 @@
 #include "broker/config_internal.h"
 
 /* Numbers as on the wire. */
-enum entry_source { SOURCE_TOPIC = 1, SOURCE_STATIC_BROKER = 4, SOURCE_DEFAULT = 5 };
+enum entry_source {
+    SOURCE_TOPIC = 1,
+    SOURCE_STATIC_BROKER = 4,
+    SOURCE_DEFAULT = 5,
+    SOURCE_CLIENT_METRICS = 7,
+    SOURCE_GROUP = 8,
+};
 enum entry_type {
     TYPE_UNKNOWN,
     TYPE_BOOLEAN,
@@ -188,10 +194,7 @@ bool config_entries_of_topics(const struct config_wish *wish, struct config_entr
 
 static int compare_name(const void *key, const void *item)
 {
-    slice a = *(const slice *)key, b = ((const entry *)item)->name;
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
+    return slice_compare(*(const slice *)key, ((const entry *)item)->name);
 }
 
 static int compare_entries(const void *a, const void *b)
@@ -204,13 +207,23 @@ static entry *find(entry *items, size_t count, slice name)
     return bsearch(&name, items, count, sizeof *items, compare_name);
 }
 
-/* The topic's own value in front of what stands behind it. */
-static bool put_override(const struct config_wish *wish, entry *item, slice value)
+/* -- values of its own ----------------------------------------------------------------------------- */
+
+/* A kind of resource that may have them. */
+struct own_kind {
+    enum entry_source source;
+    const struct config_row *(*find)(slice name); /* NULL: no such setting */
+    bool has_chain;                               /* what stands behind a value is told, too */
+};
+
+/* The resource's own value in front of what stands behind it. */
+static bool put_override(const struct config_wish *wish, const struct own_kind *kind, entry *item,
+                         slice value)
 {
     const synonym *behind = item->synonyms;
-    size_t behind_count = (size_t)item->synonyms_count;
+    size_t behind_count = kind->has_chain ? (size_t)item->synonyms_count : 0;
     item->value = value;
-    item->config_source = SOURCE_TOPIC;
+    item->config_source = (int8_t)kind->source;
     if (!wish->synonyms)
         return true;
     synonym *chain = arena_alloc_array(wish->arena, behind_count + 1, sizeof *chain);
@@ -219,7 +232,7 @@ static bool put_override(const struct config_wish *wish, entry *item, slice valu
     describe_configs_response_synonym_init(&chain[0]);
     chain[0].name = item->name;
     chain[0].value = value;
-    chain[0].source = SOURCE_TOPIC;
+    chain[0].source = (int8_t)kind->source;
     if (behind_count > 0)
         memcpy(chain + 1, behind, behind_count * sizeof *chain);
     item->synonyms = chain;
@@ -228,102 +241,74 @@ static bool put_override(const struct config_wish *wish, entry *item, slice valu
 }
 
 /* A name that no table has, kept from another version of Kafka: it may be a secret. */
-static bool add_unknown(const struct config_wish *wish, const struct topic_config_override *override,
-                        struct config_entries *out)
+static bool add_unknown(const struct config_wish *wish, const struct own_kind *kind,
+                        const struct topic_config_override *override, struct config_entries *out)
 {
     entry *item = &out->items[out->count++];
     describe_configs_response_config_init(item);
     item->name = override->name;
     item->is_sensitive = true;
     item->documentation = SLICE_NULL;
-    return put_override(wish, item, SLICE_NULL);
+    return put_override(wish, kind, item, SLICE_NULL);
 }
 
-/* Puts one of the topic's own values into the entries, of which the first `sorted` are in order. */
-static bool put(const struct config_wish *wish, const struct topic_config_override *override, size_t sorted,
-                struct config_entries *out)
+/* Puts one of its own values into the entries, of which the first `sorted` are in order. */
+static bool put(const struct config_wish *wish, const struct own_kind *kind,
+                const struct topic_config_override *override, size_t sorted, struct config_entries *out)
 {
-    size_t index = topic_config_find(override->name);
-    if (index == SIZE_MAX)
-        return add_unknown(wish, override, out);
-    const struct config_row *row = topic_config_row(index);
+    const struct config_row *row = kind->find(override->name);
+    if (!row)
+        return add_unknown(wish, kind, override, out);
     struct config_parsed parsed;
     if (!config__check_value(row, override->value, &parsed, NULL))
         return true; /* passed over, as topic_config_load() does */
     const char *text = config__canonical(wish->arena, row, &parsed);
     entry *item = find(out->items, sorted, override->name);
-    return text && put_override(wish, item ? item : add(out, wish, row), slice_of_string(text));
+    return text && put_override(wish, kind, item ? item : add(out, wish, row), slice_of_string(text));
 }
 
-bool config_entries_of_topic(const struct config_wish *wish, const struct config_entries *general,
-                             const struct topic *topic, struct config_entries *out)
+static bool put_all(const struct config_wish *wish, const struct own_kind *kind,
+                    const struct config_entries *general, const struct topic_config_override *overrides,
+                    size_t count, struct config_entries *out)
 {
     *out = *general;
-    if (topic->override_count == 0)
+    if (count == 0)
         return true;
-    if (!make_room(wish->arena, general->count + topic->override_count, out))
+    if (!make_room(wish->arena, general->count + count, out))
         return false;
     memcpy(out->items, general->items, general->count * sizeof *out->items);
     out->count = general->count;
-    for (size_t i = 0; i < topic->override_count; i++)
-        if (!put(wish, &topic->overrides[i], general->count, out))
+    for (size_t i = 0; i < count; i++)
+        if (!put(wish, kind, &overrides[i], general->count, out))
             return false;
     qsort(out->items, out->count, sizeof *out->items, compare_entries);
     sum_up(out);
     return true;
 }
 
+static const struct config_row *find_topic_row(slice name)
+{
+    size_t index = topic_config_find(name);
+    return index == SIZE_MAX ? NULL : topic_config_row(index);
+}
+
+bool config_entries_of_topic(const struct config_wish *wish, const struct config_entries *general,
+                             const struct topic *topic, struct config_entries *out)
+{
+    static const struct own_kind kind = { SOURCE_TOPIC, find_topic_row, true };
+    return put_all(wish, &kind, general, topic->overrides, topic->override_count, out);
+}
+
 /* -- groups and client metrics ------------------------------------------------------------------ */
 
-/* Kafka's GroupConfig: what a group has unless it has its own is a setting of the broker, or fixed. */
-static const struct group_row {
-    struct config_row row;
-    size_t setting; /* SETTING_COUNT: none */
-} group_rows[] = {
-#define GROUP_SETTING(key, setting, text)                                                                    \
-    {                                                                                                        \
-        { .name = key, .type = CONFIG_INT, .sentence = text }, SETTING_##setting                             \
-    }
-#define GROUP_FIXED(key, value, text)                                                                        \
-    {                                                                                                        \
-        { .name = key, .type = CONFIG_STRING, .value_default = value, .sentence = text }, SETTING_COUNT      \
-    }
-    GROUP_SETTING("consumer.heartbeat.interval.ms", group_consumer_heartbeat_interval_ms,
-                  "How often members of a consumer group report to the coordinator."),
-    GROUP_SETTING("consumer.session.timeout.ms", group_consumer_session_timeout_ms,
-                  "Silence after which a member of a consumer group is taken for dead."),
-    GROUP_FIXED("share.auto.offset.reset", "latest",
-                "Where a share group begins without a position of its own."),
-    GROUP_SETTING("share.heartbeat.interval.ms", group_share_heartbeat_interval_ms,
-                  "How often members of a share group report to the coordinator."),
-    GROUP_FIXED("share.isolation.level", "read_uncommitted", "Whether a share group sees open transactions."),
-    GROUP_SETTING("share.record.lock.duration.ms", group_share_record_lock_duration_ms,
-                  "How long a record stays with the member of a share group that acquired it."),
-    GROUP_SETTING("share.session.timeout.ms", group_share_session_timeout_ms,
-                  "Silence after which a member of a share group is taken for dead."),
-    GROUP_SETTING("streams.heartbeat.interval.ms", group_streams_heartbeat_interval_ms,
-                  "How often members of a streams group report to the coordinator."),
-    GROUP_SETTING("streams.initial.rebalance.delay.ms", group_streams_initial_rebalance_delay_ms,
-                  "How long a new streams group waits for more members."),
-    GROUP_SETTING("streams.num.standby.replicas", group_streams_num_standby_replicas,
-                  "Standby copies of each task of a streams group."),
-    GROUP_SETTING("streams.session.timeout.ms", group_streams_session_timeout_ms,
-                  "Silence after which a member of a streams group is taken for dead."),
-#undef GROUP_SETTING
-#undef GROUP_FIXED
-};
-enum { GROUP_ROW_COUNT = sizeof group_rows / sizeof *group_rows };
-
-bool config_entries_of_group(const struct config_wish *wish, struct config_entries *out)
+/* Of a group without settings of its own. The default is its own synonym, as in Kafka. */
+bool config_entries_of_groups(const struct config_wish *wish, struct config_entries *out)
 {
-    if (!make_room(wish->arena, GROUP_ROW_COUNT, out))
+    if (!make_room(wish->arena, group_config_count(), out))
         return false;
-    for (size_t i = 0; i < GROUP_ROW_COUNT; i++) {
-        entry *item = add(out, wish, &group_rows[i].row);
-        struct config_setting setting = { .value = group_rows[i].row.value_default };
-        if (group_rows[i].setting < SETTING_COUNT)
-            config_setting_at(wish->config, group_rows[i].setting, &setting);
-        item->value = slice_of_string(setting.value);
+    for (size_t i = 0; i < group_config_count(); i++) {
+        entry *item = add(out, wish, group_config_row(i));
+        item->value = slice_of_string(group_config_default(wish->config, i));
         synonym own = { .name = item->name, .value = item->value, .source = SOURCE_DEFAULT };
         if (!set_chain(wish, item, &own, 1))
             return false;
@@ -353,6 +338,31 @@ bool config_entries_of_client_metrics(const struct config_wish *wish, struct con
         add(out, wish, &metrics_rows[i])->value = slice_of_string(metrics_rows[i].value_default);
     sum_up(out);
     return true;
+}
+
+static const struct config_row *find_group_row(slice name)
+{
+    size_t index = group_config_find(name);
+    return index == SIZE_MAX ? NULL : group_config_row(index);
+}
+
+static const struct config_row *find_metrics_row(slice name)
+{
+    for (size_t i = 0; i < METRICS_ROW_COUNT; i++)
+        if (slice_equal_string(name, metrics_rows[i].name))
+            return &metrics_rows[i];
+    return NULL;
+}
+
+bool config_entries_of_resource(const struct config_wish *wish, const struct config_entries *general,
+                                const struct resource_config *resource, struct config_entries *out)
+{
+    static const struct own_kind group = { SOURCE_GROUP, find_group_row, false };
+    static const struct own_kind client_metrics = { SOURCE_CLIENT_METRICS, find_metrics_row, false };
+    const struct own_kind *kind =
+        resource && resource->type == CONFIG_RESOURCE_CLIENT_METRICS ? &client_metrics : &group;
+    return put_all(wish, kind, general, resource ? resource->overrides : NULL,
+                   resource ? resource->override_count : 0, out);
 }
 
 /* -- by name ------------------------------------------------------------------------------------ */

@@ -32,9 +32,12 @@ bool config_entries_of_topics(const struct config_wish *wish, struct config_entr
 /* Of this topic; shares what it can with those of topics in general. */
 bool config_entries_of_topic(const struct config_wish *wish, const struct config_entries *general,
                              const struct topic *topic, struct config_entries *out);
-/* Of a group, or a client metrics subscription, without settings of its own: none has any. */
-bool config_entries_of_group(const struct config_wish *wish, struct config_entries *out);
+/* Of a group, or a client metrics subscription, without settings of its own. */
+bool config_entries_of_groups(const struct config_wish *wish, struct config_entries *out);
 bool config_entries_of_client_metrics(const struct config_wish *wish, struct config_entries *out);
+/* Of this one, over those of its kind in general; NULL: it has none of its own. */
+bool config_entries_of_resource(const struct config_wish *wish, const struct config_entries *general,
+                                const struct resource_config *resource, struct config_entries *out);
 
 /* Those that are named; names that are no settings are passed over. No keys: all, shared. */
 bool config_entries_pick(struct arena *arena, const struct config_entries *all, const slice *keys,

@@ -3,6 +3,7 @@
 #define RUNNEL_BROKER_CONFIG_INTERNAL_H
 
 #include "broker/config.h"
+#include "broker/group_config.h"
 #include "protocol/base/arena.h"
 
 /* config_row.c */
@@ -18,6 +19,17 @@ struct topic_config_row {
     uint16_t synonyms[TOPIC_CONFIG_SYNONYMS_MAX]; /* SETTING_COUNT: none */
 };
 extern const struct topic_config_row topic_config__rows[TOPIC_CONFIG_COUNT];
+enum group_config_index {
+#define GROUP_CONFIG(field, name, type, value, valid, unit, row_class, from, sentence) GROUP_##field,
+#include "broker/group_config.def"
+#undef GROUP_CONFIG
+    GROUP_CONFIG_COUNT,
+};
+struct group_config_row {
+    struct config_row row;
+    uint16_t from; /* the broker setting that the default comes from; SETTING_COUNT: none */
+};
+extern const struct group_config_row group_config__rows[GROUP_CONFIG_COUNT];
 
 /* config_value.c: one value of one setting. */
 struct config_parsed {
@@ -44,6 +56,9 @@ void config__double_text(double value, char out[32]);
 slice config__trim(slice text);
 /* Decimal digits with an optional sign, as Java's parseLong. */
 bool config__parse_integer(slice text, int64_t min, int64_t max, int64_t *out);
+
+/* config_duration.c: whether Java's Duration.parse takes it, and it is not negative. */
+bool config__is_duration(slice text);
 
 /* config_report.c */
 void config__report(struct config_report *report, enum config_message_level level, const char *format, ...)

@@ -48,6 +48,8 @@ static const char *scope_name(enum config_scope scope)
         return "cluster-wide";
     case SCOPE_TOPIC:
         return "topic";
+    case SCOPE_GROUP:
+        return "group";
     case SCOPE_INTERNAL:
         return "internal";
     }
@@ -186,6 +188,8 @@ bool config_print(const struct config *config, enum config_print_format format, 
         print_table(out, "Broker settings", config_row_at, SETTING_COUNT);
         fputc('\n', out);
         print_table(out, "Topic settings", topic_config_row, TOPIC_CONFIG_COUNT);
+        fputc('\n', out);
+        print_table(out, "Group settings", group_config_row, GROUP_CONFIG_COUNT);
         break;
     }
     bool ok = fclose(out) == 0;

@@ -1,4 +1,4 @@
-/* The tables of settings, as constant data from config.def and topic_config.def. */
+/* The tables of settings, as constant data from config.def, topic_config.def and group_config.def. */
 #include "broker/config_internal.h"
 
 /* The words of the `valid` column. */
@@ -54,6 +54,10 @@
     {                                                                                                        \
         .rule = RULE_THROTTLED                                                                               \
     }
+#define OFFSET_RESET                                                                                         \
+    {                                                                                                        \
+        .rule = RULE_OFFSET_RESET                                                                            \
+    }
 
 const struct config_row config__rows[SETTING_COUNT] = {
 #define CONFIG(field, name, type, value, valid, unit, scope, row_class, sentence)                            \
@@ -90,6 +94,18 @@ const struct topic_config_row topic_config__rows[TOPIC_CONFIG_COUNT] = {
                         from },
 #include "broker/topic_config.def"
 #undef TOPIC_CONFIG
+};
+
+#define OF(setting) SETTING_##setting
+#define BUILT_IN    SETTING_COUNT
+
+const struct group_config_row group_config__rows[GROUP_CONFIG_COUNT] = {
+#define GROUP_CONFIG(field, name, type, value, valid, unit, row_class, from, sentence)                       \
+    [GROUP_##field] = { { name, CONFIG_##type, value, value, valid, UNIT_##unit, SCOPE_GROUP,                \
+                          CLASS_##row_class, sentence },                                                     \
+                        from },
+#include "broker/group_config.def"
+#undef GROUP_CONFIG
 };
 
 const struct config_row *config_row_at(size_t index)
@@ -136,6 +152,24 @@ size_t topic_config_find(slice name)
 {
     for (size_t i = 0; i < TOPIC_CONFIG_COUNT; i++)
         if (slice_equal_string(name, topic_config__rows[i].row.name))
+            return i;
+    return SIZE_MAX;
+}
+
+size_t group_config_count(void)
+{
+    return GROUP_CONFIG_COUNT;
+}
+
+const struct config_row *group_config_row(size_t index)
+{
+    return &group_config__rows[index].row;
+}
+
+size_t group_config_find(slice name)
+{
+    for (size_t i = 0; i < GROUP_CONFIG_COUNT; i++)
+        if (slice_equal_string(name, group_config__rows[i].row.name))
             return i;
     return SIZE_MAX;
 }

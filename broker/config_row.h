@@ -29,6 +29,7 @@ enum config_rule {
     RULE_NOT_EMPTY, /* STRING: at least one character; LIST: at least one item */
     RULE_DISTINCT,  /* LIST: no item twice, none empty */
     RULE_THROTTLED, /* LIST of partition:broker, or * alone */
+    RULE_OFFSET_RESET, /* STRING: earliest, latest or by_duration:<ISO 8601> */
 };
 
 struct config_valid {
@@ -52,7 +53,14 @@ enum config_unit {
 };
 
 /* How Kafka lets a running broker change it. INTERNAL: read-only, shown only when set. */
-enum config_scope { SCOPE_READ_ONLY, SCOPE_PER_BROKER, SCOPE_CLUSTER_WIDE, SCOPE_TOPIC, SCOPE_INTERNAL };
+enum config_scope {
+    SCOPE_READ_ONLY,
+    SCOPE_PER_BROKER,
+    SCOPE_CLUSTER_WIDE,
+    SCOPE_TOPIC,
+    SCOPE_GROUP,
+    SCOPE_INTERNAL
+};
 
 /* What this broker makes of it. */
 enum config_class {

@@ -301,6 +301,24 @@ static bool check_list(const struct config_row *row, slice text, char *why)
     return true;
 }
 
+static bool check_offset_reset(const struct config_row *row, slice text, char *why)
+{
+    static const char by_duration[] = "by_duration:";
+    char shown[CONFIG_WHY_SIZE / 2], reason[256];
+    size_t skipped = sizeof by_duration - 1;
+    if (slice_equal_string(text, "earliest") || slice_equal_string(text, "latest"))
+        return true;
+    if (text.size > skipped && memcmp(text.data, by_duration, skipped) == 0 &&
+        config__is_duration(slice_of(text.data + skipped, text.size - skipped)))
+        return true;
+    snprintf(
+        reason, sizeof reason,
+        "Invalid value `%.64s` for configuration %s. The value must be either 'earliest', 'latest' or of "
+        "the format 'by_duration:<PnDTnHnMn.nS>'.",
+        plain(text, shown), row->name);
+    return invalid(why, row, text, reason);
+}
+
 static bool check_rule(const struct config_row *row, const struct config_parsed *value, char *why)
 {
     if (row->type == CONFIG_LIST)
@@ -315,6 +333,8 @@ static bool check_rule(const struct config_row *row, const struct config_parsed 
         return check_words(row, value->text, why);
     case RULE_NOT_EMPTY:
         return value->text.size > 0 || invalid(why, row, value->text, "String must be non-empty");
+    case RULE_OFFSET_RESET:
+        return check_offset_reset(row, value->text, why);
     case RULE_ANY:
     case RULE_DISTINCT:
     case RULE_THROTTLED:
@@ -460,6 +480,9 @@ void config__wanted(const struct config_row *row, char *out, size_t size)
         return;
     case RULE_THROTTLED:
         snprintf(out, size, "* or a list of partition:broker");
+        return;
+    case RULE_OFFSET_RESET:
+        snprintf(out, size, "earliest, latest or by_duration:PnDTnHnMn.nS");
         return;
     case RULE_ANY:
     case RULE_NOT_EMPTY:

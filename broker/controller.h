@@ -14,20 +14,24 @@ struct controller_host {
     struct store *store;
     const struct config *config;
     struct random *random; /* for topic ids; used under the controller's lock */
-    /* Partitions of removed topics, linked by next_deleted: marked deleted, their logs answer LOG_CLOSED. Takes the
-     * controller's hold on each; whoever watches them is to be told. NULL: nobody can. */
+    /* Partitions of removed topics, linked by next_deleted: marked deleted, their logs answer LOG_CLOSED.
+     * Takes the controller's hold on each; whoever watches them is to be told. NULL: nobody can. */
     void (*partitions_deleted)(void *context, struct partition *partitions);
     void *context;
 };
 
+/* For store_options.inspect: refuses what controller_open() would refuse of the metadata that lies in the
+ * store, before anything of it is changed: other nodes, tiered topics, records of a newer Kafka, log
+ * directories that are not there. May block. */
+enum store_status controller_inspect(const struct controller_host *host, const char **error);
 /* Replays the newest snapshot and the metadata log; a new directory gets what `kafka-storage format
  * --standalone` writes (nothing is flushed before the first command). Opens the log object of every
  * partition (store_log). On failure *error tells the operator. */
 enum store_status controller_open(const struct controller_host *host, struct controller **out,
                                   const char **error);
-/* After store_recover(), before serving: raises the leader epoch of partitions that may have lost records which
- * clients saw: all in page-cache mode (KIP-320, DESIGN 7). Writes nothing after a clean stop. False:
- * it could not be committed. */
+/* After store_recover(), before serving: raises the leader epoch of partitions that may have lost records
+ * which clients saw: all in page-cache mode (KIP-320, DESIGN 7). Writes nothing after a clean stop. False: it
+ * could not be committed. */
 bool controller_raise_epochs(struct controller *controller);
 /* No command may be under way. */
 void controller_close(struct controller *controller);
@@ -45,8 +49,8 @@ struct replica_assignment {
 /* One topic to create. Strings are borrowed until the call returns. */
 struct create_topic {
     slice name;
-    int32_t partition_count;    /* -1: num.partitions */
-    int16_t replication_factor; /* -1: default.replication.factor */
+    int32_t partition_count;                      /* -1: num.partitions */
+    int16_t replication_factor;                   /* -1: default.replication.factor */
     const struct replica_assignment *assignments; /* manual, then both counts above are -1 */
     size_t assignment_count;
     const struct topic_config_override *overrides;
@@ -83,7 +87,7 @@ void controller_delete_topics(struct controller *controller, struct delete_topic
 /* One topic to give more partitions (KIP-195). Borrowed. */
 struct grow_topic {
     slice name;
-    int32_t partition_count; /* the new total */
+    int32_t partition_count;                      /* the new total */
     const struct replica_assignment *assignments; /* of the new partitions; NULL: automatic */
     size_t assignment_count;
     int16_t error_code; /* out: INVALID_PARTITIONS, INVALID_REPLICA_ASSIGNMENT, ... */
@@ -103,21 +107,27 @@ struct config_change {
     enum config_operation operation;
 };
 
-/* The settings of one topic to change: all of them or none. Borrowed. */
-struct alter_topic_config {
+/* The settings of one topic or group to change: all of them or none. Borrowed. */
+struct alter_config {
+    enum config_resource_type type; /* CONFIG_RESOURCE_TOPIC, or CONFIG_RESOURCE_GROUP: that need not exist */
     slice name;
     const struct config_change *changes;
     size_t change_count;
-    int16_t error_code; /* out: INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION */
-    char message[256];  /* out */
+    bool is_replacement; /* the changes, all CONFIG_SET, are all that it has then (AlterConfigs) */
+    /* out: INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION; POLICY_VIOLATION beyond the bounds below */
+    int16_t error_code;
+    char message[256]; /* out */
 };
 
-/* Decided on the newest settings; logs act on the new ones from the publication on. May block. */
-void controller_alter_topic_configs(struct controller *controller, struct alter_topic_config *topics, size_t count,
-                                    bool validate_only);
+/* How many groups may have settings, and how many bytes all of theirs may take. */
+enum { GROUP_CONFIGS_MAX = 100000, GROUP_CONFIGS_SIZE_MAX = 64 << 20 };
 
-/* Claims the next block of producer ids (ProducerIdsRecord): never given out before, also after a restart. Durable
- * when it returns. An error code of Kafka, then nothing was claimed. May block. */
+/* Decided on the newest settings; logs and groups act on the new ones from the publication on. May block. */
+void controller_alter_configs(struct controller *controller, struct alter_config *resources, size_t count,
+                              bool validate_only);
+
+/* Claims the next block of producer ids (ProducerIdsRecord): never given out before, also after a restart.
+ * Durable when it returns. An error code of Kafka, then nothing was claimed. May block. */
 int16_t controller_claim_producer_ids(struct controller *controller, int64_t *first, int32_t *count);
 
 /* Appends records at the end of the metadata log if that is still expected_end (-1: wherever it is)

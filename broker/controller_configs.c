@@ -1,10 +1,10 @@
-/* Decides on changes of topics' settings: checks in Kafka's order, and the records of those that pass. */
+/* Decides on changes of topics' and groups' settings: checks in Kafka's order, and the records of those that
+ * pass. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "broker/config_resource.h"
 #include "broker/controller_internal.h"
-#include "broker/topic_config.h"
 #include "protocol/base/check.h"
 #include "protocol/errors.h"
 
@@ -12,17 +12,17 @@ enum { VALUE_SIZE_MAX = INT16_MAX };
 
 struct alter_command {
     struct command command; /* first */
-    struct alter_topic_config *topics;
+    struct alter_config *resources;
     size_t count;
     bool validate_only;
 };
 
-/* The settings of one topic as they would be, and how they differ. */
+/* The settings of one resource as they would be, and how they differ. */
 struct draft {
     struct topic_config_override *settings;
     size_t count;
-    struct topic_config resolved;
-    slice *changed; /* names */
+    struct topic_config resolved; /* of a topic */
+    slice *changed;               /* names */
     size_t changed_count;
     slice unknown; /* a name that is no setting, or null */
 };
@@ -54,17 +54,10 @@ static size_t split(slice list, struct item *items, size_t count)
     return count;
 }
 
-static int compare_texts(slice a, slice b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static int compare_items(const void *a, const void *b)
 {
     const struct item *left = a, *right = b;
-    int order = compare_texts(left->text, right->text);
+    int order = slice_compare(left->text, right->text);
     return order ? order : (left->place > right->place) - (left->place < right->place);
 }
 
@@ -142,7 +135,17 @@ static slice merge(struct arena *arena, slice before, slice change, enum config_
     return join(arena, items, count);
 }
 
-/* -- one topic ---------------------------------------------------------------------------------- */
+/* -- one resource ------------------------------------------------------------------------------- */
+
+static bool is_topic(const struct alter_config *in)
+{
+    return in->type == CONFIG_RESOURCE_TOPIC;
+}
+
+static bool is_known(const struct alter_config *in, slice name)
+{
+    return (is_topic(in) ? topic_config_find(name) : group_config_find(name)) != SIZE_MAX;
+}
 
 static size_t find_setting(const struct draft *draft, slice name)
 {
@@ -157,12 +160,20 @@ static bool same_value(slice a, slice b)
     return slice_is_null(a) == slice_is_null(b) && (slice_is_null(a) || slice_equal(a, b));
 }
 
+/* The row of a setting that is a list; groups have none. */
+static const struct config_row *find_list(const struct alter_config *in, slice name)
+{
+    size_t index = is_topic(in) ? topic_config_find(name) : SIZE_MAX;
+    const struct config_row *row = index == SIZE_MAX ? NULL : topic_config_row(index);
+    return row && row->type == CONFIG_LIST ? row : NULL;
+}
+
 /* The value that the change asks for, null for none. False: refused, or no memory. */
-static bool value_of_change(struct commit *commit, struct alter_topic_config *topic,
+static bool value_of_change(struct commit *commit, struct alter_config *in,
                             const struct config_change *change, slice before, slice *value)
 {
     char text[CONFIG_RESOURCE_TEXT_SIZE];
-    size_t index = topic_config_find(change->name);
+    const struct config_row *list = find_list(in, change->name);
     switch (change->operation) {
     case CONFIG_SET:
         *value = change->value;
@@ -172,14 +183,14 @@ static bool value_of_change(struct commit *commit, struct alter_topic_config *to
         return true;
     case CONFIG_APPEND:
     case CONFIG_SUBTRACT:
-        if (index == SIZE_MAX || topic_config_row(index)->type != CONFIG_LIST)
-            return controller__refuse(&topic->error_code, topic->message, ERR_INVALID_CONFIG,
+        if (!list)
+            return controller__refuse(&in->error_code, in->message, ERR_INVALID_CONFIG,
                                       "Can't %s to key %s because its type is not LIST.",
                                       change->operation == CONFIG_APPEND ? "APPEND" : "SUBTRACT",
                                       config_resource_text(change->name, text));
         /* Kafka's own default counts here, not the broker's. */
         if (slice_is_null(before))
-            before = slice_of_string(topic_config_row(index)->kafka_default);
+            before = slice_of_string(list->kafka_default);
         *value = merge(&commit->arena, before, change->value, change->operation);
         commit->is_broken = commit->is_broken || slice_is_null(*value);
         return !slice_is_null(*value);
@@ -187,67 +198,113 @@ static bool value_of_change(struct commit *commit, struct alter_topic_config *to
     check_unreachable("config_operation");
 }
 
-static bool apply_change(struct commit *commit, struct alter_topic_config *topic,
-                         const struct config_change *change, struct draft *draft)
+static void remove_setting(struct draft *draft, size_t at)
+{
+    draft->changed[draft->changed_count++] = draft->settings[at].name;
+    draft->settings[at] = draft->settings[--draft->count];
+}
+
+static bool apply_change(struct commit *commit, struct alter_config *in, const struct config_change *change,
+                         struct draft *draft)
 {
     size_t at = find_setting(draft, change->name);
-    slice before = at < draft->count ? draft->settings[at].value : SLICE_NULL;
+    bool is_new = at == draft->count;
+    slice before = is_new ? SLICE_NULL : draft->settings[at].value;
     slice value;
-    if (!value_of_change(commit, topic, change, before, &value))
+    if (!value_of_change(commit, in, change, before, &value))
         return false;
     if (same_value(before, value))
         return true;
     if (value.size > VALUE_SIZE_MAX)
         return controller__refuse(
-            &topic->error_code, topic->message, ERR_INVALID_CONFIG,
+            &in->error_code, in->message, ERR_INVALID_CONFIG,
             "The configuration value cannot be added because it exceeds the maximum value "
             "size of %d bytes.",
             VALUE_SIZE_MAX);
-    bool is_new = at == draft->count;
-    if (is_new && topic_config_find(change->name) == SIZE_MAX) {
+    if (is_new && !is_known(in, change->name)) {
         draft->unknown = change->name;
         return true;
     }
+    if (slice_is_null(value)) {
+        remove_setting(draft, at);
+        return true;
+    }
     draft->changed[draft->changed_count++] = change->name;
-    if (slice_is_null(value))
-        draft->settings[at] = draft->settings[--draft->count];
-    else
-        draft->settings[at] = (struct topic_config_override){ change->name, value };
-    if (is_new)
-        draft->count++;
+    draft->settings[at] = (struct topic_config_override){ change->name, value };
+    draft->count += is_new;
     return true;
 }
 
-static bool check_name(struct alter_topic_config *topic)
+/* What is not among the changes goes. */
+static void remove_others(const struct alter_config *in, struct draft *draft)
 {
-    const char *why;
-    if (topic->name.size == 0)
-        return controller__refuse(&topic->error_code, topic->message, ERR_INVALID_REQUEST,
-                                  "Default topic resources are not allowed.");
-    return topic_name_valid(topic->name, &why) ||
-           controller__refuse(&topic->error_code, topic->message, ERR_INVALID_TOPIC_EXCEPTION, "%s", why);
+    for (size_t at = draft->count; at-- > 0;) {
+        bool is_kept = false;
+        for (size_t i = 0; i < in->change_count && !is_kept; i++)
+            is_kept = slice_equal(in->changes[i].name, draft->settings[at].name);
+        if (!is_kept)
+            remove_setting(draft, at);
+    }
 }
 
-static bool check_settings(struct commit *commit, struct alter_topic_config *topic, struct draft *draft)
+static bool check_name(struct alter_config *in)
+{
+    const char *why;
+    if (in->name.size == 0)
+        return controller__refuse(&in->error_code, in->message, ERR_INVALID_REQUEST,
+                                  "Default %s resources are not allowed.", is_topic(in) ? "topic" : "group");
+    return !is_topic(in) || topic_name_valid(in->name, &why) ||
+           controller__refuse(&in->error_code, in->message, ERR_INVALID_TOPIC_EXCEPTION, "%s", why);
+}
+
+static bool check_settings(struct commit *commit, struct alter_config *in, struct draft *draft)
 {
     char error[TOPIC_CONFIG_ERROR_SIZE], text[CONFIG_RESOURCE_TEXT_SIZE];
+    const struct config *config = commit->controller->host.config;
     if (!slice_is_null(draft->unknown))
-        return controller__refuse(&topic->error_code, topic->message, ERR_INVALID_CONFIG,
-                                  "Unknown topic config name: %s",
+        return controller__refuse(&in->error_code, in->message, ERR_INVALID_CONFIG,
+                                  "Unknown %s config name: %s", is_topic(in) ? "topic" : "group",
                                   config_resource_text(draft->unknown, text));
-    return topic_config_resolve(commit->controller->host.config, draft->settings, draft->count,
-                                &draft->resolved, error) ||
-           controller__refuse(&topic->error_code, topic->message, ERR_INVALID_CONFIG, "%s", error);
+    bool ok = is_topic(in)
+                  ? topic_config_resolve(config, draft->settings, draft->count, &draft->resolved, error)
+                  : group_config_check(config, draft->settings, draft->count, error);
+    return ok || controller__refuse(&in->error_code, in->message, ERR_INVALID_CONFIG, "%s", error);
+}
+
+static bool check_bounds(struct commit *commit, struct alter_config *in, const struct draft *draft,
+                         bool has_settings)
+{
+    size_t size = image_change_resource_size(commit->change) + in->name.size;
+    bool is_new = !has_settings && draft->count > 0;
+    for (size_t i = 0; i < draft->changed_count; i++) {
+        size_t at = find_setting(draft, draft->changed[i]);
+        size += at < draft->count ? draft->settings[at].name.size + draft->settings[at].value.size : 0;
+    }
+    if (is_new && image_change_resource_count(commit->change) >= GROUP_CONFIGS_MAX)
+        return controller__refuse(&in->error_code, in->message, ERR_POLICY_VIOLATION,
+                                  "This broker keeps settings of at most %d groups.", GROUP_CONFIGS_MAX);
+    return draft->changed_count == 0 || draft->count == 0 || size <= GROUP_CONFIGS_SIZE_MAX ||
+           controller__refuse(&in->error_code, in->message, ERR_POLICY_VIOLATION,
+                              "This broker keeps at most %d MiB of settings of groups.",
+                              GROUP_CONFIGS_SIZE_MAX >> 20);
+}
+
+static bool check_existence(struct alter_config *in, bool exists)
+{
+    return exists || controller__refuse(&in->error_code, in->message, ERR_UNKNOWN_TOPIC_OR_PARTITION,
+                                        "The topic '%.*s' does not exist.", (int)in->name.size,
+                                        (const char *)in->name.data);
 }
 
 /* Kafka checks the settings before it asks whether there is such a topic. */
-static bool draft_settings(struct commit *commit, struct alter_topic_config *topic, struct draft *draft)
+static bool draft_settings(struct commit *commit, struct alter_config *in, struct draft *draft)
 {
     size_t count;
-    const struct topic_config_override *now = image_change_configs(commit->change, topic->name, &count);
-    draft->settings =
-        arena_alloc_array(&commit->arena, count + topic_config_count(), sizeof *draft->settings);
-    draft->changed = arena_alloc_array(&commit->arena, topic->change_count, sizeof *draft->changed);
+    const struct topic_config_override *now =
+        is_topic(in) ? image_change_configs(commit->change, in->name, &count)
+                     : image_change_resource_configs(commit->change, in->type, in->name, &count);
+    draft->settings = arena_alloc_array(&commit->arena, count + in->change_count, sizeof *draft->settings);
+    draft->changed = arena_alloc_array(&commit->arena, count + in->change_count, sizeof *draft->changed);
     if (!draft->settings || !draft->changed) {
         commit->is_broken = true;
         return false;
@@ -255,24 +312,24 @@ static bool draft_settings(struct commit *commit, struct alter_topic_config *top
     if (count > 0)
         memcpy(draft->settings, now, count * sizeof *draft->settings);
     draft->count = count;
-    for (size_t i = 0; i < topic->change_count; i++)
-        if (!apply_change(commit, topic, &topic->changes[i], draft))
+    for (size_t i = 0; i < in->change_count; i++)
+        if (!apply_change(commit, in, &in->changes[i], draft))
             return false;
-    if (!check_name(topic) || !check_settings(commit, topic, draft))
-        return false;
-    return now || controller__refuse(&topic->error_code, topic->message, ERR_UNKNOWN_TOPIC_OR_PARTITION,
-                                     "The topic '%.*s' does not exist.", (int)topic->name.size,
-                                     (const char *)topic->name.data);
+    if (in->is_replacement)
+        remove_others(in, draft);
+    return check_name(in) && check_settings(commit, in, draft) &&
+           (is_topic(in) ? check_existence(in, now != NULL) : check_bounds(commit, in, draft, count > 0));
 }
 
 /* -- records ------------------------------------------------------------------------------------ */
 
-static slice encode_config(struct commit *commit, slice topic, slice name, slice value)
+slice controller__encode_config(struct commit *commit, enum config_resource_type type, slice resource,
+                                slice name, slice value)
 {
     struct config_record record;
     config_record_init(&record);
-    record.resource_type = CONFIG_RESOURCE_TOPIC;
-    record.resource_name = topic;
+    record.resource_type = (int8_t)type;
+    record.resource_name = resource;
     record.name = name;
     record.value = value;
     return metadata_record_encode(&commit->arena, METADATA_RECORD_CONFIG, 0, &record);
@@ -288,18 +345,18 @@ static slice encode_clear_elr(struct commit *commit, slice topic)
 }
 
 /* What is seen in page-cache mode must not be lost in durable mode, where no recovery tells of it. */
-static bool prepare_logs(struct commit *commit, struct alter_topic_config *topic, const struct draft *draft)
+static bool prepare_logs(struct commit *commit, struct alter_config *in, const struct draft *draft)
 {
-    const struct topic *now = image_topic_by_name(controller_image(commit->controller), topic->name);
+    const struct topic *now =
+        is_topic(in) ? image_topic_by_name(controller_image(commit->controller), in->name) : NULL;
     if (!now || now->config.flush_messages == 1 || draft->resolved.flush_messages != 1)
         return true;
     return controller__make_durable(now, &draft->resolved) ||
-           controller__refuse(&topic->error_code, topic->message, ERR_KAFKA_STORAGE_ERROR, "%s",
+           controller__refuse(&in->error_code, in->message, ERR_KAFKA_STORAGE_ERROR, "%s",
                               error_message(ERR_KAFKA_STORAGE_ERROR));
 }
 
-static void commit_draft(struct commit *commit, const struct alter_topic_config *topic,
-                         const struct draft *draft)
+static void commit_draft(struct commit *commit, const struct alter_config *in, const struct draft *draft)
 {
     slice *records = arena_alloc_array(&commit->arena, draft->changed_count + 1, sizeof *records);
     bool has_elr = image_change_feature(commit->change, "eligible.leader.replicas.version") > 0;
@@ -311,12 +368,12 @@ static void commit_draft(struct commit *commit, const struct alter_topic_config 
     for (size_t i = 0; i < draft->changed_count; i++) {
         size_t at = find_setting(draft, draft->changed[i]);
         slice value = at < draft->count ? draft->settings[at].value : SLICE_NULL;
-        records[i] = encode_config(commit, topic->name, draft->changed[i], value);
+        records[i] = controller__encode_config(commit, in->type, in->name, draft->changed[i], value);
         clears = clears || slice_equal_string(draft->changed[i], "min.insync.replicas");
     }
     size_t count = draft->changed_count;
     if (has_elr && clears)
-        records[count++] = encode_clear_elr(commit, topic->name);
+        records[count++] = encode_clear_elr(commit, in->name);
     controller__commit_records(commit, records, count);
 }
 
@@ -326,13 +383,13 @@ static void decide_configs(struct commit *commit, struct command *command)
 {
     struct alter_command *alter = (struct alter_command *)command;
     for (size_t i = 0; i < alter->count && !commit->is_broken; i++) {
-        struct alter_topic_config *topic = &alter->topics[i];
+        struct alter_config *in = &alter->resources[i];
         struct draft draft = { .unknown = SLICE_NULL };
-        topic->error_code = ERR_NONE;
-        topic->message[0] = '\0';
-        bool is_wanted = draft_settings(commit, topic, &draft) && !alter->validate_only;
-        if (is_wanted && draft.changed_count > 0 && prepare_logs(commit, topic, &draft))
-            commit_draft(commit, topic, &draft);
+        in->error_code = ERR_NONE;
+        in->message[0] = '\0';
+        bool is_wanted = draft_settings(commit, in, &draft) && !alter->validate_only;
+        if (is_wanted && draft.changed_count > 0 && prepare_logs(commit, in, &draft))
+            commit_draft(commit, in, &draft);
     }
 }
 
@@ -340,16 +397,16 @@ static void fail_configs(struct command *command, int16_t error_code)
 {
     struct alter_command *alter = (struct alter_command *)command;
     for (size_t i = 0; i < alter->count; i++)
-        if (alter->topics[i].error_code == ERR_NONE)
-            controller__refuse(&alter->topics[i].error_code, alter->topics[i].message, error_code, "%s",
+        if (alter->resources[i].error_code == ERR_NONE)
+            controller__refuse(&alter->resources[i].error_code, alter->resources[i].message, error_code, "%s",
                                error_message(error_code));
 }
 
-void controller_alter_topic_configs(struct controller *controller, struct alter_topic_config *topics,
-                                    size_t count, bool validate_only)
+void controller_alter_configs(struct controller *controller, struct alter_config *resources, size_t count,
+                              bool validate_only)
 {
     struct alter_command alter = { .command = { .decide = decide_configs, .fail = fail_configs },
-                                   .topics = topics,
+                                   .resources = resources,
                                    .count = count,
                                    .validate_only = validate_only };
     controller__run(controller, &alter.command);

@@ -77,6 +77,10 @@ bool controller__check_assignment(struct commit *commit, const struct replica_as
 slice controller__encode_partition(struct commit *commit, uuid topic_id, int32_t index,
                                    const struct replica_assignment *assignment);
 
+/* controller_configs.c: a null value takes the setting away. Null: no memory. */
+slice controller__encode_config(struct commit *commit, enum config_resource_type type, slice resource, slice name,
+                                slice value);
+
 /* controller_elections.c: makes this node the leader of partitions that have none. False: not committed. */
 bool controller__elect_leaders(struct controller *controller);
 

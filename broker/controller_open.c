@@ -150,19 +150,69 @@ static enum store_status replay_bootstrap(struct opening *opening)
 }
 
 /* We serve one node: what is replicated elsewhere would be served stale. */
-static enum store_status check_replicas(struct opening *opening, const struct image *image)
+static enum store_status check_replicas(struct opening *opening, const struct topic *topic, int32_t index)
 {
+    const struct partition_metadata *partition = &topic->partitions[index];
     int32_t node_id = opening->controller->host.config->node_id;
+    if (partition->replica_count == 1 && partition->replicas[0] == node_id)
+        return STORE_OK;
+    return fail_with(opening, STORE_FOREIGN,
+                     "%s: the directory belongs to a replicated cluster: %s-%d has replicas on other nodes "
+                     "(ours is node.id %d)",
+                     opening->controller->place.directory, topic->name, index, node_id);
+}
+
+/* Kafka keeps the first hundred ids for what is no directory: unassigned, lost, migrating. */
+static bool is_reserved(uuid id)
+{
+    enum { RESERVED_COUNT = 100 };
+    uuid low = id;
+    low.bytes[sizeof low.bytes - 1] = 0;
+    return uuid_is_zero(low) && id.bytes[sizeof id.bytes - 1] < RESERVED_COUNT;
+}
+
+/* A partition whose log directory is not there would begin anew, empty, and its offsets be given out again.
+ */
+static enum store_status check_directory(struct opening *opening, const struct topic *topic, int32_t index)
+{
+    const struct store *store = opening->controller->host.store;
+    uuid id = topic->partitions[index].directory;
+    char text[UUID_TEXT_SIZE + 1];
+    if (is_reserved(id))
+        return STORE_OK;
+    for (size_t i = 0; i < store_directory_count(store); i++) {
+        if (uuid_equal(store_directory_id(store, i), id))
+            return STORE_OK;
+    }
+    uuid_to_text(id, text);
+    return fail_with(
+        opening, STORE_FOREIGN,
+        "%s: the partition %s-%d lies in the log directory with directory.id %s, which is not among "
+        "log.dirs; mount it, or add it to log.dirs",
+        opening->controller->place.directory, topic->name, index, text);
+}
+
+static enum store_status check_image(struct opening *opening, const struct image *image)
+{
+    const char *directory = opening->controller->place.directory;
+    if (opening->replay.is_migrating)
+        return fail_with(opening, STORE_FOREIGN,
+                         "%s: a migration from ZooKeeper is under way; finish it with Kafka first",
+                         directory);
     for (size_t t = 0; t < image->topic_count; t++) {
-        for (int32_t i = 0; i < image->topics[t]->partition_count; i++) {
-            const struct partition_metadata *partition = &image->topics[t]->partitions[i];
-            if (partition->replica_count == 1 && partition->replicas[0] == node_id)
-                continue;
+        const struct topic *topic = image->topics[t];
+        if (topic->config.remote_storage_enable)
             return fail_with(
                 opening, STORE_FOREIGN,
-                "%s: the directory belongs to a replicated cluster: %s-%d has replicas on other nodes "
-                "(ours is node.id %d)",
-                opening->controller->place.directory, image->topics[t]->name, i, node_id);
+                "%s: the topic %s has tiered storage (remote.storage.enable), which this program does "
+                "not have: what is not on this disk would be missing",
+                directory, topic->name);
+        for (int32_t i = 0; i < topic->partition_count; i++) {
+            enum store_status status = check_replicas(opening, topic, i);
+            if (status == STORE_OK)
+                status = check_directory(opening, topic, i);
+            if (status != STORE_OK)
+                return status;
         }
     }
     return STORE_OK;
@@ -183,7 +233,7 @@ static enum store_status build_image(struct opening *opening)
         return built == CHANGE_NO_MEMORY
                    ? fail(opening, STORE_LIMIT, "metadata", "out of memory")
                    : fail(opening, STORE_DAMAGED, "metadata", image_change_error(opening->change));
-    enum store_status status = check_replicas(opening, image);
+    enum store_status status = check_image(opening, image);
     if (status == STORE_OK) {
         image_change_visit_removed(opening->change, tell_removed, controller->host.store);
         controller__open_partitions(controller, opening->change);
@@ -299,6 +349,44 @@ enum store_status controller_open(const struct controller_host *host, struct con
         return STORE_OK;
     }
     if (opening.error[0])
+        *error = check_memory(strdup(opening.error)); /* once per process */
+    controller_close(opening.controller);
+    return status;
+}
+
+/* What others wrote is judged as far as it can be read; the start itself judges what a repair brings. */
+static enum store_status judge(struct opening *opening)
+{
+    struct image *image;
+    enum store_status status = replay_snapshot(opening);
+    if (status == STORE_OK)
+        status = replay_log(opening);
+    if (status != STORE_OK)
+        return status == STORE_FOREIGN || status == STORE_LIMIT ? status : STORE_OK;
+    enum change_status built =
+        image_change_build(opening->change, log_offsets(opening->controller->log).end, 0, &image);
+    return built == CHANGE_OK ? check_image(opening, image) : STORE_OK;
+}
+
+enum store_status controller_inspect(const struct controller_host *host, const char **error)
+{
+    struct opening opening = { .snapshot = { .end_offset = -1 } };
+    enum store_status status = STORE_OK;
+    *error = "out of memory";
+    opening.controller = controller_create(host);
+    if (!opening.controller)
+        return STORE_LIMIT;
+    struct log_config log_config = metadata_log_config(host->config);
+    if (store_inspect_metadata(host->store, &log_config, &opening.controller->log) == LOG_OK) {
+        if (opening_begin(&opening)) {
+            status = judge(&opening);
+            opening_end(&opening);
+        } else {
+            status = STORE_LIMIT;
+        }
+        store_end_inspection(host->store, opening.controller->log);
+    }
+    if (status != STORE_OK && opening.error[0])
         *error = check_memory(strdup(opening.error)); /* once per process */
     controller_close(opening.controller);
     return status;

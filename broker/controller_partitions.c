@@ -109,9 +109,16 @@ static void retire_topic(void *context, const struct topic *before, struct topic
     retire(removal->controller->host.env->retire, (void *)before, image__topic_free);
 }
 
+static void retire_resource(void *context, struct resource_config *before)
+{
+    const struct controller *controller = context;
+    retire(controller->host.env->retire, before, image__resource_free);
+}
+
 void controller__retire_replaced(struct controller *controller, struct image_change *change)
 {
     struct removal removal = { .controller = controller, .last = &removal.first };
+    image_change_visit_resources(change, retire_resource, controller);
     image_change_visit(change, retire_topic, &removal);
     if (!removal.first)
         return;

@@ -9,7 +9,7 @@
 #include "protocol/errors.h"
 #include "storage/directory.h"
 
-enum { CONFIG_RESOURCE_TOPIC = 2, FROM_DEFAULT = -1 };
+enum { FROM_DEFAULT = -1 };
 
 struct create_command {
     struct command command; /* first */
@@ -23,9 +23,7 @@ struct create_command {
 static int compare_names(const void *a, const void *b)
 {
     const struct create_topic *const *left = a, *const *right = b;
-    slice x = (*left)->name, y = (*right)->name;
-    int order = memcmp(x.data, y.data, x.size < y.size ? x.size : y.size);
-    return order ? order : (x.size > y.size) - (x.size < y.size);
+    return slice_compare((*left)->name, (*right)->name);
 }
 
 /* A name that one call has twice is created not even once. */
@@ -201,18 +199,6 @@ static slice encode_topic(struct commit *commit, const struct create_topic *topi
     return metadata_record_encode(&commit->arena, METADATA_RECORD_TOPIC, 0, &record);
 }
 
-static slice encode_config(struct commit *commit, const struct create_topic *topic,
-                           const struct topic_config_override *override)
-{
-    struct config_record record;
-    config_record_init(&record);
-    record.resource_type = CONFIG_RESOURCE_TOPIC;
-    record.resource_name = topic->name;
-    record.name = override->name;
-    record.value = override->value;
-    return metadata_record_encode(&commit->arena, METADATA_RECORD_CONFIG, 0, &record);
-}
-
 /* Topic, Config, Partition records, in Kafka's order. NULL: no memory. */
 static slice *topic_records(struct commit *commit, struct create_topic *topic, const struct plan *plan,
                             size_t *count)
@@ -224,7 +210,8 @@ static slice *topic_records(struct commit *commit, struct create_topic *topic, c
     size_t n = 0;
     records[n++] = encode_topic(commit, topic);
     for (size_t i = 0; i < topic->override_count; i++)
-        records[n++] = encode_config(commit, topic, &topic->overrides[i]);
+        records[n++] = controller__encode_config(commit, CONFIG_RESOURCE_TOPIC, topic->name,
+                                                 topic->overrides[i].name, topic->overrides[i].value);
     for (int32_t i = 0; i < plan->partition_count; i++)
         records[n++] = controller__encode_partition(commit, topic->id, i,
                                                     plan->assignments ? plan->assignments[i] : NULL);

@@ -197,10 +197,16 @@ void image__free(void *image)
     free(dead->by_name);
     free(dead->by_id);
     free((void *)dead->topics);
+    free((void *)dead->resources);
     free(dead);
 }
 
 void image__topic_free(void *topic)
 {
     free(topic);
+}
+
+void image__resource_free(void *resource)
+{
+    free(resource);
 }

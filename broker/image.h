@@ -2,7 +2,8 @@
 #ifndef RUNNEL_BROKER_IMAGE_H
 #define RUNNEL_BROKER_IMAGE_H
 
-#include "broker/topic_config.h"
+#include "broker/config_resource.h"
+#include "broker/group_config.h"
 #include "protocol/base/slice.h"
 #include "protocol/base/uuid.h"
 
@@ -15,6 +16,7 @@ struct partition_metadata {
     int32_t partition_epoch;
     int32_t replica_count;
     int32_t isr_count;
+    uuid directory; /* log directory of the first replica, as the record says; reserved ids: not known */
     const int32_t *replicas;
     const int32_t *isr;
     struct partition *partition; /* its log and waiters here; NULL when no replica is ours */
@@ -27,9 +29,19 @@ struct topic {
     uuid id;
     bool is_internal; /* __consumer_offsets, __transaction_state, __share_group_state */
     int32_t partition_count;
-    struct partition_metadata *partitions; /* by partition index */
-    struct topic_config config;            /* broker defaults with the topic's own values on top */
+    struct partition_metadata *partitions;         /* by partition index */
+    struct topic_config config;                    /* broker defaults with the topic's own values on top */
     const struct topic_config_override *overrides; /* the topic's own, as ConfigRecords say */
+    size_t override_count;
+};
+
+/* The settings of a group or of a client metrics subscription that has some; shared by all images since its last
+ * change. */
+struct resource_config {
+    enum config_resource_type type;
+    slice name;
+    struct group_config group; /* of a group: broker defaults with its own values on top */
+    const struct topic_config_override *overrides; /* as ConfigRecords say; at least one */
     size_t override_count;
 };
 
@@ -56,6 +68,9 @@ struct image {
     size_t topic_count;
     size_t partition_count;
     struct topic *const *topics; /* ascending by name */
+    size_t resource_count;
+    size_t resource_size; /* bytes of their names and values */
+    struct resource_config *const *resources; /* ascending by type and name */
     struct image_index *by_name; /* hash tables, image.c */
     struct image_index *by_id;
 };
@@ -65,6 +80,8 @@ const struct topic *image_topic_by_id(const struct image *image, uuid id);
 /* The topic whose name differs from this one at most in '.' and '_' (Kafka's metric collision), or
  * NULL. */
 const struct topic *image_topic_colliding(const struct image *image, slice name);
+/* The settings of a resource that is no topic; NULL: it has none of its own. */
+const struct resource_config *image_resource(const struct image *image, enum config_resource_type type, slice name);
 /* A keyed hash: for tables of what clients choose. */
 uint64_t image_hash(const struct image *image, slice bytes);
 /* The finalized level of a feature; 0: it is not finalized. */

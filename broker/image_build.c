@@ -113,16 +113,10 @@ static enum change_status draft_check(struct image_change *change, const struct 
     return CHANGE_REFUSED;
 }
 
-static int compare_names(slice a, slice b)
-{
-    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static int compare_topics(const void *a, const void *b)
 {
     const struct topic *const *left = a, *const *right = b;
-    return compare_names((*left)->name_slice, (*right)->name_slice);
+    return slice_compare((*left)->name_slice, (*right)->name_slice);
 }
 
 /* The drafts' outcome: both lists ascending by name. */
@@ -171,7 +165,7 @@ static struct topic **merge_topics(const struct image *base, const struct outcom
             continue;
         }
         while (built < outcome->built_count &&
-               compare_names(outcome->built[built]->name_slice, topic->name_slice) < 0)
+               slice_compare(outcome->built[built]->name_slice, topic->name_slice) < 0)
             topics[n++] = outcome->built[built++];
         topics[n++] = topic;
     }
@@ -258,7 +252,7 @@ enum change_status image_change_build(struct image_change *change, int64_t end_o
         return CHANGE_NO_MEMORY;
     image->by_name = next_index(change, image, &outcome, IMAGE_INDEX_NAME);
     image->by_id = next_index(change, image, &outcome, IMAGE_INDEX_ID);
-    if (!image->by_name || !image->by_id)
+    if (!image->by_name || !image->by_id || !image__resources_build(change, image))
         return CHANGE_NO_MEMORY;
     *out = image;
     return CHANGE_OK;
@@ -285,5 +279,7 @@ void image_destroy(struct image *image)
 {
     for (size_t i = 0; i < image->topic_count; i++)
         image__topic_free(image->topics[i]);
+    for (size_t i = 0; i < image->resource_count; i++)
+        image__resource_free(image->resources[i]);
     image__free(image);
 }

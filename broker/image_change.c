@@ -19,6 +19,7 @@ struct image_change *image_change_begin(const struct image *base, const struct c
     change->partition_count = base->partition_count;
     change->next_producer_id = base->next_producer_id;
     arena_init(&change->arena, NULL);
+    image__resources_begin(change);
     change->last = &change->first;
     change->slots = calloc(DRAFT_SLOTS_MIN, sizeof *change->slots);
     change->slot_mask = DRAFT_SLOTS_MIN - 1;
@@ -34,6 +35,7 @@ struct image_change *image_change_begin(const struct image *base, const struct c
 
 void image_change_end(struct image_change *change)
 {
+    image__resources_end(change);
     arena_destroy(&change->arena);
     free(change->slots);
     free(change);
@@ -43,6 +45,7 @@ void image_change_abandon(struct image_change *change)
 {
     for (struct topic_draft *draft = change->first; draft; draft = draft->next)
         image__topic_free(draft->built);
+    image__resources_abandon(change);
     if (change->image)
         image__free(change->image);
     image_change_end(change);
@@ -85,7 +88,8 @@ static void hang_in(struct image_change *change, struct topic_draft *draft)
     slot->by_name = draft;
 }
 
-/* A removed topic is found by its id alone: a log may have the same name made and removed ten thousand times. */
+/* A removed topic is found by its id alone: a log may have the same name made and removed ten thousand times.
+ */
 static void take_name(struct image_change *change, struct topic_draft *draft)
 {
     struct topic_draft **link = &slot_by_name(change, draft->name)->by_name;

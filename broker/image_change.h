@@ -34,6 +34,9 @@ const struct partition_metadata *image_change_partition(struct image_change *cha
                                                         int32_t index);
 /* A null value removes. Settings of a topic that is not there are passed over, as in Kafka. */
 enum change_status image_change_set_config(struct image_change *change, slice topic, slice name, slice value);
+/* The same of a group or of a client metrics subscription; those need not exist. */
+enum change_status image_change_set_resource_config(struct image_change *change, enum config_resource_type type,
+                                                    slice resource, slice name, slice value);
 /* level 0 removes. */
 enum change_status image_change_set_feature(struct image_change *change, slice name, int16_t level);
 /* The first id of the block to come; it only rises. */
@@ -49,6 +52,13 @@ slice image_change_colliding(struct image_change *change, slice name);
 /* The topic's own settings; NULL: no such topic. Borrowed until the next record. */
 const struct topic_config_override *image_change_configs(struct image_change *change, slice topic,
                                                          size_t *count);
+/* Of a group or of a client metrics subscription: never NULL. Borrowed until the next record. */
+const struct topic_config_override *image_change_resource_configs(struct image_change *change,
+                                                                  enum config_resource_type type, slice resource,
+                                                                  size_t *count);
+/* How many such resources have settings, and their bytes. */
+size_t image_change_resource_count(const struct image_change *change);
+size_t image_change_resource_size(const struct image_change *change);
 size_t image_change_partition_count(const struct image_change *change);
 /* 0: not finalized. */
 int16_t image_change_feature(const struct image_change *change, const char *name);
@@ -63,6 +73,9 @@ enum change_status image_change_build(struct image_change *change, int64_t end_o
 void image_change_visit(struct image_change *change,
                         void (*visit)(void *context, const struct topic *before, struct topic *after),
                         void *context);
+/* After the build: the settings of every resource that the new image does not have any more, or has anew. */
+void image_change_visit_resources(struct image_change *change,
+                                  void (*visit)(void *context, struct resource_config *before), void *context);
 /* Every topic that was removed by the change, also one that it had made itself. */
 void image_change_visit_removed(const struct image_change *change,
                                 void (*visit)(void *context, uuid id, slice name, int32_t partition_count),

@@ -32,9 +32,10 @@ void image__index_replace(struct image_index *index, enum image_index_kind kind,
 
 void image__index_remove(struct image_index *index, enum image_index_kind kind, const struct topic *topic);
 
-/* Frees the image, not its topics. */
+/* Frees the image, not its topics and resources. */
 void image__free(void *image);
 /* Frees the topic, not what its partitions point to. */
 void image__topic_free(void *topic);
+void image__resource_free(void *resource);
 
 #endif

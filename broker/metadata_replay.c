@@ -7,7 +7,9 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
-enum { CONFIG_RESOURCE_TOPIC = 2, LEADER_UNCHANGED = -2 };
+enum { LEADER_UNCHANGED = -2 };
+/* A migration from ZooKeeper that was begun and not ended. */
+enum { ZK_PRE_MIGRATION = 1, ZK_MIGRATION = 2 };
 
 void metadata_replay_init(struct metadata_replay *replay, struct image_change *change, int32_t node_id)
 {
@@ -86,6 +88,7 @@ static bool replay_partition(struct metadata_replay *replay, struct reader *read
         .partition_epoch = in.partition_epoch,
         .replica_count = in.replicas_count,
         .isr_count = in.isr_count,
+        .directory = in.directories_count > 0 ? in.directories[0] : UUID_ZERO,
         .replicas = in.replicas,
         .isr = in.isr,
     };
@@ -116,6 +119,8 @@ static bool replay_partition_change(struct metadata_replay *replay, struct reade
         after.replicas = in.replicas;
         after.replica_count = in.replicas_count;
     }
+    if (in.directories)
+        after.directory = in.directories_count > 0 ? in.directories[0] : UUID_ZERO;
     return applied(replay, image_change_set_partition(replay->change, in.topic_id, in.partition_id, &after));
 }
 
@@ -124,9 +129,19 @@ static bool replay_config(struct metadata_replay *replay, struct reader *reader,
     struct config_record in;
     if (!decoded(replay, reader, config_record_decode(reader, version, &in), "config"))
         return false;
-    if (in.resource_type == CONFIG_RESOURCE_TOPIC)
+    switch ((enum config_resource_type)in.resource_type) {
+    case CONFIG_RESOURCE_TOPIC:
         return applied(replay, image_change_set_config(replay->change, in.resource_name, in.name, in.value));
-    /* Settings of brokers, groups and metrics subscriptions act on nothing here yet. */
+    case CONFIG_RESOURCE_CLIENT_METRICS:
+    case CONFIG_RESOURCE_GROUP:
+        return applied(replay, image_change_set_resource_config(replay->change,
+                                                                (enum config_resource_type)in.resource_type,
+                                                                in.resource_name, in.name, in.value));
+    case CONFIG_RESOURCE_BROKER:
+    case CONFIG_RESOURCE_BROKER_LOGGER:
+        break;
+    }
+    /* A broker's settings are read at its start; what a newer Kafka may have is unknown. */
     replay->ignored_count[METADATA_RECORD_CONFIG]++;
     return true;
 }
@@ -164,6 +179,29 @@ static bool replay_register_broker(struct metadata_replay *replay, struct reader
                     "the directory belongs to a cluster with another broker, node.id %d (ours is %d): this "
                     "program serves directories of one node",
                     broker_id, replay->node_id);
+    return true;
+}
+
+static bool replay_migration(struct metadata_replay *replay, struct reader *reader)
+{
+    int8_t state;
+    if (!reader_int8(reader, &state))
+        return fail(replay, "a ZooKeeper migration record is cut");
+    replay->is_migrating = state == ZK_PRE_MIGRATION || state == ZK_MIGRATION;
+    return true;
+}
+
+static bool replay_register_controller(struct metadata_replay *replay, struct reader *reader)
+{
+    int32_t controller_id;
+    if (!reader_int32(reader, &controller_id))
+        return fail(replay, "a register controller record is cut");
+    if (controller_id != replay->node_id)
+        return fail(
+            replay,
+            "the directory belongs to a cluster with another controller, node.id %d (ours is %d): this "
+            "program serves directories of one node",
+            controller_id, replay->node_id);
     return true;
 }
 
@@ -246,6 +284,10 @@ static bool apply(struct metadata_replay *replay, slice value)
         return replay_producer_ids(replay, &reader, version);
     case METADATA_RECORD_REGISTER_BROKER:
         return replay_register_broker(replay, &reader);
+    case METADATA_RECORD_REGISTER_CONTROLLER:
+        return replay_register_controller(replay, &reader);
+    case METADATA_RECORD_ZK_MIGRATION_STATE:
+        return replay_migration(replay, &reader);
     case METADATA_RECORD_BEGIN_TRANSACTION:
     case METADATA_RECORD_END_TRANSACTION:
     case METADATA_RECORD_ABORT_TRANSACTION:
@@ -254,10 +296,8 @@ static bool apply(struct metadata_replay *replay, slice value)
     case METADATA_RECORD_FENCE_BROKER:
     case METADATA_RECORD_UNFENCE_BROKER:
     case METADATA_RECORD_BROKER_REGISTRATION_CHANGE:
-    case METADATA_RECORD_REGISTER_CONTROLLER:
     case METADATA_RECORD_UNREGISTER_CONTROLLER:
     case METADATA_RECORD_NO_OP:
-    case METADATA_RECORD_ZK_MIGRATION_STATE:
     case METADATA_RECORD_CLEAR_ELR:
         return true; /* of one node, this one, they tell nothing */
     case METADATA_RECORD_DELEGATION_TOKEN:
@@ -339,7 +379,7 @@ void metadata_replay_note(const struct metadata_replay *replay)
         enum metadata_record_type type;
         const char *what;
     } kinds[] = {
-        { METADATA_RECORD_CONFIG, "broker_and_group_configs" },
+        { METADATA_RECORD_CONFIG, "broker_configs" },
         { METADATA_RECORD_DELEGATION_TOKEN, "delegation_tokens" },
         { METADATA_RECORD_USER_SCRAM_CREDENTIAL, "scram_credentials" },
         { METADATA_RECORD_CLIENT_QUOTA, "client_quotas" },

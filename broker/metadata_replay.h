@@ -20,6 +20,7 @@ struct metadata_replay {
     int32_t node_id;
     struct arena arena; /* the decoder's; reset after each record */
     bool in_transaction;
+    bool is_migrating; /* from ZooKeeper, not ended */
     struct arena held_arena; /* records between Begin and End, */
     slice *held;             /* copied */
     size_t held_count;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "broker/compactor.h"
 #include "broker/farewell.h"
 #include "broker/fetch_session.h"
 #include "broker/flusher.h"
@@ -27,16 +28,19 @@ enum {
 };
 
 struct server_private {
-    struct random chance;        /* for topic ids; of the controller */
-    struct random ids;           /* of a simulation */
+    struct random chance; /* for topic ids; of the controller */
+    struct random ids;    /* of a simulation */
     pthread_mutex_t ids_mutex;
     bool is_seeded;
     struct random schedule;      /* which part moves next, in a simulation */
     struct listeners *listeners; /* NULL in a simulation */
     struct keeper *keeper;       /* from the loops on */
     struct flusher *flusher;     /* NULL before serving and in a simulation */
+    struct compactor *compactor; /* NULL before serving, in a simulation, and when nothing is compacted */
+    struct cleaner *cleaner;     /* of a simulation */
     pthread_t threads[LOOPS_MAX];
     atomic_bool flush_wanted; /* only without a flusher */
+    atomic_bool clean_wanted; /* only without a compactor */
     atomic_bool is_failed;    /* the only log directory took its last write */
     atomic_bool is_closing;   /* no loop is left that could be told of progress */
     bool was_run_well;        /* served and stopped: the stop is a clean one */
@@ -78,6 +82,15 @@ static void env_flush_wanted(struct storage_env *env)
         atomic_store_explicit(&own->flush_wanted, true, memory_order_release);
 }
 
+static void env_clean_wanted(struct storage_env *env)
+{
+    struct server_private *own = server_of(env)->own;
+    if (own->compactor)
+        compactor_wake(own->compactor);
+    else
+        atomic_store_explicit(&own->clean_wanted, true, memory_order_release);
+}
+
 static void env_progress(struct storage_env *env, void *owner)
 {
     struct server *server = server_of(env);
@@ -114,9 +127,10 @@ static bool allow_all(void *context, const struct conn *conn, enum acl_operation
 
 /* -- opening ------------------------------------------------------------------------------------ */
 
-/* What is freed stays for the next use instead of going to the kernel and coming back page by page, zeroed: frames
- * of a megabyte cost 40,000 page faults per 256 MiB otherwise. Loops that fall idle give it back: malloc_trim() does so
- * wholly for the first arena alone, so there is one; threads have caches before it (arena pages, tcache). */
+/* What is freed stays for the next use instead of going to the kernel and coming back page by page, zeroed:
+ * frames of a megabyte cost 40,000 page faults per 256 MiB otherwise. Loops that fall idle give it back:
+ * malloc_trim() does so wholly for the first arena alone, so there is one; threads have caches before it
+ * (arena pages, tcache). */
 static void keep_freed_memory(void)
 {
     mallopt(M_ARENA_MAX, 1);
@@ -193,6 +207,7 @@ static void create_parts(struct server *server, const struct server_options *opt
                                         .retire = server->retire,
                                         .submit = env_submit,
                                         .flush_wanted = env_flush_wanted,
+                                        .clean_wanted = env_clean_wanted,
                                         .progress = env_progress,
                                         .directory_failed = env_directory_failed };
     budget_init(&server->budget, config->queued_max_request_bytes > 0
@@ -226,13 +241,24 @@ static void partitions_deleted(void *context, struct partition *partitions)
     farewell_send(server->loops, is_closing ? 0 : server->loop_count, partitions);
 }
 
+static enum store_status inspect(void *context, struct store *store, const char **error)
+{
+    struct server *server = context;
+    const struct controller_host host = {
+        .env = &server->env, .store = store, .config = server->config, .random = &server->own->chance
+    };
+    return controller_inspect(&host, error);
+}
+
 static enum exit_code open_storage(struct server *server, const char **error)
 {
     const struct config *config = server->config;
     const struct store_options options = { .directories = config->log_dirs.items,
                                            .directory_count = config->log_dirs.count,
                                            .node_id = config->node_id,
-                                           .cluster_id = config->cluster_id };
+                                           .cluster_id = config->cluster_id,
+                                           .inspect = inspect,
+                                           .context = server };
     enum store_status status = store_open(&server->env, &options, &server->store, error);
     if (status != STORE_OK)
         return exit_code_of_store(status);
@@ -317,6 +343,7 @@ enum exit_code server_run(struct server *server)
     struct server_private *own = server->own;
     if (atomic_load(&own->is_failed)) /* before there were loops to stop */
         server_stop(server);
+    compactor_start(server, &own->compactor);
     own->flusher = flusher_start(server);
     listeners_start(own->listeners);
     for (unsigned i = 1; i < server->loop_count; i++)
@@ -343,6 +370,8 @@ static void close_loops(struct server *server)
     struct server_private *own = server->own;
     if (own->keeper)
         keeper_stop(own->keeper);
+    if (own->compactor)
+        compactor_stop(own->compactor);
     if (own->flusher)
         flusher_stop(own->flusher);
     workers_drain(server->append_workers);
@@ -385,6 +414,9 @@ bool server_close(struct server *server)
     workers_destroy(server->workers);
     if (own->flusher)
         flusher_destroy(own->flusher);
+    if (own->compactor)
+        compactor_destroy(own->compactor);
+    cleaner_destroy(own->cleaner);
     retire_destroy(server->retire);
     pthread_mutex_destroy(&own->ids_mutex);
     free(own);
@@ -457,7 +489,21 @@ static bool step_flush(struct server *server)
     return true;
 }
 
-/* On a real machine any of the three may be first, so a seed decides. */
+static bool step_clean(struct server *server)
+{
+    struct server_private *own = server->own;
+    int64_t now_ms = clock_wall_ms(server->clock);
+    bool is_wanted = atomic_exchange_explicit(&own->clean_wanted, false, memory_order_acq_rel);
+    if (!server->config->log_cleaner_enable || (!is_wanted && store_clean_due_ms(server->store) > now_ms))
+        return false;
+    if (!own->cleaner) {
+        struct cleaner_options options = compactor_options(server->config, 1);
+        own->cleaner = check_memory(cleaner_create(&options));
+    }
+    return store_clean(server->store, own->cleaner, now_ms);
+}
+
+/* On a real machine any of them may be first, so a seed decides. */
 bool server_step(struct server *server)
 {
     check(!server->threaded);
@@ -478,7 +524,7 @@ bool server_step(struct server *server)
                 return true;
             break;
         default:
-            if (step_flush(server))
+            if (step_flush(server) || step_clean(server))
                 return true;
         }
     }

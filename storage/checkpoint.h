@@ -8,6 +8,7 @@
 #define CHECKPOINT_RECOVERY_POINT   "recovery-point-offset-checkpoint"
 #define CHECKPOINT_LOG_START_OFFSET "log-start-offset-checkpoint"
 #define CHECKPOINT_HIGH_WATERMARK   "replication-offset-checkpoint"
+#define CHECKPOINT_CLEANER          "cleaner-offset-checkpoint"
 /* The file in a partition directory. */
 #define CHECKPOINT_LEADER_EPOCH "leader-epoch-checkpoint"
 

@@ -338,6 +338,7 @@ static enum store_status take_lock(struct directory *directory, char **error)
     char *path = directory_child(directory, LOCK_NAME);
     enum file_status status = path ? FILE_LOCKED : FILE_LIMIT;
 
+    directory->made_lock = !child_exists(directory, LOCK_NAME);
     for (int i = 0; path && i < LOCK_ATTEMPTS_MAX; i++) {
         status = file_open(directory->files, path, FILE_WRITE | FILE_CREATE, &directory->lock);
         if (status != FILE_OK)
@@ -391,7 +392,7 @@ enum store_status directory_open(struct directory *directory, struct file_system
         directory->is_durable = identity_was_flushed(directory);
         return STORE_OK;
     }
-    directory_close(directory, false);
+    directory_refuse(directory);
     return status;
 }
 
@@ -559,6 +560,24 @@ void directory_forget_names(struct directory *directory)
     free(directory->names);
     directory->names = NULL;
     directory->name_count = directory->name_capacity = 0;
+}
+
+void directory_refuse(struct directory *directory)
+{
+    struct file_system *files = directory->files;
+    char *path = directory->path ? strdup(directory->path) : NULL;
+    unsigned made_count = directory->made_count;
+
+    directory_close(directory, directory->made_lock);
+    for (; path && made_count > 0; made_count--) {
+        if (file_remove_directory(files, path) != FILE_OK)
+            break;
+        char *slash = strrchr(path, '/');
+        if (!slash || slash == path)
+            break;
+        *slash = '\0';
+    }
+    free(path);
 }
 
 void directory_close(struct directory *directory, bool clean)

@@ -36,6 +36,7 @@ struct directory {
     struct file_system *files;
     char *path; /* without a trailing slash */
     struct file *lock;
+    bool made_lock; /* the file was not there before */
     struct meta_properties meta;
     bool is_new;                /* no identity yet: directory_format() */
     bool is_durable;            /* the identity is on the device */
@@ -61,6 +62,8 @@ enum store_status directory_format(struct directory *directory, int32_t node_id,
 enum file_status directory_make_durable(struct directory *directory);
 /* Before the first change of a log: what says that the directory is clean goes away, durably. */
 enum file_status directory_begin_changes(struct directory *directory);
+/* Closes a directory that was refused: what directory_open() made goes again. */
+void directory_refuse(struct directory *directory);
 /* Frees the names that the start found. */
 void directory_forget_names(struct directory *directory);
 /* clean: the lock file goes too, as Kafka's does. */

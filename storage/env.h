@@ -20,6 +20,9 @@ struct storage_env {
     void (*submit)(struct storage_env *, struct storage_job *job);
     /* The store has something to flush: have store_flush() called soon, on the flusher's thread. */
     void (*flush_wanted)(struct storage_env *);
+    /* There may be something to compact: have store_clean() called, on a thread of its own. Cheap; may be called
+     * with locks held. NULL: nothing is compacted. */
+    void (*clean_wanted)(struct storage_env *);
     /* The high watermark of the log with this owner rose, or the log failed or was closed: look
      * again. Called by store_flush() and log_set_durable(), with no lock held. */
     void (*progress)(struct storage_env *, void *owner);

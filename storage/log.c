@@ -9,6 +9,7 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 #include "storage/log_producers.h"
+#include "storage/log_transactions.h"
 #include "storage/producer_state.h"
 
 static void release(struct pin *pin)
@@ -30,6 +31,7 @@ static void release(struct pin *pin)
     leader_epochs_destroy(&log->epochs);
     producer_state_destroy(log->producers);
     log__free_snapshot(log->snapshot);
+    free(log->ended);
     pthread_mutex_destroy(&log->mutex);
     pthread_mutex_destroy(&log->prepare_mutex);
     pthread_mutex_destroy(&log->flush_mutex);
@@ -74,6 +76,8 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
     log->flush_due_ms = INT64_MAX;
     log->epoch_wanted = -1;
     log->stray_snapshot = -1;
+    log->node.clean_offset = -1;
+    log->first_open = -1;
     pin_init(&log->pin, release);
     pthread_mutex_init(&log->mutex, NULL);
     pthread_mutex_init(&log->prepare_mutex, NULL);
@@ -130,6 +134,10 @@ struct log_moment log__moment(const struct log *log)
 void log__publish(struct log *log, const struct log_moment *moment)
 {
     struct log_published *p = &log->published;
+    struct log_moment with_stable = *moment;
+    log__forget_ended(log, moment->high_watermark);
+    with_stable.stable = log__stable_of(log, moment);
+    moment = &with_stable;
     log_check(moment);
     uint32_t sequence = atomic_load_explicit(&p->sequence, memory_order_relaxed);
     atomic_store_explicit(&p->sequence, sequence + 1, memory_order_relaxed);
@@ -224,10 +232,10 @@ void log__set_closed_row(struct log *log, const struct log_row *row)
     pthread_mutex_lock(&log->mutex);
     check(log__state(log) == LOG_ABSENT);
     log->row = *row;
+    log->first_open = row->stable_offset < row->end_offset ? row->stable_offset : -1;
     log->durable = (struct log_position){ row->end_offset, row->active_base, row->active_size };
     log__publish(log, &(struct log_moment){
                           .start = row->start_offset,
-                          .stable = row->end_offset,
                           .high_watermark = row->end_offset,
                           .high_watermark_base = row->active_base,
                           .high_watermark_position = row->active_size,
@@ -251,7 +259,7 @@ void log__raise_durable(struct log *log, struct log_position durable)
         m.durable = durable.offset;
         log->durable = durable;
         if (log_is_durable_mode(log) && durable.offset > m.high_watermark) {
-            m.stable = m.high_watermark = durable.offset;
+            m.high_watermark = durable.offset;
             m.high_watermark_base = durable.segment_base;
             m.high_watermark_position = durable.position;
         }
@@ -277,16 +285,23 @@ void log_set_config(struct log *log, const struct log_config *config)
     struct log_moment m = log__moment(log);
     bool rose = config->flush_messages != 1 && m.high_watermark < m.end;
     if (rose) { /* in page-cache mode consumers may read all that is appended */
-        m.stable = m.high_watermark = m.end;
+        m.high_watermark = m.end;
         m.high_watermark_base = m.end_base;
         m.high_watermark_position = m.end_position;
         log__publish(log, &m);
     }
     if (m.durable < m.end)
         log__note_dirty(log);
+    log__note_cleanable(log);
     pthread_mutex_unlock(&log->mutex);
     if (rose)
         log->env->progress(log->env, log->owner);
+}
+
+void log__note_cleanable(struct log *log)
+{
+    if ((log->config.cleanup & LOG_CLEANUP_COMPACT) && log->host->cleanable && log__has_directory(log))
+        log->host->cleanable(log->host, log);
 }
 
 bool log_is_durable_mode(const struct log *log)

@@ -137,6 +137,16 @@ struct log_found {
     int32_t leader_epoch; /* of the batch */
 };
 
+/* A transaction that was aborted. Its records are those of the producer from first_offset up to its marker. */
+struct log_aborted {
+    int64_t producer_id;
+    int64_t first_offset;
+};
+/* The aborted transactions of which records may lie in [from, upper), by the offsets of their markers; in the arena.
+ * For what log_read() returned below the last stable offset. LOG_COLD: read again. LOG_LIMIT: no memory. */
+enum log_status log_aborted(struct log *log, int64_t from, int64_t upper, struct arena *arena,
+                            struct log_aborted **items, size_t *count);
+
 /* The first record, in offset order, with timestamp >= timestamp_ms, offset >= the log start offset
  * and < bound (facts: protocol 4.4). LOG_NOT_FOUND: none. May block; decompresses. */
 enum log_status log_find_timestamp(struct log *log, int64_t timestamp_ms, int64_t bound,

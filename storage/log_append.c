@@ -4,6 +4,7 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 #include "storage/log_producers.h"
+#include "storage/log_transactions.h"
 #include "storage/segment_tail.h"
 
 /* Index entries that wait in memory before they are worth a write to the file. */
@@ -161,7 +162,7 @@ static void accept_run(struct log *log, struct batch_view *batches, size_t begin
     m.end_position = active->growth.size;
     m.leader_epoch = leader_epoch;
     if (!log_is_durable_mode(log)) {
-        m.stable = m.high_watermark = m.end;
+        m.high_watermark = m.end;
         m.high_watermark_base = m.end_base;
         m.high_watermark_position = m.end_position;
     }
@@ -276,7 +277,7 @@ static enum log_status begin_append(struct log *log, const struct batch_view *ba
         log->spares_wanted = rolls;
         return LOG_BUSY;
     }
-    return LOG_OK;
+    return log__reserve_transactions(log, batches, count) ? LOG_OK : LOG_LIMIT;
 }
 
 static enum log_status append(struct log *log, struct batch_view *batches, size_t count, int32_t leader_epoch,

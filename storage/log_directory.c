@@ -319,7 +319,9 @@ static enum file_status sort_out(const struct segment_home *home, const struct l
             files->has_offset_index = true;
         else if (files && entry->kind == KIND_TIME_INDEX)
             files->has_time_index = true;
-        else if (!files && tidy)
+        else if (files)
+            files->has_txn_index = true;
+        else if (tidy)
             (void)remove_entry(home, entry);
     }
     return FILE_OK;

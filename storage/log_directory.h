@@ -8,6 +8,7 @@ struct segment_files {
     int64_t base_offset;
     bool has_offset_index;
     bool has_time_index;
+    bool has_txn_index;
 };
 
 struct log_directory {

@@ -31,6 +31,9 @@ static void drop_index_files(struct log *log, struct segment *segment)
     segment_index_close_files(&segment->offsets, &log->home);
     segment_index_close_files(&segment->times, &log->home);
     segment->offsets.saved_count = segment->times.saved_count = 0;
+    txn_index_close_file(&segment->aborted, &log->home);
+    segment->aborted.saved_count = 0; /* whoever misses the others does not believe this one */
+    segment->aborted.is_rewritten = txn_index_count(&segment->aborted) > 0;
     segment_path(&log->home, segment->base_offset, ".index", path);
     (void)file_unlink(log->env->files, path);
     segment_path(&log->home, segment->base_offset, ".timeindex", path);
@@ -43,7 +46,7 @@ static void collect_segments(struct log *log, struct log_flush *out)
 {
     struct segment_list *list = log__segments(log);
     size_t i = first_unflushed(list);
-    for (; i + 1 < list->count && out->file_count + 3 < LOG_FLUSH_FILES_MAX; i++) {
+    for (; i + 1 < list->count && out->file_count + 4 < LOG_FLUSH_FILES_MAX; i++) {
         struct segment *segment = list->items[i];
         struct open_file *data = atomic_load(&segment->data);
         enum file_status status;
@@ -52,12 +55,17 @@ static void collect_segments(struct log *log, struct log_flush *out)
         if (!data)
             break;
         hold(out, data);
-        if (segment_save_indexes(segment, &log->home, 0) != FILE_OK) {
+        bool is_made = false;
+        if (segment_save_indexes(segment, &log->home, 0) != FILE_OK ||
+            txn_index_save(&segment->aborted, &log->home, segment->base_offset, &is_made) != FILE_OK) {
             drop_index_files(log, segment); /* tried again with the next flush */
         } else if (segment->offsets.file) {
             hold(out, segment->offsets.file);
             hold(out, segment->times.file);
         }
+        if (segment->aborted.file)
+            hold(out, segment->aborted.file);
+        log->directory_dirty |= is_made;
     }
     struct segment *next = list->items[i];
     struct segment *previous = i > 0 ? list->items[i - 1] : NULL;
@@ -113,19 +121,24 @@ nothing:
 static void release_sealed(struct log *log, const struct log_flush *flush)
 {
     struct segment_list *list = log__segments(log);
-    for (size_t i = first_unflushed(list); i + 1 < list->count; i++) {
+    size_t first = first_unflushed(list);
+    for (size_t i = first; i + 1 < list->count; i++) {
         struct segment *segment = list->items[i];
         bool saved = segment->offsets.saved_count == segment_index_count(&segment->offsets) &&
-                     segment->times.saved_count == segment_index_count(&segment->times);
+                     segment->times.saved_count == segment_index_count(&segment->times) &&
+                     txn_index_is_saved(&segment->aborted);
         if (segment->base_offset >= flush->sealed_below || !saved)
-            return;
+            break;
         segment->flushed = true;
         segment_index_leave_to_disk(&segment->offsets, log->env->retire);
         segment_index_leave_to_disk(&segment->times, log->env->retire);
         segment_index_close_files(&segment->offsets, &log->home);
         segment_index_close_files(&segment->times, &log->home);
+        txn_index_close_file(&segment->aborted, &log->home);
         open_file_retire(&log->home, atomic_exchange(&segment->data, NULL));
     }
+    if (first + 1 < list->count && list->items[first]->flushed)
+        log__note_cleanable(log);
 }
 
 void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
@@ -190,6 +203,7 @@ static void fill_row(struct log *log, struct log_row *row)
     *row = (struct log_row){
         .start_offset = m.start,
         .end_offset = m.end,
+        .stable_offset = m.stable,
         .active_base = log__active(log)->base_offset,
         .active_size = atomic_load(&log__active(log)->size),
         .leader_epoch = m.leader_epoch,
@@ -212,7 +226,11 @@ static enum log_status finish_indexes(struct log *log)
     enum file_status status = FILE_OK;
     for (size_t i = 0; i < list->count && status == FILE_OK; i++) {
         struct segment *segment = list->items[i];
-        if (atomic_load(&segment->offsets.on_disk))
+        bool is_made;
+        status = txn_index_save(&segment->aborted, &log->home, segment->base_offset, &is_made);
+        if (status == FILE_OK)
+            status = txn_index_flush(&segment->aborted, &log->home);
+        if (status != FILE_OK || atomic_load(&segment->offsets.on_disk))
             continue;
         segment_add_final_time_entry(segment, log->env->retire);
         status = segment_save_indexes(segment, &log->home, 0);

@@ -64,6 +64,9 @@ struct log_host {
     /* Before a segment takes the place of others: on return the log's durable position is on the device, so
      * that no recovery begins in front of the gaps that the new one has. On a worker, under prepare_mutex. */
     enum log_status (*before_rewrite)(struct log_host *host, struct log *log);
+    /* There may be something to compact: a segment of a log with LOG_CLEANUP_COMPACT was sealed and is on the device,
+     * or its settings changed. NULL: nobody compacts. */
+    void (*cleanable)(struct log_host *host, struct log *log);
 };
 
 /* Links of the store inside a log: the log itself never touches them. */
@@ -71,12 +74,16 @@ struct log_host_node {
     struct log *hash_next;
     struct log *all_previous, *all_next;
     struct log *dirty_next;
+    struct log *clean_next;          /* of those that may be compacted */
+    struct clean_entry *clean_entry; /* of a compacted log (store_clean.c) */
+    int64_t clean_offset;            /* as the cleaner's checkpoint said at the start; -1: not at all */
     int64_t due_ms;
     _Atomic int64_t used_ms;
     _Atomic uint8_t warmth; /* releases of its memory that are due: two after a use (store_lru.c), 0: none */
     uint32_t retained;      /* the last round of retention that had it */
     uint32_t directory;     /* index into the store's log directories */
     bool is_dirty;          /* in one of the dirty lists */
+    bool is_clean_queued;   /* in the list of clean_next */
     bool needs_recovery;    /* has a directory that store_recover() must open */
     bool is_deleted;        /* log__delete() was called */
 };
@@ -85,10 +92,11 @@ struct log_host_node {
 struct log_row {
     int64_t start_offset;
     int64_t end_offset;
-    int64_t active_base;  /* base offset of the last segment */
-    uint32_t active_size; /* bytes of its .log */
-    int32_t leader_epoch; /* of the newest batch; -1 in an empty log */
-    uint64_t size;        /* bytes of all segments */
+    int64_t stable_offset; /* last stable offset */
+    int64_t active_base;   /* base offset of the last segment */
+    uint32_t active_size;  /* bytes of its .log */
+    int32_t leader_epoch;  /* of the newest batch; -1 in an empty log */
+    uint64_t size;         /* bytes of all segments */
     uint32_t segment_count;
     /* What retention asks first. */
     uint32_t oldest_size;     /* bytes of the first segment */
@@ -118,6 +126,9 @@ void log__set_closed_row(struct log *log, const struct log_row *row);
  * checkpointed log start offset, or -1. May block; before the log is in use. LOG_NOT_FOUND: there is no
  * directory; the log stays as created. */
 enum log_status log__open_clean(struct log *log, int64_t start_offset);
+
+/* The same, but leaves everything as it lies, for a look inside. LOG_NOT_FOUND also when no segment is there. */
+enum log_status log__open_untouched(struct log *log);
 
 /* The same at once, for a log that may have been appended to since its clean stop: opens it only when its
  * newest segment is the row's, and as long. Else LOG_NOT_FOUND: the log is as created, to be recovered. May

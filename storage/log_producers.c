@@ -7,6 +7,7 @@
 #include "protocol/base/note.h"
 #include "storage/log_directory.h"
 #include "storage/log_history.h"
+#include "storage/log_transactions.h"
 #include "storage/producer_snapshot.h"
 #include "storage/producer_state.h"
 
@@ -87,10 +88,15 @@ enum log_status log__judge_producers(struct log *log, const struct batch_view *b
 void log__note_producer(struct log *log, const struct batch_view *batch, int64_t now_ms)
 {
     struct producer_marker marker;
-    if ((batch->attributes & BATCH_ATTRIBUTE_CONTROL) == 0)
+    if ((batch->attributes & BATCH_ATTRIBUTE_CONTROL) == 0) {
         producer_state_note(log->producers, batch, now_ms, log->config.producer_id_expiration_ms);
-    else if (producer_marker_read(slice_of(batch->data, batch->size), &marker))
+        if ((batch->attributes & BATCH_ATTRIBUTE_TRANSACTIONAL) != 0)
+            log__note_begun(log, batch->base_offset);
+    } else if (producer_marker_read(slice_of(batch->data, batch->size), &marker)) {
+        int64_t first = producer_state_open_transaction(log->producers, marker.producer_id);
         producer_state_mark(log->producers, &marker, now_ms);
+        log__note_ended(log, &marker, first, batch->base_offset);
+    }
 }
 
 void log__trim_producers(struct log *log, int64_t now_ms)
@@ -108,10 +114,10 @@ struct load {
     int64_t now_ms;
 };
 
-/* The end of a transaction is in the record of a control batch. */
-static bool read_marker(struct segment_scan *scan, struct producer_marker *marker, bool *is_marker)
+bool log__read_marker(const struct segment_scan *scan, struct producer_marker *marker, bool *is_marker)
 {
     enum { CONTROL_BATCH_SIZE_MAX = 64 << 10 };
+    struct segment_scan at = *scan; /* shares the buffer */
     *is_marker = false;
     if (scan->head.size > CONTROL_BATCH_SIZE_MAX)
         return true;
@@ -119,7 +125,7 @@ static bool read_marker(struct segment_scan *scan, struct producer_marker *marke
     if (!bytes)
         return false;
     *is_marker =
-        segment_scan_copy(scan, bytes) && producer_marker_read(slice_of(bytes, scan->head.size), marker);
+        segment_scan_copy(&at, bytes) && producer_marker_read(slice_of(bytes, scan->head.size), marker);
     free(bytes);
     return true;
 }
@@ -137,8 +143,7 @@ static enum log_status note_scanned(struct log_walk *walk, const struct segment_
     if ((scan->view.attributes & BATCH_ATTRIBUTE_CONTROL) == 0) {
         producer_state_note(load->producers, &scan->view, load->now_ms, 0);
     } else {
-        struct segment_scan at = *scan;
-        if (!read_marker(&at, &marker, &is_marker))
+        if (!log__read_marker(scan, &marker, &is_marker))
             return LOG_LIMIT;
         if (is_marker)
             producer_state_mark(load->producers, &marker, load->now_ms);
@@ -322,6 +327,9 @@ enum log_status log__load_producers(struct log *log)
     pthread_mutex_lock(&log->mutex);
     producer_state_destroy(log->producers);
     log->producers = load.producers;
+    log->first_open = producer_state_first_open(log->producers);
+    struct log_moment m = log__moment(log);
+    log__publish(log, &m);
     pthread_mutex_unlock(&log->mutex);
     log->producers_loaded = true;
     return LOG_OK;

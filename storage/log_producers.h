@@ -3,6 +3,8 @@
 #define RUNNEL_STORAGE_LOG_PRODUCERS_H
 
 #include "storage/log_struct.h"
+#include "storage/producer_state.h"
+#include "storage/segment_scan.h"
 
 /* Judges what is to be appended and comes from producers, before anything has an offset: who is refused, or
  * was there before, has its result; the others' status stays LOG_BUSY. Room for them is made. LOG_LIMIT: no
@@ -18,6 +20,10 @@ void log__trim_producers(struct log *log, int64_t now_ms);
  * not done yet; removes snapshots that no one needs. Under prepare_mutex, while nothing appends. May block.
  */
 enum log_status log__load_producers(struct log *log);
+
+/* The end of a transaction that the scan's control batch says; *is_marker false: it says none. False: no
+ * memory. */
+bool log__read_marker(const struct segment_scan *scan, struct producer_marker *marker, bool *is_marker);
 
 /* Takes a picture of the state for a snapshot at offset; NULL: no memory. Under the mutex. */
 struct pending_snapshot *log__take_snapshot(struct log *log, int64_t offset, int64_t now_ms);

@@ -209,12 +209,12 @@ static void suffixed_path(const struct log *log, int64_t base_offset, const char
     segment_path(&log->home, base_offset, name, out);
 }
 
-/* Renames the files of a segment from one stage of a replacement to the next. */
-static enum file_status change_stage(const struct log *log, int64_t base_offset, const char *from_stage,
-                                     const char *to_stage)
+/* Renames files [first, end) of a segment, in Kafka's order, from one stage of a replacement to the next. */
+static enum file_status change_stage(const struct log *log, int64_t base_offset, size_t first, size_t end,
+                                     const char *from_stage, const char *to_stage)
 {
     char from[SEGMENT_PATH_MAX], to[SEGMENT_PATH_MAX];
-    for (size_t i = 0; i < SUFFIX_COUNT; i++) {
+    for (size_t i = first; i < end; i++) {
         suffixed_path(log, base_offset, suffixes[i], from_stage, from);
         suffixed_path(log, base_offset, suffixes[i], to_stage, to);
         enum file_status status = file_rename(log->env->files, from, to);
@@ -260,7 +260,8 @@ static enum log_status make_durable(struct log *log, int64_t end)
 /* `.cleaned` to `.swap`, as a whole: from here on a recovery completes the replacement. */
 static enum log_status commit_replacement(struct log *log, const struct segment *replacement)
 {
-    enum file_status status = change_stage(log, replacement->base_offset, ".cleaned", ".swap");
+    enum file_status status =
+        change_stage(log, replacement->base_offset, 0, SUFFIX_COUNT, ".cleaned", ".swap");
     if (status != FILE_OK)
         return log__status_of(status) == LOG_NOT_FOUND ? LOG_IO : log__status_of(status);
     return flush_names(log);
@@ -275,7 +276,12 @@ static enum log_status exchange_names(struct log *log, const struct leaving *lea
         if (removed_segment_rename(removed) != FILE_OK)
             return LOG_IO;
     }
-    if (flush_names(log) != LOG_OK || change_stage(log, replacement->base_offset, ".swap", "") != FILE_OK)
+    /* As long as there is a .log.swap, recovery removes what has a final name: the .txnindex cannot be made
+     * anew. */
+    if (flush_names(log) != LOG_OK ||
+        change_stage(log, replacement->base_offset, 0, 1, ".swap", "") != FILE_OK ||
+        flush_names(log) != LOG_OK ||
+        change_stage(log, replacement->base_offset, 1, SUFFIX_COUNT, ".swap", "") != FILE_OK)
         return LOG_IO;
     return flush_names(log);
 }

@@ -52,6 +52,12 @@ struct pending_snapshot {
     struct producer_state *producers; /* owned; a copy */
 };
 
+/* A transaction whose end consumers cannot see yet. */
+struct ended_transaction {
+    int64_t first_offset;
+    int64_t last_offset; /* of its marker */
+};
+
 struct log {
     struct storage_env *env;
     struct log_host *host;
@@ -72,6 +78,7 @@ struct log {
     _Atomic uint32_t map_size_max;   /* segment.bytes, for readers */
     _Atomic uint32_t index_interval; /* index.interval.bytes, for readers */
     _Atomic bool may_change;         /* before_change() was answered with LOG_OK */
+    _Atomic bool has_aborted;        /* some segment's index of aborted transactions is not empty */
 
     pthread_mutex_t mutex;         /* appends, and everything below */
     pthread_mutex_t prepare_mutex; /* whoever opens, shuts, makes files; before mutex */
@@ -82,7 +89,10 @@ struct log {
     struct log_row row; /* while shut */
     struct leader_epochs epochs;
     struct producer_state
-        *producers; /* NULL: none seen; changes under prepare_mutex too, or when appends may */
+        *producers;     /* NULL: none seen; changes under prepare_mutex too, or when appends may */
+    int64_t first_open; /* first offset of the oldest open transaction; -1: none */
+    struct ended_transaction *ended; /* by their ends */
+    uint32_t ended_count, ended_capacity;
     struct pending_snapshot *snapshot; /* as of the last roll, to be written by the job; NULL: none */
     int64_t stray_snapshot;            /* offset of a snapshot at no segment's base; -1: none */
     struct segment_spare *spares;
@@ -110,7 +120,8 @@ enum log_state log__state(const struct log *log);
 /* What a call answers whose log may have been deleted under it: that explains whatever failed. */
 enum log_status log__outcome(const struct log *log, enum log_status status);
 struct log_moment log__moment(const struct log *log);
-/* Publishes what may have changed; runs the law. Under the mutex. */
+/* Publishes what may have changed, with the last stable offset that follows; runs the law. Under the mutex.
+ */
 void log__publish(struct log *log, const struct log_moment *moment);
 /* start <= stable <= high watermark <= end, durable <= end. */
 void log_check(const struct log_moment *moment);
@@ -146,6 +157,8 @@ enum log_status log__status_of(enum file_status status);
 /* Tells the host that there is something to flush, once. Under the mutex. */
 void log__note_dirty(struct log *log);
 void log__note_names_dirty(struct log *log);
+/* Tells the host that a compacted log may have something to compact. Under the mutex. */
+void log__note_cleanable(struct log *log);
 
 /* Opens a shut log. Under prepare_mutex, without mutex. */
 enum log_status log__open_shut(struct log *log);

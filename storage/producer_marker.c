@@ -18,6 +18,7 @@ static bool marker_of(const struct batch_view *batch, const struct record *recor
         .timestamp = record->timestamp,
         .coordinator_epoch = (int32_t)load_be32(record->value.data + 2),
         .producer_epoch = batch->producer_epoch,
+        .is_abort = type == MARKER_ABORT,
     };
     return true;
 }

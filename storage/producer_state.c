@@ -362,6 +362,23 @@ bool producer_state_find(const struct producer_state *state, int64_t producer_id
     return producer != NULL;
 }
 
+int64_t producer_state_open_transaction(const struct producer_state *state, int64_t producer_id)
+{
+    const struct producer *producer = producer__find(state, producer_id);
+    return producer ? producer->current_txn_first_offset : -1;
+}
+
+int64_t producer_state_first_open(const struct producer_state *state)
+{
+    int64_t first = -1;
+    for (uint32_t i = state ? state->first_in_txn : NONE; i != NONE; i = state->producers[i].written_after) {
+        int64_t offset = state->producers[i].current_txn_first_offset;
+        if (first < 0 || offset < first)
+            first = offset;
+    }
+    return first;
+}
+
 struct producer_state *producer_state_copy(const struct producer_state *state)
 {
     struct producer_state *copy = malloc(sizeof *copy);

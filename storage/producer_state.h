@@ -33,6 +33,7 @@ struct producer_marker {
     int64_t timestamp; /* ms */
     int32_t coordinator_epoch;
     int16_t producer_epoch;
+    bool is_abort;
 };
 
 /* A hash table by producer id, and a list by who wrote longest ago; guarded by its owner. NULL: empty. */
@@ -56,6 +57,10 @@ void producer_state_mark(struct producer_state *state, const struct producer_mar
 void producer_state_put(struct producer_state *state, const struct producer_entry *entry);
 /* False: not known. */
 bool producer_state_find(const struct producer_state *state, int64_t producer_id, struct producer_entry *out);
+/* First offset of the producer's open transaction; -1: it has none. */
+int64_t producer_state_open_transaction(const struct producer_state *state, int64_t producer_id);
+/* The smallest of those of all producers; -1: no transaction is open. */
+int64_t producer_state_first_open(const struct producer_state *state);
 
 /* Forgets who wrote longest ago: what is beyond count_max (0: no bound), and up to expired_max of those that
  * wrote nothing for expiration_ms (0: never). Nobody with an open transaction is forgotten. */

@@ -8,6 +8,7 @@
 #include "storage/log_directory.h"
 #include "storage/log_history.h"
 #include "storage/log_producers.h"
+#include "storage/log_transactions.h"
 #include "storage/quarantine_file.h"
 #include "storage/segment_load.h"
 #include "storage/segment_tail.h"
@@ -265,8 +266,13 @@ static enum log_status flush_kept(struct opening *opening)
     for (size_t i = opening->first_loaded; i < opening->list->count && status == FILE_OK; i++) {
         struct segment *segment = opening->list->items[i];
         status = file_flush(atomic_load(&segment->data)->file);
+        bool is_made;
         if (status == FILE_OK)
             status = segment_save_indexes(segment, &log->home, 0);
+        if (status == FILE_OK)
+            status = txn_index_save(&segment->aborted, &log->home, segment->base_offset, &is_made);
+        if (status == FILE_OK)
+            status = txn_index_flush(&segment->aborted, &log->home);
         if (i + 1 == opening->list->count || status != FILE_OK)
             continue;
         status = file_flush(segment->offsets.file->file);
@@ -298,7 +304,7 @@ static enum log_status make_first_segment(struct opening *opening)
     if (status != FILE_OK)
         return log__status_of(status);
     file_close(file);
-    opening->directory.segments[0] = (struct segment_files){ base, false, false };
+    opening->directory.segments[0] = (struct segment_files){ .base_offset = base };
     opening->directory.segment_count = 1;
     return LOG_OK;
 }
@@ -313,7 +319,6 @@ static void publish(struct opening *opening)
         start = opening->plan->start_offset;
     struct log_moment m = {
         .start = start,
-        .stable = opening->end_offset,
         .high_watermark = opening->end_offset,
         .high_watermark_base = active->base_offset,
         .high_watermark_position = active->growth.size,
@@ -326,7 +331,43 @@ static void publish(struct opening *opening)
     };
     log->durable = (struct log_position){ m.end, m.end_base, m.end_position };
     log__publish(log, &m);
-    atomic_store_explicit(&log->state, LOG_OPEN, memory_order_release);
+}
+
+/* Learns which transactions are open at the end. Under prepare_mutex; what is published has the list already.
+ */
+static enum log_status load_open_transactions(struct opening *opening)
+{
+    struct log *log = opening->log;
+    int64_t first_open;
+    bool has_none = uuid_equal(log->topic_id, UUID_ONE); /* nobody produces metadata */
+    if (opening->plan->row || opening->plan->untouched || (has_none && !opening->plan->unclean))
+        return LOG_OK; /* the row says it */
+    enum log_status status = LOG_NOT_FOUND;
+    if (!opening->plan->unclean)
+        status = log__read_first_open(log, opening->end_offset, &first_open);
+    if (status == LOG_NOT_FOUND)
+        return log__load_producers(log);
+    if (status == LOG_OK) {
+        pthread_mutex_lock(&log->mutex);
+        log->first_open = first_open;
+        struct log_moment m = log__moment(log);
+        log__publish(log, &m);
+        pthread_mutex_unlock(&log->mutex);
+    }
+    return status;
+}
+
+/* Until the producers can be read (log_prepare() asks for them again), nothing counts as committed. */
+static void distrust_all(struct opening *opening)
+{
+    struct log *log = opening->log;
+    note_error("log.transactions_unknown",
+               "log=%s effect=\"nothing is committed to consumers of transactions\"", log->name);
+    pthread_mutex_lock(&log->mutex);
+    log->first_open = 0;
+    struct log_moment m = log__moment(log);
+    log__publish(log, &m);
+    pthread_mutex_unlock(&log->mutex);
 }
 
 /* Everything that is there was deleted already, and what was not is lost: the log is empty and goes on at its
@@ -352,7 +393,7 @@ static enum log_status open_directory(struct opening *opening)
     if (opening->directory.segment_count == 0 && opening->plan->row)
         return LOG_CORRUPT;
     if (opening->directory.segment_count == 0)
-        status = make_first_segment(opening);
+        status = opening->plan->untouched ? LOG_NOT_FOUND : make_first_segment(opening);
     if (status == LOG_OK)
         status = make_segments(opening);
     if (status == LOG_OK && !is_as_row_says(opening))
@@ -371,6 +412,9 @@ static enum log_status open_directory(struct opening *opening)
     atomic_store(&active->sealed, false);
     active->flushed = false;
     status = quarantine_file_read(log, opening->list, opening->plan->proven);
+    if (status == LOG_OK)
+        status = log__load_aborted(log, opening->list, &opening->directory, opening->plan->unclean,
+                                   opening->first_loaded);
     if (status != LOG_OK || !opening->plan->unclean)
         return status;
     quarantine_file_write(log, opening->list);
@@ -403,8 +447,9 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
     if (status != LOG_OK)
         goto failed;
     log_directory_free(&opening.directory);
-    if (plan->unclean)
-        (void)log__load_producers(log); /* asked for again before the first append */
+    if (load_open_transactions(&opening) != LOG_OK)
+        distrust_all(&opening);
+    atomic_store_explicit(&log->state, LOG_OPEN, memory_order_release);
     if (out)
         *out = opening.result;
     return LOG_OK;
@@ -499,6 +544,17 @@ enum log_status log__open_clean(struct log *log, int64_t start_offset)
 {
     struct recovery_plan plan = {
         .durable = LOG_POSITION_OF_OFFSET(0), .proven = INT64_MAX, .tidy = true, .start_offset = start_offset
+    };
+    pthread_mutex_lock(&log->prepare_mutex);
+    enum log_status status = log__load(log, &plan, NULL);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    return status;
+}
+
+enum log_status log__open_untouched(struct log *log)
+{
+    struct recovery_plan plan = {
+        .durable = LOG_POSITION_OF_OFFSET(0), .proven = INT64_MAX, .start_offset = -1, .untouched = true
     };
     pthread_mutex_lock(&log->prepare_mutex);
     enum log_status status = log__load(log, &plan, NULL);

@@ -11,7 +11,8 @@ struct recovery_plan {
     /* Offsets below this were durable: damage there is quarantined. INT64_MAX: all that a clean stop left,
      * end unknown. */
     int64_t proven;
-    bool tidy; /* complete what Kafka's cleaner began, remove leftovers (unclean: always) */
+    bool tidy;      /* complete what Kafka's cleaner began, remove leftovers (unclean: always) */
+    bool untouched; /* not even a first segment is made, nor is anything read that only appends need */
     const struct log_row
         *row;             /* what a clean stop of ours left; LOG_CORRUPT when the files differ. Or NULL */
     int64_t start_offset; /* checkpointed log start offset; -1: none */

@@ -23,11 +23,19 @@ struct segment_growth segment_growth_begin(int64_t base_offset, const struct log
     };
 }
 
+/* What has to be compacted after some time cannot stay in the active segment for longer (KIP-354). */
+static int64_t age_max_of(const struct log_config *config)
+{
+    bool is_shorter = (config->cleanup & LOG_CLEANUP_COMPACT) && config->max_compaction_lag_ms > 0 &&
+                      config->max_compaction_lag_ms < config->segment_ms;
+    return is_shorter ? config->max_compaction_lag_ms : config->segment_ms;
+}
+
 /* How long the first batch has waited for its segment to roll, measured in record time if it has one. */
 static bool is_over_age(const struct segment_growth *growth, const struct batch_head *batch,
                         const struct log_config *config, int64_t now_ms)
 {
-    int64_t age_max = config->segment_ms - growth->jitter_ms;
+    int64_t age_max = age_max_of(config) - growth->jitter_ms;
     int64_t from = growth->first_timestamp >= 0 ? growth->first_timestamp : growth->created_ms;
     int64_t now = growth->first_timestamp >= 0 ? batch->max_timestamp : now_ms;
     return now > from && now - from > age_max;
@@ -134,6 +142,7 @@ void segment_destroy(void *object)
     free(atomic_load(&segment->quarantine));
     segment_index_destroy(&segment->offsets);
     segment_index_destroy(&segment->times);
+    txn_index_destroy(&segment->aborted);
     free(segment);
 }
 
@@ -264,6 +273,7 @@ void segment_close_files(struct segment *segment, const struct segment_home *hom
     open_file_retire(home, atomic_exchange(&segment->data, NULL));
     segment_index_close_files(&segment->offsets, home);
     segment_index_close_files(&segment->times, home);
+    txn_index_close_file(&segment->aborted, home);
 }
 
 void segment_release_memory(const struct segment *segment)

@@ -6,6 +6,7 @@
 #include "storage/offset_index.h"
 #include "storage/segment_file.h"
 #include "storage/time_index.h"
+#include "storage/txn_index.h"
 
 /* What rolls and index entries depend on. A plain value: an append first plays a copy through. */
 struct segment_growth {
@@ -69,6 +70,7 @@ struct segment {
     _Atomic uint32_t size; /* bytes that readers may see; for good once sealed */
     _Atomic bool sealed;
     bool flushed;              /* sealed, and .log and indexes are on the device (log's mutex) */
+    bool has_markers;          /* its walk at the start met control batches */
     _Atomic bool is_gone;      /* its names are given up or another's: what they open is not it */
     _Atomic bool is_rewritten; /* took the place of others: has gaps, and lies below the high watermark */
     _Atomic bool examined;     /* walked with all CRCs because a read met something odd */
@@ -79,6 +81,7 @@ struct segment {
     _Atomic(struct quarantine *) quarantine;
     struct segment_index offsets;
     struct segment_index times;
+    struct txn_index aborted;     /* transactions whose markers lie here */
     struct segment_growth growth; /* of the active segment (log's mutex) */
 };
 

@@ -26,8 +26,9 @@ enum {
     ROW_OLDEST_TIMESTAMP = 68,
     ROW_FIRST_BASE = 76,
     ROW_SECOND_BASE = 84,
-    ROW_NAME_SIZE = 92,
-    ROW_HEADER_SIZE = 94,
+    ROW_STABLE = 92,
+    ROW_NAME_SIZE = 100,
+    ROW_HEADER_SIZE = 102,
 };
 
 static uint8_t *reserve(struct side_table_writer *writer, size_t size)
@@ -69,6 +70,7 @@ void side_table_add(struct side_table_writer *writer, const struct side_row *row
     store_be32(at + ROW_PARTITION, (uint32_t)row->partition);
     store_be64(at + ROW_START, (uint64_t)row->row.start_offset);
     store_be64(at + ROW_END, (uint64_t)row->row.end_offset);
+    store_be64(at + ROW_STABLE, (uint64_t)row->row.stable_offset);
     store_be64(at + ROW_ACTIVE_BASE, (uint64_t)row->row.active_base);
     store_be64(at + ROW_SIZE, row->row.size);
     store_be32(at + ROW_ACTIVE_SIZE, row->row.active_size);
@@ -116,7 +118,8 @@ bool side_table_open(slice bytes, struct side_table_reader *out)
 /* A row that nobody wrote by mistake: what the laws of a log say of it. */
 static bool row_is_sane(const struct log_row *row)
 {
-    return row->start_offset >= 0 && row->end_offset >= row->start_offset && row->active_base >= 0 &&
+    return row->start_offset >= 0 && row->stable_offset >= row->start_offset &&
+           row->end_offset >= row->stable_offset && row->active_base >= 0 &&
            row->active_base <= row->end_offset && row->leader_epoch >= -1 && row->active_size <= row->size &&
            row->segment_count > 0;
 }
@@ -136,6 +139,7 @@ bool side_table_next(struct side_table_reader *reader, struct side_row *row)
     row->row = (struct log_row){
         .start_offset = (int64_t)load_be64(at + ROW_START),
         .end_offset = (int64_t)load_be64(at + ROW_END),
+        .stable_offset = (int64_t)load_be64(at + ROW_STABLE),
         .active_base = (int64_t)load_be64(at + ROW_ACTIVE_BASE),
         .active_size = load_be32(at + ROW_ACTIVE_SIZE),
         .leader_epoch = (int32_t)load_be32(at + ROW_LEADER_EPOCH),

@@ -163,6 +163,7 @@ static void init_directory(struct store *store, size_t index)
         .start_rose = store__start_rose,
         .removed = store__removed,
         .before_rewrite = store__before_rewrite,
+        .cleanable = store__cleanable,
     };
     directory->store = store;
     directory->index = (uint32_t)index;
@@ -186,6 +187,8 @@ static struct store *create(struct storage_env *env, const struct store_options 
     atomic_init(&store->holds, 1);
     check(pthread_mutex_init(&store->lock, NULL) == 0);
     check(pthread_mutex_init(&store->dirty_lock, NULL) == 0);
+    check(pthread_mutex_init(&store->clean_lock, NULL) == 0);
+    check(pthread_mutex_init(&store->checkpoint_lock, NULL) == 0);
     check(pthread_mutex_init(&store->group_lock, NULL) == 0);
     check(pthread_mutex_init(&store->sweep_lock, NULL) == 0);
     check(pthread_mutex_init(&store->delete_lock, NULL) == 0);
@@ -263,6 +266,18 @@ static enum store_status open_directories(struct store *store, const struct stor
         if (status == STORE_OK)
             status = check_against_others(store, i, &text);
     }
+    return status == STORE_OK ? STORE_OK : store__fail(status, text, error);
+}
+
+/* The first change: what has no identity gets one. */
+static enum store_status format_directories(struct store *store, const struct store_options *options,
+                                            const char **error)
+{
+    enum store_status status = STORE_OK;
+    char *text = NULL;
+    char room[UUID_TEXT_SIZE + 1];
+    const char *cluster_id = choose_cluster_id(store, options, room);
+
     for (size_t i = 0; i < store->directory_count && status == STORE_OK; i++) {
         struct directory *directory = &store->directories[i].directory;
         if (directory->is_new || uuid_is_zero(directory->meta.directory_id))
@@ -272,11 +287,20 @@ static enum store_status open_directories(struct store *store, const struct stor
     return status == STORE_OK ? STORE_OK : store__fail(status, text, error);
 }
 
-static void close_directories(struct store *store, size_t count)
+static enum store_status inspect(struct store *store, const struct store_options *options, const char **error)
+{
+    const struct store_directory *first = &store->directories[0];
+
+    if (!options->inspect || first->directory.is_new || first->has_facts)
+        return STORE_OK;
+    return options->inspect(options->context, store, error);
+}
+
+static void refuse_directories(struct store *store, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (store->directories[i].directory.path)
-            directory_close(&store->directories[i].directory, false);
+            directory_refuse(&store->directories[i].directory);
     }
 }
 
@@ -290,8 +314,12 @@ enum store_status store_open(struct storage_env *env, const struct store_options
     enum store_status status = open_directories(store, options, error);
     if (status == STORE_OK)
         status = store__read_found(store, error);
+    if (status == STORE_OK)
+        status = inspect(store, options, error);
+    if (status == STORE_OK)
+        status = format_directories(store, options, error);
     if (status != STORE_OK) {
-        close_directories(store, store->directory_count);
+        refuse_directories(store, store->directory_count);
         store__forget_found(store);
         store__drop_hold(store, 1);
         return status;
@@ -378,6 +406,7 @@ static struct log *new_log(struct store *store, uint32_t index, uuid topic_id, c
 static void claim(struct store *store, struct store_found *found, struct log *log)
 {
     found->is_claimed = true;
+    log__node(log)->clean_offset = found->clean_offset;
     if (store->directories[found->directory].was_clean && found->has_row)
         log__set_closed_row(log, &found->row);
     else
@@ -433,6 +462,8 @@ static struct log *find_or_create(struct store *store, uuid topic_id, const char
     log = new_log(store, directory, topic_id, topic, partition, config, owner);
     if (log && found)
         claim(store, found, log);
+    if (log && found && (config->cleanup & LOG_CLEANUP_COMPACT))
+        store__cleanable(&store->directories[directory].host, log);
     return log;
 }
 

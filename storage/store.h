@@ -2,6 +2,7 @@
 #ifndef RUNNEL_STORAGE_STORE_H
 #define RUNNEL_STORAGE_STORE_H
 
+#include "storage/cleaner.h"
 #include "storage/env.h"
 #include "storage/log.h"
 
@@ -26,6 +27,11 @@ struct store_options {
     unsigned open_files_max;  /* descriptors that logs may keep open; 0: from RLIMIT_NOFILE */
     unsigned maps_max;        /* mappings; 0: half of vm.max_map_count */
     uint64_t dirty_bytes_max; /* appended, not yet written back, per device; 0: DESIGN 5 */
+    /* Asked once everything is read and nothing was changed, when the directory of the metadata log may hold
+     * what others wrote; it may use store_inspect_metadata() alone. Anything but STORE_OK: store_open()
+     * leaves every byte as it was, and answers that. NULL: nobody asks. */
+    enum store_status (*inspect)(void *context, struct store *store, const char **error);
+    void *context;
 };
 
 /* Locks the directories, reads meta.properties, makes what a new directory needs (nothing is
@@ -78,6 +84,12 @@ void store_topic_removed(struct store *store, uuid topic_id, slice name, int32_t
  * block. */
 enum log_status store_metadata_log(struct store *store, const struct log_config *config, struct log **out);
 
+/* Opens the metadata log for inspect() to read, as far as it can be read without repair; no byte is changed.
+ * LOG_NOT_FOUND: there is none. May block. */
+enum log_status store_inspect_metadata(struct store *store, const struct log_config *config,
+                                       struct log **out);
+void store_end_inspection(struct store *store, struct log *log);
+
 /* Makes the log start offsets that log_delete_records() and retention raised durable
  * (log-start-offset-checkpoint of each directory). May block. */
 enum store_status store_save_starts(struct store *store);
@@ -88,6 +100,17 @@ bool store_starts_changed(struct store *store);
  * so, and the next call goes on with the round. What is closed meanwhile, so that others can be opened, is free
  * only once the caller has passed a quiescent state: so it should stop now and then. One caller at a time. */
 bool store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);
+
+/* Compacts the log that is worth it most, if one is: once, or until the cleaner's step() says no. Returns whether one
+ * was compacted; then there may be more. May block for long: for threads of their own, each with its cleaner, at most
+ * one at a time on a log. now_ms: since the Unix epoch. */
+bool store_clean(struct store *store, struct cleaner *cleaner, int64_t now_ms);
+/* When to call store_clean() though storage_env.clean_wanted is not called: ms since the Unix epoch, in the past: now,
+ * INT64_MAX: never. */
+int64_t store_clean_due_ms(struct store *store);
+/* Compacts this log now, however little there is to gain. LOG_NOT_FOUND: nothing of it may be compacted. LOG_BUSY:
+ * another thread is at it, or it was stopped. LOG_CORRUPT: damaged, it is left as it is. May block for long. */
+enum log_status store_clean_log(struct store *store, struct cleaner *cleaner, struct log *log, int64_t now_ms);
 
 /* Flushes one group: takes the whole dirty set, flushes files and directory entries, raises the
  * durable ends and tells progress. Returns whether there is more to do now. May block; one thread

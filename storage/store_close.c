@@ -249,6 +249,7 @@ enum store_status store_close(struct store *store, bool clean)
     atomic_store(&store->is_closing, true);
     if (clean)
         flush_everything(store);
+    store__close_cleaning(store);
     list_logs(&run);
     close_logs(&run);
     store__close_segments(store, clean);

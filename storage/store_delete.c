@@ -217,6 +217,7 @@ enum log_status store_delete_logs(struct store *store, struct log *const *logs, 
     pthread_mutex_unlock(&store->lock);
     pthread_mutex_unlock(&store->sweep_lock);
     pthread_mutex_unlock(&store->group_lock);
+    store__forget_cleaning(store, logs, count);
     return status;
 }
 

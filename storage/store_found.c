@@ -74,6 +74,7 @@ static enum store_status add_names(struct store *store, uint32_t index, const ch
             .partition = name->partition,
             .recovery_point = -1,
             .start_offset = -1,
+            .clean_offset = -1,
         };
         struct store_found **bucket = found_bucket(store, name->name);
         found->next = *bucket;
@@ -146,6 +147,7 @@ static void read_positions(struct store *store, struct store_directory *director
         return;
     directory->has_positions = side_positions_parse(
         slice_of(bytes, size), directory->directory.meta.directory_id, keep_position, store);
+    directory->has_facts |= directory->has_positions;
     free(bytes);
 }
 
@@ -187,6 +189,7 @@ static void read_table(struct store *store, struct store_directory *directory)
     if (is_good && marker->is_present)
         directory->was_clean = uuid_equal(reader.nonce, marker->nonce);
     if (is_good && (directory->was_clean || !marker->is_present)) {
+        directory->has_facts = true;
         while (side_table_next(&reader, &row))
             take_row(store, directory, &row);
     }
@@ -195,8 +198,9 @@ static void read_table(struct store *store, struct store_directory *directory)
 
 /* --- Kafka's checkpoints ----------------------------------------------------------------------- */
 
+/* member: where in a struct store_found the offset goes. */
 static void read_checkpoint(struct store *store, struct store_directory *directory, const char *name,
-                            bool is_recovery_point)
+                            size_t member)
 {
     uint8_t *bytes;
     size_t size;
@@ -211,10 +215,10 @@ static void read_checkpoint(struct store *store, struct store_directory *directo
     for (size_t i = 0; i < count; i++) {
         struct store_found *found =
             find_partition(store, directory->index, entries[i].topic, entries[i].partition);
-        if (!is_recovery_point) /* it may be of a log that is no more */
+        if (member == offsetof(struct store_found, start_offset)) /* it may be of a log that is no more */
             atomic_store(&directory->starts_stale, true);
         if (found && entries[i].offset >= 0)
-            *(is_recovery_point ? &found->recovery_point : &found->start_offset) = entries[i].offset;
+            memcpy((char *)found + member, &entries[i].offset, sizeof entries[i].offset);
     }
     free(entries);
     free(bytes);
@@ -234,6 +238,7 @@ static void read_facts(struct store *store, struct store_directory *directory)
     bool has_some = has_partitions(&directory->directory);
 
     read_table(store, directory);
+    read_checkpoint(store, directory, CHECKPOINT_CLEANER, offsetof(struct store_found, clean_offset));
     if (!directory->was_clean && !directory->directory.may_be_foreign)
         read_positions(store, directory);
     if (!has_some)
@@ -241,8 +246,10 @@ static void read_facts(struct store *store, struct store_directory *directory)
     if (directory->was_clean)
         return;
     directory->was_clean_kafka = directory->directory.marker.is_present;
-    read_checkpoint(store, directory, CHECKPOINT_RECOVERY_POINT, true);
-    read_checkpoint(store, directory, CHECKPOINT_LOG_START_OFFSET, false);
+    read_checkpoint(store, directory, CHECKPOINT_RECOVERY_POINT,
+                    offsetof(struct store_found, recovery_point));
+    read_checkpoint(store, directory, CHECKPOINT_LOG_START_OFFSET,
+                    offsetof(struct store_found, start_offset));
 }
 
 enum store_status store__read_found(struct store *store, const char **error)

@@ -23,6 +23,7 @@ struct store_found {
     struct log_row row;
     int64_t recovery_point; /* of Kafka's checkpoint; -1: none */
     int64_t start_offset;   /* of Kafka's checkpoint; -1: none */
+    int64_t clean_offset;   /* of the cleaner's checkpoint; -1: none */
 };
 
 /* A durable position read back after an unclean stop. */
@@ -39,6 +40,7 @@ struct store_directory {
     bool was_clean;       /* stopped by us, with a table to prove it; or new */
     bool has_positions;   /* a positions file of ours was found: a log that it does not name is ours from its
                              start */
+    bool has_facts;       /* our table or positions were found, and nobody else was here since */
     bool was_clean_kafka; /* stopped by Kafka, or by us without a table */
 
     pthread_mutex_t change_lock; /* held while the first change is prepared, or the identity flushed */
@@ -97,6 +99,11 @@ struct store {
     size_t dirty_now_count;
     struct log *dirty_later;
     int64_t later_due_ms; /* the earliest of dirty_later; INT64_MAX: none is due by time */
+
+    struct log *clean_queue; /* logs that may be compacted; under the dirty lock */
+    pthread_mutex_t clean_lock;      /* guards the next one; before the dirty lock */
+    struct clean_entry *cleanings;   /* compacted logs */
+    pthread_mutex_t checkpoint_lock; /* before the clean lock: who writes the cleaner's checkpoints */
 
     pthread_mutex_t group_lock; /* held while a group is flushed: nothing of it goes away */
     struct log_flush *flushes;
@@ -182,6 +189,13 @@ enum file_status store__open_positions(struct store_directory *directory);
 enum log_status store__before_rewrite(struct log_host *host, struct log *log);
 /* Rewrites them all; for after a recovery, and when the file grew long. */
 enum file_status store__rewrite_positions(struct store_directory *directory);
+
+/* store_clean.c */
+void store__cleanable(struct log_host *host, struct log *log);
+/* After the logs are deleted, before they are freed; no lock held. */
+void store__forget_cleaning(struct store *store, struct log *const *logs, size_t count);
+/* For the stop: no thread cleans any more. */
+void store__close_cleaning(struct store *store);
 
 /* store_lru.c */
 void store__files_changed(struct log_host *host, int open_files, int maps);

@@ -69,6 +69,8 @@ static void free_store(struct store *store)
     free(store->buckets);
     pthread_mutex_destroy(&store->lock);
     pthread_mutex_destroy(&store->dirty_lock);
+    pthread_mutex_destroy(&store->clean_lock);
+    pthread_mutex_destroy(&store->checkpoint_lock);
     pthread_mutex_destroy(&store->group_lock);
     pthread_mutex_destroy(&store->sweep_lock);
     pthread_mutex_destroy(&store->delete_lock);

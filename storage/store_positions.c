@@ -208,6 +208,11 @@ enum log_status store__before_rewrite(struct log_host *host, struct log *log)
             status = file_flush(directory->positions);
         if (status == FILE_OK)
             directory->positions_dirty = false;
+    } else {
+        /* They could not be written at the start: those of the run before would be believed. */
+        status = store__rewrite_positions(directory);
+        if (status == FILE_OK)
+            status = file_flush_directory(store->env->files, directory->directory.path);
     }
     pthread_mutex_unlock(&store->group_lock);
     if (store__log_status(status) == LOG_IO)

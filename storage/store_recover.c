@@ -375,3 +375,28 @@ enum log_status store_metadata_log(struct store *store, const struct log_config 
     *out = log;
     return LOG_OK;
 }
+
+enum log_status store_inspect_metadata(struct store *store, const struct log_config *config, struct log **out)
+{
+    struct store_directory *directory = &store->directories[0];
+
+    *out = NULL;
+    struct log *log = log__create(store->env, &directory->host, directory->directory.path, UUID_ONE,
+                                  METADATA_TOPIC_NAME, 0, config, NULL);
+    if (!log)
+        return LOG_LIMIT;
+    enum log_status status = log__open_untouched(log);
+    if (status == LOG_OK)
+        *out = log;
+    else
+        store_end_inspection(store, log);
+    return status;
+}
+
+void store_end_inspection(struct store *store, struct log *log)
+{
+    struct log_row row;
+
+    (void)log__close(log, false, &row);
+    retire(store->env->retire, log, log__free);
+}

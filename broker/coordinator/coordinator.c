@@ -92,6 +92,7 @@ static bool set_aside(struct coordinator *coordinator, int32_t index)
 static void stop_shard(struct shard *shard)
 {
     shard__lock(shard);
+    shard->is_unwanted = true;
     if (shard->phase == SHARD_ACTIVE || shard->phase == SHARD_IDLE)
         shard__give_up(shard, ERR_NOT_COORDINATOR, SHARD_STOPPED);
     shard__unlock(shard);
@@ -179,7 +180,7 @@ int16_t coordinator_shard(struct request *rq, struct coordinator *coordinator, s
 {
     const struct topic *topic = find_topic(coordinator, rq->image);
     if (!topic)
-        return ERR_COORDINATOR_NOT_AVAILABLE;
+        return ERR_NOT_COORDINATOR;
     return find(rq, coordinator, topic, coordinator_partition_of(key, topic->partition_count), out);
 }
 
@@ -192,7 +193,7 @@ int32_t coordinator_shard_count(struct request *rq, struct coordinator *coordina
 int16_t coordinator_shard_at(struct request *rq, struct coordinator *coordinator, int32_t index, struct shard **out)
 {
     const struct topic *topic = find_topic(coordinator, rq->image);
-    return topic ? find(rq, coordinator, topic, index, out) : ERR_COORDINATOR_NOT_AVAILABLE;
+    return topic ? find(rq, coordinator, topic, index, out) : (int16_t)ERR_NOT_COORDINATOR;
 }
 
 enum handled coordinator_run(struct coordinator *coordinator, slice key, struct shard_op *op)

@@ -18,8 +18,9 @@ void coordinator_destroy(struct coordinator *coordinator);
 /* Which partition of count keeps a key: abs(String.hashCode()) % count, as Java counts (facts: disk-format 7.1). */
 int32_t coordinator_partition_of(slice key, int32_t count);
 
-/* The shard that keeps the key. COORDINATOR_NOT_AVAILABLE: the topic does not exist; NOT_COORDINATOR: its partition is
- * not ours. Loading begins if need be. The shard lives until coordinator_destroy(). */
+/* The shard that keeps the key. NOT_COORDINATOR: the topic does not exist, or its partition is not ours; clients
+ * look for the coordinator, which makes the topic. Loading begins if need be. The shard lives until
+ * coordinator_destroy(). */
 int16_t coordinator_shard(struct request *rq, struct coordinator *coordinator, slice key, struct shard **out);
 /* For listings; 0 while the topic does not exist. */
 int32_t coordinator_shard_count(struct request *rq, struct coordinator *coordinator);

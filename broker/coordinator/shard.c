@@ -35,6 +35,7 @@ struct shard *shard__create(struct server *server, const struct shard_kind *kind
     shard->alarm.fire = fire_alarm;
     shard->alarm_ms = INT64_MAX;
     shard->parked_last = &shard->parked_first;
+    arena_init(&shard->replay_arena, NULL);
     check(pthread_mutex_init(&shard->mutex, NULL) == 0);
     partition_hold(partition);
     shard->partition = partition;
@@ -45,6 +46,7 @@ void shard__destroy(struct shard *shard)
 {
     check(!shard->state && !shard->parked_first && !shard->appending);
     timer_heap_destroy(&shard->timers);
+    arena_destroy(&shard->replay_arena);
     pthread_mutex_destroy(&shard->mutex);
     partition_release(shard->partition);
     free(shard);

@@ -103,7 +103,12 @@ static inline struct shard_op shard_op_of(struct request *rq, const struct shard
 void shard_op_add(struct shard_op *op, const char *set, int type, const void *key, int16_t value_version,
                   const void *value);
 
-/* In decide: half of what one batch of the topic may take is used up. What could be more goes with another op. */
+/* In decide: bytes of records until half of what one batch of the topic may take is used up; the other half is for what
+ * cannot be put off. */
+size_t shard_op_room(const struct shard_op *op);
+/* The same of an op without records: what is larger never gets room. */
+size_t shard_op_room_max(const struct shard_op *op);
+/* No room. What could be more goes with another op. */
 bool shard_op_is_full(const struct shard_op *op);
 
 /* Runs a request's op on the request's loop; what it returns is the handler's answer. */

@@ -58,10 +58,20 @@ void shard_op_add(struct shard_op *op, const char *set, int type, const void *ke
     op->record_count++;
 }
 
+size_t shard_op_room_max(const struct shard_op *op)
+{
+    return (size_t)atomic_load(&op->shard->batch_size_max) / 2;
+}
+
+size_t shard_op_room(const struct shard_op *op)
+{
+    size_t max = shard_op_room_max(op), used = op->records ? batch_builder_size(op->records) : 0;
+    return used < max ? max - used : 0;
+}
+
 bool shard_op_is_full(const struct shard_op *op)
 {
-    return op->records &&
-           batch_builder_size(op->records) > (size_t)atomic_load(&op->shard->batch_size_max) / 2;
+    return shard_op_room(op) == 0;
 }
 
 /* -- after the append ------------------------------------------------------------------------------ */
@@ -82,15 +92,17 @@ static int16_t error_of_append(enum log_status status)
     }
 }
 
-/* The bytes are those that were appended: what is read back at the next load is what is replayed now. */
+/* The bytes are those that were appended: what is read back at the next load is what is replayed now. Not in the op's
+ * arena: a client that has used up what it may take would cost all groups of the shard their state. */
 static bool replay(struct shard *shard, struct shard_op *op)
 {
     struct batch_view batch;
     check(batch_view(slice_of(op->batch.data, op->batch.size), &batch) == BATCH_OK);
-    struct record_iterator *iterator = record_iterator_open(&batch, op->arena, SIZE_MAX);
+    struct record_iterator *iterator = record_iterator_open(&batch, &shard->replay_arena, SIZE_MAX);
     struct record record;
+    enum batch_status status = BATCH_NO_MEMORY;
     bool ok = iterator != NULL;
-    while (ok && record_iterator_next(iterator, &record) == BATCH_OK) {
+    while (ok && (status = record_iterator_next(iterator, &record)) == BATCH_OK) {
         const struct shard_record out = { .offset = record.offset, .timestamp = record.timestamp,
                                           .key = record.key, .value = record.value, .producer_id = -1,
                                           .producer_epoch = -1, .control_type = -1 };
@@ -99,7 +111,8 @@ static bool replay(struct shard *shard, struct shard_op *op)
     }
     if (iterator)
         record_iterator_close(iterator);
-    return ok;
+    arena_reset(&shard->replay_arena);
+    return ok && status == BATCH_SHORT;
 }
 
 void shard__fail(struct shard *shard, struct shard_op *op)

@@ -29,6 +29,8 @@ struct shard {
     enum shard_phase phase;
     void *state;
     int64_t end_offset; /* of what was replayed */
+    struct arena replay_arena; /* of the batch that is replayed */
+    bool is_unwanted;          /* the partition is another one now: whoever loads it stops it */
 
     struct shard_op *appending; /* its records are on their way, on a worker; nothing else is appended */
     struct shard_op *parked_first;

@@ -102,7 +102,11 @@ static void run_load(struct work *work)
     int64_t end = log_offsets(shard->partition->log).end;
     bool ok = replay_log(shard, end);
     shard__lock(shard);
-    if (ok) {
+    if (shard->is_unwanted) {
+        shard->kind->destroy(shard->state);
+        shard->state = NULL;
+        shard->phase = SHARD_STOPPED;
+    } else if (ok) {
         become_active(shard, end);
     } else {
         note_warn("coordinator.load_failed", "coordinator=%s partition=%d next=\"the next request tries again\"",

@@ -3,15 +3,8 @@
 
 #include "broker/group/assignor.h"
 
-/* As Java compares strings of ASCII; what is outside of it has an order, too. */
-static int compare_slices(slice a, slice b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size ? memcmp(a.data, b.data, size) : 0;
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
-/* Static members first: their names stay when they come back, and so do their ranges. */
+/* Static members first: their names stay when they come back, and so do their ranges. Names as Java compares
+ * strings of ASCII; what is outside of it has an order, too. */
 static int compare_members(const void *a, const void *b, void *context)
 {
     const struct assignor_group *group = context;
@@ -20,8 +13,8 @@ static int compare_members(const void *a, const void *b, void *context)
     bool is_x_static = !slice_is_null(x->instance_id), is_y_static = !slice_is_null(y->instance_id);
     if (is_x_static != is_y_static)
         return is_x_static ? -1 : 1;
-    return is_x_static ? compare_slices(x->instance_id, y->instance_id)
-                       : compare_slices(x->member_id, y->member_id);
+    return is_x_static ? slice_compare(x->instance_id, y->instance_id)
+                       : slice_compare(x->member_id, y->member_id);
 }
 
 struct range_topic {

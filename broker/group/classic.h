@@ -45,7 +45,7 @@ struct classic_member_view {
     int32_t session_timeout_ms;
     const struct join_group_request_protocol *protocols;
     int32_t protocol_count;
-    slice metadata;   /* of the selected protocol */
+    slice metadata;   /* of the selected protocol; empty: there is none, or it does not know it */
     slice assignment; /* empty: none */
     bool is_leader;
 };

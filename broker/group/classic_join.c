@@ -59,7 +59,7 @@ static bool is_within_limits(const struct classic_join *join, const struct class
                              const struct classic_member *known)
 {
     size_t size = size_of(join), known_size = known ? known->profile->size : 0;
-    return join->protocol_count <= MEMBER_PROTOCOLS_MAX && size <= GROUP_MEMBER_SIZE_MAX &&
+    return size <= GROUP_MEMBER_SIZE_MAX &&
            (!classic || classic->size - known_size + size <= GROUP_SIZE_MAX) && classic__may_hold(size);
 }
 
@@ -252,6 +252,10 @@ void classic_join_decide(struct shard_op *op, void *state)
     join->is_kept_stable = false;
     join->plan = JOIN_REFUSE;
     join->modern = NULL;
+    if (join->protocol_count > MEMBER_PROTOCOLS_MAX) { /* before they are compared with those of all members */
+        op->error_code = ERR_GROUP_MAX_SIZE_REACHED;
+        return;
+    }
     struct group *group = groups_find(state, join->group_id);
     if (group && group->type == GROUP_CONSUMER && !group_is_empty(group)) {
         consumer_join_decide(join, group);

@@ -47,14 +47,6 @@ static bool collect(const struct classic_group *classic, slice *names, size_t *c
     return true;
 }
 
-static int compare(const void *a, const void *b)
-{
-    const slice *x = a, *y = b;
-    size_t size = x->size < y->size ? x->size : y->size;
-    int order = size > 0 ? memcmp(x->data, y->data, size) : 0;
-    return order != 0 ? order : (x->size > y->size) - (x->size < y->size);
-}
-
 static struct classic_topics *build(const struct classic_group *classic)
 {
     size_t count;
@@ -68,7 +60,7 @@ static struct classic_topics *build(const struct classic_group *classic)
         return topics;
     collect(classic, topics->names, &count);
     if (count > 0)
-        qsort(topics->names, count, sizeof(slice), compare);
+        qsort(topics->names, count, sizeof(slice), slice_compare_items);
     for (size_t i = 0; i < count; i++)
         if (i == 0 || !slice_equal(topics->names[i], topics->names[topics->count - 1]))
             topics->names[topics->count++] = topics->names[i];
@@ -88,6 +80,6 @@ bool classic_is_subscribed(struct classic_group *classic, slice topic)
         classic->topics = build(classic);
     if (!classic->topics || !classic->topics->is_known)
         return true;
-    return classic->topics->count > 0 &&
-           bsearch(&topic, classic->topics->names, classic->topics->count, sizeof(slice), compare);
+    return classic->topics->count > 0 && bsearch(&topic, classic->topics->names, classic->topics->count,
+                                                 sizeof(slice), slice_compare_items);
 }

@@ -41,6 +41,11 @@ bool consumer_is_void(const struct consumer_group *consumer)
 
 /* -- states -------------------------------------------------------------------------------------------- */
 
+int32_t consumer__next_epoch(int32_t epoch)
+{
+    return epoch < 0 || epoch == INT32_MAX ? 1 : epoch + 1;
+}
+
 bool consumer__is_reconciled(const struct member_facts *facts, int32_t assignment_epoch)
 {
     return facts->state == MEMBER_STABLE && facts->epoch == assignment_epoch;
@@ -73,7 +78,7 @@ const char *consumer_state_name(const struct consumer_group *consumer)
 {
     if (consumer->member_count == 0)
         return "Empty";
-    if (consumer->epoch > consumer->assignment_epoch)
+    if (consumer->epoch != consumer->assignment_epoch)
         return "Assigning";
     for (const struct consumer_member *member = consumer->first; member; member = member->next)
         if (member->is_member && !consumer__is_reconciled(&member->facts, consumer->assignment_epoch))

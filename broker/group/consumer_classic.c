@@ -196,7 +196,7 @@ void consumer_sync_decide(struct classic_sync *sync, const struct group *group)
     if ((!slice_is_null(in->protocol_type) && !slice_equal(in->protocol_type, group_protocol_type())) ||
         (!slice_is_null(in->protocol_name) && !slice_equal(in->protocol_name, protocol_of(&member->facts))))
         op->error_code = ERR_INCONSISTENT_GROUP_PROTOCOL;
-    else if (group->consumer->epoch > member->facts.epoch && member->facts.state != MEMBER_UNREVOKED)
+    else if (group->consumer->epoch != member->facts.epoch && member->facts.state != MEMBER_UNREVOKED)
         op->error_code = ERR_REBALANCE_IN_PROGRESS;
 }
 
@@ -252,7 +252,7 @@ void consumer_alive_apply(struct classic_heartbeat *heartbeat, struct group *gro
     struct consumer_member *member;
     check(find_member(consumer, heartbeat->member_id, heartbeat->instance_id, &member) == ERR_NONE);
     consumer__begin_session(member);
-    bool must_join = member->facts.epoch < consumer->epoch || member->facts.state == MEMBER_UNREVOKED ||
+    bool must_join = member->facts.epoch != consumer->epoch || member->facts.state == MEMBER_UNREVOKED ||
                      (member->facts.state == MEMBER_UNRELEASED && !waits_for_others(consumer, member));
     if (!must_join)
         return;

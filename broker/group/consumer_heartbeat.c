@@ -349,6 +349,10 @@ static bool check_size(struct beat *beat)
         return refuse(beat->heartbeat, ERR_GROUP_MAX_SIZE_REACHED,
                       "The subscriptions of the group have reached their maximum of %d bytes.",
                       GROUP_SIZE_MAX);
+    if (size > old_size && !consumer__may_hold(size - old_size))
+        return refuse(beat->heartbeat, ERR_GROUP_MAX_SIZE_REACHED,
+                      "The subscriptions of all groups have reached their maximum of %d bytes.",
+                      CONSUMER_SIZE_MAX);
     return true;
 }
 
@@ -376,16 +380,32 @@ static bool update_regex(struct beat *beat)
         beat->must_bump = beat->must_bump || known->is_resolved;
         return true;
     }
+    if (beat->consumer->regex_count >= GROUP_PATTERNS_MAX)
+        return refuse(beat->heartbeat, ERR_GROUP_MAX_SIZE_REACHED,
+                      "The group has reached its maximum of %d different regular expressions.",
+                      GROUP_PATTERNS_MAX);
     if (topic_regex_check(regex, why))
         return true;
     return refuse(beat->heartbeat, ERR_INVALID_REGULAR_EXPRESSION,
                   "SubscribedTopicRegex `%.*s` is not a valid regular expression: %s.", SHOWN(regex), why);
 }
 
+/* False: the pattern keeps what it has. What finds no room now stays in the resolution for the next
+ * heartbeat; what never does is not matched at all, or no heartbeat of the group would get through. */
+static bool has_room(struct beat *beat, const struct matched_regex *matched)
+{
+    size_t size = consumer__matched_size(matched);
+    if (size <= shard_op_room(op_of(beat)))
+        return true;
+    if (size <= shard_op_room_max(op_of(beat)))
+        beat->heartbeat->has_taken = false;
+    return false;
+}
+
 /* What a worker found the patterns to match becomes the group's. */
 static bool take_resolution(struct beat *beat)
 {
-    const struct consumer_resolution *resolution;
+    struct consumer_resolution *resolution;
     if (!consumer__take_resolution(op_of(beat), beat->consumer, &resolution))
         return refuse_memory(beat->heartbeat);
     if (!resolution)
@@ -398,10 +418,14 @@ static bool take_resolution(struct beat *beat)
         size_t gone = beat->has_new_regex && slice_equal(beat->before.regex, matched->pattern);
         if (!old || old->member_count <= gone)
             continue; /* nobody asks any more */
-        if (!topic_names_equal(&old->topics, &matched->topics))
-            beat->must_bump = true;
-        else if (old->is_resolved)
+        bool is_same = topic_names_equal(&old->topics, &matched->topics);
+        if (is_same && old->is_resolved)
             continue;
+        if (!has_room(beat, matched)) {
+            resolution->regexes[i--] = resolution->regexes[--resolution->count];
+            continue;
+        }
+        beat->must_bump = beat->must_bump || !is_same;
         consumer__add_regex(op_of(beat), group_id_of(beat), matched->pattern, &matched->topics,
                             resolution->version, resolution->timestamp);
     }
@@ -431,7 +455,7 @@ static bool update_epoch(struct beat *beat)
         return false;
     beat->heartbeat->image = beat->image->end_offset;
     if (beat->must_bump || beat->topics.hash != consumer->metadata_hash) {
-        beat->epoch++;
+        beat->epoch = consumer__next_epoch(consumer->epoch);
         consumer__add_epoch(op_of(beat), group_id_of(beat), beat->epoch, beat->topics.hash);
     }
     if (consumer->has_partition_metadata)
@@ -443,7 +467,7 @@ static bool update_target(struct beat *beat)
 {
     beat->assignment_epoch = beat->consumer->assignment_epoch;
     beat->target = beat->change.gone[0] ? beat->change.gone[0]->target : &partition_set_empty;
-    if (beat->epoch <= beat->consumer->assignment_epoch)
+    if (beat->epoch == beat->consumer->assignment_epoch)
         return true;
     beat->assignment_epoch = beat->epoch;
     return find_topics(beat) && (consumer__assign(op_of(beat), beat->consumer, &beat->change, &beat->topics,
@@ -495,6 +519,16 @@ static bool is_full(const struct consumer_group_heartbeat_request *in)
     return in->rebalance_timeout_ms != -1 && has_subscription && in->topic_partitions_count >= 0;
 }
 
+/* An answer may be lost, and librdkafka takes one for lost that takes longer than the interval until the next
+ * heartbeat; its next one does not tell more than others do. What a member has been told and has not said to
+ * own is told again. */
+static bool must_tell_again(const struct beat *beat)
+{
+    const struct consumer_member *member = consumer__find(beat->consumer, beat->heartbeat->member_id);
+    return !beat->owned && member && member->has_said &&
+           member->said_hash != partition_set_hash(beat->next.assigned);
+}
+
 static void decide_beat(struct beat *beat, struct groups *groups)
 {
     const struct consumer_group_heartbeat_request *in = beat->in;
@@ -506,7 +540,10 @@ static void decide_beat(struct beat *beat, struct groups *groups)
         !update_epoch(beat) || !update_target(beat) || !reconcile(beat))
         return;
     beat->heartbeat->has_assignment = in->member_epoch == EPOCH_JOIN || is_full(in) ||
-                                      !partition_set_equal(beat->before.assigned, beat->next.assigned);
+                                      !partition_set_equal(beat->before.assigned, beat->next.assigned) ||
+                                      must_tell_again(beat);
+    beat->heartbeat->has_said = beat->owned != NULL;
+    beat->heartbeat->said_hash = beat->owned ? partition_set_hash(beat->owned) : 0;
 }
 
 void consumer__decide_beat(struct consumer_heartbeat *heartbeat, struct groups *groups)
@@ -572,7 +609,7 @@ struct consumer_member *consumer__apply_beat(struct consumer_heartbeat *heartbea
     if (heartbeat->image >= 0)
         consumer->seen_image = heartbeat->image;
     if (heartbeat->has_taken)
-        consumer__drop_resolution(consumer);
+        consumer__end_resolution(consumer, shard_op_room_max(heartbeat->on));
     consumer__refresh_regexes(consumer);
     if (heartbeat->has_upgraded)
         begin_sessions(consumer);
@@ -584,7 +621,11 @@ struct consumer_member *consumer__apply_beat(struct consumer_heartbeat *heartbea
 
 static void apply_beat(struct consumer_heartbeat *heartbeat, struct group *group)
 {
-    const struct consumer_member *member = consumer__apply_beat(heartbeat, group);
+    struct consumer_member *member = consumer__apply_beat(heartbeat, group);
+    if (heartbeat->has_said) {
+        member->has_said = true;
+        member->said_hash = heartbeat->said_hash;
+    }
     struct consumer_group_heartbeat_response *out = heartbeat->out;
     out->member_id = heartbeat->member_id;
     out->member_epoch = member->facts.epoch;

@@ -8,6 +8,11 @@
 
 enum { EPOCH_JOIN = 0, EPOCH_LEAVE = -1, EPOCH_LEAVE_STATIC = -2, BUCKETS_MIN = 8 };
 
+enum {
+    CONSUMER_SIZE_MAX = 512 << 20, /* bytes that the members of all consumer groups may bring */
+    CONSUMER_COST = 512,           /* what each member needs besides, about */
+};
+
 /* As in the records. */
 enum member_state { MEMBER_STABLE = 0, MEMBER_UNREVOKED = 1, MEMBER_UNRELEASED = 2, MEMBER_UNKNOWN = 127 };
 
@@ -70,6 +75,8 @@ struct consumer_member {
     int32_t rebalance_epoch;
     int64_t rebalance_due_ms; /* INT64_MAX: none */
     bool is_settled;          /* counted in settled_count */
+    bool has_said;            /* since the start of the broker: which partitions it owns */
+    uint64_t said_hash;       /* of these, when it said so last */
 };
 
 struct consumer_table {
@@ -93,6 +100,7 @@ struct consumer_regex {
     slice pattern; /* in one piece with it */
     size_t member_count;
     bool is_resolved;
+    bool is_too_large;         /* what it matches fits into no record; as if it matched nothing */
     struct topic_names topics; /* owned; what it resolved to */
     int64_t version;           /* of the metadata that it was resolved with */
     int64_t timestamp;         /* ms, when */
@@ -141,13 +149,18 @@ struct consumer_group {
     int64_t refresh_until_ms;  /* until then a worker is thought to match patterns */
     int64_t refreshed_ms;      /* when they were matched last, monotonic */
     int64_t refreshed_version; /* and with which metadata */
-    int32_t seen_epoch;        /* the epoch that changed_ms is about */
+    uint32_t step_count;       /* members that got on: a record of what one has now */
+    int32_t seen_epoch;        /* the epoch, */
+    uint32_t seen_step_count;  /* and the steps that changed_ms is about */
     int64_t changed_ms;        /* monotonic */
     int32_t settled_epoch;     /* the assignment epoch that settled_count is about; -1: count anew */
     int32_t settled_count;     /* members that are reconciled */
 };
 
 /* -- consumer.c ---------------------------------------------------------------------------------------- */
+
+/* Begins anew after the last one, as generations do. */
+int32_t consumer__next_epoch(int32_t epoch);
 
 /* It has all that it is to have. */
 bool consumer__is_reconciled(const struct member_facts *facts, int32_t assignment_epoch);
@@ -192,6 +205,8 @@ bool consumer__set_current(struct consumer_group *consumer, struct consumer_memb
 bool consumer__set_target(struct consumer_member *member, const struct partition_set *target);
 /* Bytes that a member with these facts counts against the limits. */
 size_t consumer__size_of(const struct member_facts *facts);
+/* Whether the broker may hold so much more for all its consumer groups. */
+bool consumer__may_hold(size_t size);
 /* A copy takes so many bytes, and goes to place, which is aligned. */
 size_t consumer__classic_size(const struct classic_facts *classic);
 const struct classic_facts *consumer__classic_copy(const struct classic_facts *from, void *place);
@@ -248,8 +263,12 @@ void consumer__refresh_regexes(struct consumer_group *consumer);
 /* In decide of a request: what came of it, without the topics that the client may not describe, in the arena
  * of the op; NULL: there is nothing new. False: no memory. */
 bool consumer__take_resolution(struct shard_op *op, const struct consumer_group *consumer,
-                               const struct consumer_resolution **out);
-/* The resolution is in the records, or of no use. */
+                               struct consumer_resolution **out);
+/* Bytes that the record takes, at most. */
+size_t consumer__matched_size(const struct matched_regex *matched);
+/* In apply: all of the resolution is in the records, but for what takes more than size_max. */
+void consumer__end_resolution(struct consumer_group *consumer, size_t size_max);
+/* It is of no use. */
 void consumer__drop_resolution(struct consumer_group *consumer);
 /* Nobody can say yet what a pattern matches. */
 bool consumer__has_unresolved(const struct consumer_group *consumer);

@@ -31,7 +31,7 @@ bool consumer__add_departures(struct shard_op *op, const struct consumer_group *
     for (int32_t i = 0; i < count; i++)
         consumer__add_member_tombstones(op, group_id, leavers[i]->facts.member_id);
     add_regex_tombstones(op, consumer, leavers, count);
-    consumer__add_epoch(op, group_id, consumer->epoch + 1, topics.hash);
+    consumer__add_epoch(op, group_id, consumer__next_epoch(consumer->epoch), topics.hash);
     return true;
 }
 

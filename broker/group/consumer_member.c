@@ -1,7 +1,10 @@
 /* The members of a consumer group: found by id or instance, with what the records say of each. */
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "broker/group/consumer_internal.h"
+
+static atomic_size_t held_size; /* by the members of all consumer groups of the process */
 
 static uint64_t hash_of(slice key)
 {
@@ -168,6 +171,7 @@ static void drop_profile(struct consumer_group *consumer, struct consumer_member
     member->subscription = NULL;
     member->regex = NULL;
     consumer->size -= member->profile_size;
+    atomic_fetch_sub_explicit(&held_size, member->profile_size, memory_order_relaxed);
     free(member->profile_bytes);
     member->profile_bytes = NULL;
     member->profile_size = 0;
@@ -210,11 +214,16 @@ static slice keep(uint8_t **next, slice from)
 
 size_t consumer__size_of(const struct member_facts *facts)
 {
-    size_t size = facts->instance_id.size + facts->rack_id.size + facts->client_id.size +
+    size_t size = CONSUMER_COST + facts->instance_id.size + facts->rack_id.size + facts->client_id.size +
                   facts->client_host.size + facts->assignor.size + facts->regex.size;
     for (int32_t i = 0; i < facts->names.count; i++)
         size += sizeof(slice) + facts->names.names[i].size;
     return size + (facts->classic ? consumer__classic_size(facts->classic) : 0);
+}
+
+bool consumer__may_hold(size_t size)
+{
+    return atomic_load_explicit(&held_size, memory_order_relaxed) + size <= CONSUMER_SIZE_MAX;
 }
 
 bool consumer__set_profile(struct consumer_group *consumer, struct consumer_member *member,
@@ -244,6 +253,7 @@ bool consumer__set_profile(struct consumer_group *consumer, struct consumer_memb
     member->profile_bytes = bytes;
     member->profile_size = consumer__size_of(told);
     consumer->size += member->profile_size;
+    atomic_fetch_add_explicit(&held_size, member->profile_size, memory_order_relaxed);
     uint8_t *next = bytes + classic_size;
     facts->instance_id = keep(&next, told->instance_id);
     facts->rack_id = keep(&next, told->rack_id);
@@ -286,6 +296,7 @@ bool consumer__set_current(struct consumer_group *consumer, struct consumer_memb
     facts->epoch = told->epoch;
     facts->previous_epoch = told->previous_epoch;
     facts->state = told->state;
+    consumer->step_count++;
     become_member(consumer, member);
     consumer__count_settled(consumer, member, false);
     return consumer__hold(consumer, member);

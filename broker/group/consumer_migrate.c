@@ -32,8 +32,9 @@ static bool read_member(struct upgrade *upgrade, const struct classic_member_vie
     struct arena *arena = upgrade->op->arena;
     struct embedded_subscription subscription;
     bool has_user_data;
-    slice metadata = slice_is_null(view->metadata) && view->protocol_count > 0 ? view->protocols[0].metadata
-                                                                               : view->metadata;
+    /* In its first join phase a group has no protocol yet. */
+    slice metadata =
+        view->metadata.size == 0 && view->protocol_count > 0 ? view->protocols[0].metadata : view->metadata;
     struct consumer_group_member_metadata_value_protocol *protocols =
         arena_alloc_array(arena, (size_t)view->protocol_count, sizeof *protocols);
     enum embedded_status status = EMBEDDED_NO_MEMORY;

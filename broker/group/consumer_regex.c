@@ -27,12 +27,35 @@ void consumer__drop_resolution(struct consumer_group *consumer)
     consumer->resolution = NULL;
 }
 
+size_t consumer__matched_size(const struct matched_regex *matched)
+{
+    enum { FRAME_SIZE = 128, LENGTH_SIZE = 2 };
+    size_t size = FRAME_SIZE + matched->pattern.size;
+    for (int32_t i = 0; i < matched->topics.count; i++)
+        size += LENGTH_SIZE + matched->topics.names[i].size;
+    return size;
+}
+
+void consumer__end_resolution(struct consumer_group *consumer, size_t size_max)
+{
+    for (int32_t i = 0; i < consumer->resolution->count; i++) {
+        const struct matched_regex *matched = &consumer->resolution->regexes[i];
+        struct consumer_regex *regex = consumer__find_regex(consumer, matched->pattern);
+        if (!regex || regex->is_resolved || regex->is_too_large || consumer__matched_size(matched) <= size_max)
+            continue;
+        regex->is_too_large = true;
+        note_warn("group.pattern_too_large", "partition=%d topics=%d reason=\"no record takes so many\"",
+                  shard_index(group_shard(consumer->group)), matched->topics.count);
+    }
+    consumer__drop_resolution(consumer);
+}
+
 bool consumer__has_unresolved(const struct consumer_group *consumer)
 {
     if (consumer->regex_count == 0)
         return false;
     for (const struct consumer_regex *regex = consumer->regexes; regex; regex = regex->next)
-        if (regex->member_count > 0 && !regex->is_resolved)
+        if (regex->member_count > 0 && !regex->is_resolved && !regex->is_too_large)
             return true;
     return false;
 }
@@ -201,7 +224,7 @@ static bool copy_allowed(struct request *rq, struct arena *arena, const struct t
 }
 
 bool consumer__take_resolution(struct shard_op *op, const struct consumer_group *consumer,
-                               const struct consumer_resolution **out)
+                               struct consumer_resolution **out)
 {
     const struct consumer_resolution *from = consumer->resolution;
     *out = NULL;

@@ -10,6 +10,7 @@ enum {
     BUSY_INTERVAL_MS = 20,  /* of members of a group that moves, */
     BUSY_PER_MEMBER_MS = 1, /* and more for more of them: the group as a whole asks about so often */
     RECENT_MS = 3000,       /* a change is seldom alone: so long the group counts as moving after it */
+    PATIENCE = 16,          /* while nothing moves: this part of the time for which nothing has */
 };
 
 static struct shard *shard_of(const struct consumer_member *member)
@@ -17,17 +18,38 @@ static struct shard *shard_of(const struct consumer_member *member)
     return group_shard(member->group);
 }
 
+/* The group's own settings as they are now; NULL: it has none. Good until the end of the turn. */
+static const struct group_config *own_config(const struct group *group)
+{
+    const struct image *image = controller_image(shard_server(group_shard(group))->controller);
+    const struct resource_config *own = image_resource(image, CONFIG_RESOURCE_GROUP, group->id);
+    return own ? &own->group : NULL;
+}
+
+/* A member may take its whole rebalance timeout to give something back: the others ask less often. */
+static int32_t busy_interval_ms(const struct consumer_group *consumer, int64_t still_ms)
+{
+    int64_t busy_ms = BUSY_INTERVAL_MS + BUSY_PER_MEMBER_MS * (int64_t)consumer->member_count;
+    int64_t patient_ms = still_ms < RECENT_MS ? 0 : still_ms / PATIENCE;
+    int64_t interval_ms = patient_ms > busy_ms ? patient_ms : busy_ms;
+    return interval_ms < INT32_MAX ? (int32_t)interval_ms : INT32_MAX;
+}
+
 int32_t consumer__heartbeat_interval_ms(struct consumer_group *consumer)
 {
-    int32_t normal_ms = group_config(consumer->group)->group_consumer_heartbeat_interval_ms;
+    const struct group_config *own = own_config(consumer->group);
+    int32_t normal_ms = own ? own->consumer_heartbeat_interval_ms
+                            : group_config(consumer->group)->group_consumer_heartbeat_interval_ms;
     int64_t now_ms = shard_mono_ms(group_shard(consumer->group));
-    if (consumer->seen_epoch != consumer->epoch) {
+    if (consumer->seen_epoch != consumer->epoch || consumer->seen_step_count != consumer->step_count) {
         consumer->seen_epoch = consumer->epoch;
+        consumer->seen_step_count = consumer->step_count;
         consumer->changed_ms = now_ms;
     }
-    bool is_moving = !consumer__is_settled(consumer) || now_ms - consumer->changed_ms < RECENT_MS ||
-                     consumer__has_unresolved(consumer);
-    int32_t busy_ms = BUSY_INTERVAL_MS + BUSY_PER_MEMBER_MS * consumer->member_count;
+    int64_t still_ms = now_ms - consumer->changed_ms;
+    bool is_unresolved = consumer__has_unresolved(consumer); /* for a second at most */
+    bool is_moving = !consumer__is_settled(consumer) || still_ms < RECENT_MS || is_unresolved;
+    int32_t busy_ms = busy_interval_ms(consumer, is_unresolved ? 0 : still_ms);
     return is_moving && busy_ms < normal_ms ? busy_ms : normal_ms;
 }
 
@@ -134,8 +156,11 @@ static void fire_rebalance(struct timer *timer)
 
 static int32_t session_timeout_ms(const struct consumer_member *member)
 {
-    return member->facts.classic ? member->facts.classic->session_timeout_ms
-                                 : group_config(member->group)->group_consumer_session_timeout_ms;
+    if (member->facts.classic)
+        return member->facts.classic->session_timeout_ms;
+    const struct group_config *own = own_config(member->group);
+    return own ? own->consumer_session_timeout_ms
+               : group_config(member->group)->group_consumer_session_timeout_ms;
 }
 
 void consumer__begin_session(struct consumer_member *member)

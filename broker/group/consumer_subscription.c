@@ -5,27 +5,15 @@
 
 /* -- names --------------------------------------------------------------------------------------------- */
 
-static int compare(slice a, slice b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size ? memcmp(a.data, b.data, size) : 0;
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return compare(*(const slice *)a, *(const slice *)b);
-}
-
 struct topic_names topic_names_of(slice *names, int32_t count)
 {
     int32_t kept = 0;
     bool is_sorted = true;
     for (int32_t i = 1; i < count && is_sorted; i++)
-        is_sorted = compare(names[i - 1], names[i]) < 0;
+        is_sorted = slice_compare(names[i - 1], names[i]) < 0;
     if (is_sorted)
         return (struct topic_names){ count, names };
-    qsort(names, (size_t)count, sizeof *names, compare_names);
+    qsort(names, (size_t)count, sizeof *names, slice_compare_items);
     for (int32_t i = 0; i < count; i++)
         if (kept == 0 || !slice_equal(names[i], names[kept - 1]))
             names[kept++] = names[i];
@@ -46,7 +34,8 @@ bool topic_names_equal(const struct topic_names *a, const struct topic_names *b)
 
 bool topic_names_has(const struct topic_names *names, slice name)
 {
-    return names->count > 0 && bsearch(&name, names->names, (size_t)names->count, sizeof name, compare_names);
+    return names->count > 0 &&
+           bsearch(&name, names->names, (size_t)names->count, sizeof name, slice_compare_items);
 }
 
 static uint64_t hash_of(const struct topic_names *names)
@@ -200,6 +189,7 @@ bool consumer__resolve(struct consumer_group *consumer, slice pattern,
     forget_topics(consumer, regex);
     regex->topics = copy(&names, place);
     regex->is_resolved = true;
+    regex->is_too_large = false;
     regex->version = value->version;
     regex->timestamp = value->timestamp;
     consumer->resolved_count++;

@@ -302,14 +302,19 @@ static const struct message_schema *find_message(int16_t type, const char *suffi
     return NULL;
 }
 
-static const void *decode_message(struct arena *arena, struct reader *reader, const struct message_schema *message,
-                                  int16_t version)
-{
-    void *out = arena_alloc(arena, message->struct_size);
-    return out && message->decode(reader, version, out) ? out : NULL;
-}
+enum decode_result { DECODED, NOT_OURS, NOT_READABLE, NO_MEMORY };
 
-enum decode_result { DECODED, NOT_OURS, NOT_READABLE };
+static enum decode_result decode_message(struct arena *arena, struct reader *reader,
+                                         const struct message_schema *message, int16_t version, const void **out)
+{
+    void *decoded = arena_alloc(arena, message->struct_size);
+    if (!decoded)
+        return NO_MEMORY;
+    *out = decoded;
+    if (message->decode(reader, version, decoded))
+        return DECODED;
+    return reader->status == CODEC_NO_MEMORY ? NO_MEMORY : NOT_READABLE;
+}
 
 static enum decode_result decode(struct arena *arena, const struct shard_record *record, struct decoded *out)
 {
@@ -321,9 +326,9 @@ static enum decode_result decode(struct arena *arena, const struct shard_record 
     const struct message_schema *message = find_message(out->type, "_key", 0);
     if (!message)
         return NOT_OURS; /* a type of share or streams groups, or newer than we are (KIP-915) */
-    out->key = decode_message(arena, &reader, message, 0);
-    if (!out->key)
-        return NOT_READABLE;
+    enum decode_result result = decode_message(arena, &reader, message, 0, &out->key);
+    if (result != DECODED)
+        return result;
     memcpy(&out->group_id, out->key, sizeof out->group_id); /* each key begins with the group's id */
     out->value = NULL;
     if (slice_is_null(record->value))
@@ -332,8 +337,7 @@ static enum decode_result decode(struct arena *arena, const struct shard_record 
     if (!group_record_value_frame_decode(&reader, &version))
         return NOT_READABLE;
     message = find_message(out->type, "_value", version);
-    out->value = message ? decode_message(arena, &reader, message, version) : NULL;
-    return out->value ? DECODED : NOT_READABLE;
+    return message ? decode_message(arena, &reader, message, version, &out->value) : NOT_READABLE;
 }
 
 /* Written before Kafka 0.9; the same but for what it lacks. */
@@ -422,7 +426,7 @@ static bool replay(void *state, const struct shard_record *record)
     if (result == NOT_READABLE)
         note_warn("group.record_skipped", "partition=%d offset=%lld reason=unreadable",
                   shard_index(groups->shard), (long long)record->offset);
-    bool ok = result != DECODED || replay_decoded(groups, &decoded, record);
+    bool ok = result == DECODED ? replay_decoded(groups, &decoded, record) : result != NO_MEMORY;
     arena_reset(&groups->arena);
     return ok;
 }

@@ -53,6 +53,7 @@ enum {
     GROUP_MEMBERS_MAX = 10000,              /* of one group, beside group.max.size */
     GROUP_MEMBER_SIZE_MAX = 1 << 20,        /* bytes that one member brings: protocols, subscription */
     GROUP_SIZE_MAX = 64 << 20,              /* the same, of one group */
+    GROUP_PATTERNS_MAX = 100,               /* different ones of one group: each may match all topics */
     GROUP_PENDING_JOINS_MAX = 10000,        /* of one group: ids given out, not joined (KIP-394) */
     GROUP_OFFSETS_SIZE_MAX = 64 << 20,      /* of one group: bytes of its committed offsets, with their metadata */
     OFFSETS_SIZE_MAX = 1 << 30,             /* the same, of all groups */

@@ -81,13 +81,6 @@ static bool reserve(void **items, size_t count, size_t *capacity, size_t size)
 
 /* -- finding ----------------------------------------------------------------------------------- */
 
-static int compare_names(slice a, slice b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 /* Where the topic is, or belongs. */
 static size_t topic_place(const struct offset_table *table, slice name, bool *is_there)
 {
@@ -95,7 +88,7 @@ static size_t topic_place(const struct offset_table *table, slice name, bool *is
     *is_there = false;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = compare_names(table->topics[middle]->name, name);
+        int order = slice_compare(table->topics[middle]->name, name);
         if (order == 0) {
             *is_there = true;
             return middle;

@@ -77,10 +77,11 @@ static bool describe(struct request *rq, struct describe_state *state, slice gro
     const struct group *group = groups_find(groups, group_id);
     bool ok = true;
     if (group && group->type == GROUP_CONSUMER)
-        ok = consumer_describe(group, &rq->arena, out) &&
-             shard_reads_add(rq, &state->reads, shard, group->state_offset);
+        ok = consumer_describe(group, &rq->arena, out);
     else
         ok = fill_missing(rq, out, group != NULL);
+    /* That there is none is told of the whole shard: it may have been deleted a moment ago. */
+    ok = ok && shard_reads_add(rq, &state->reads, shard, group ? group->state_offset : shard_end_offset(shard));
     shard_leave(shard);
     if (ok)
         hide_topics(rq, out);
@@ -91,7 +92,8 @@ static enum handled fail(struct request *rq, int16_t error_code)
 {
     struct describe_state *state = rq->state;
     for (int32_t g = 0; g < state->out->groups_count; g++)
-        if (state->out->groups[g].error_code == ERR_NONE)
+        if (state->out->groups[g].error_code == ERR_NONE ||
+            state->out->groups[g].error_code == ERR_GROUP_ID_NOT_FOUND)
             fill_error(&state->out->groups[g], error_code, SLICE_NULL);
     return HANDLED_DONE;
 }

@@ -35,10 +35,7 @@ struct create_topics_state {
 static int compare_wishes(const void *a, const void *b)
 {
     const struct wish *const *left = a, *const *right = b;
-    slice x = (*left)->in->name, y = (*right)->in->name;
-    int order = memcmp(x.data, y.data, x.size < y.size ? x.size : y.size);
-    if (order == 0)
-        order = (x.size > y.size) - (x.size < y.size);
+    int order = slice_compare((*left)->in->name, (*right)->in->name);
     return order ? order : (*left > *right) - (*left < *right);
 }
 

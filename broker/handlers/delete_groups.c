@@ -29,6 +29,8 @@ static bool delete_one(struct delete_op *delete, struct groups *groups, const st
 {
     const struct group *group = groups_find(groups, deletion->group_id);
     deletion->out->error_code = group ? group_check_delete(group) : (int16_t)ERR_GROUP_ID_NOT_FOUND;
+    if (!group) /* it may have been deleted a moment ago */
+        delete->op.answer_offset = shard_end_offset(delete->op.shard);
     if (deletion->out->error_code != ERR_NONE)
         return true;
     if (!group_offsets_add_tombstones(&delete->op, group))
@@ -97,9 +99,7 @@ static int compare(const void *left, const void *right)
     const struct deletion *a = left, *b = right;
     if (a->shard != b->shard)
         return a->shard < b->shard ? -1 : 1;
-    size_t size = a->group_id.size < b->group_id.size ? a->group_id.size : b->group_id.size;
-    int order = size > 0 ? memcmp(a->group_id.data, b->group_id.data, size) : 0;
-    return order ? order : (a->group_id.size > b->group_id.size) - (a->group_id.size < b->group_id.size);
+    return slice_compare(a->group_id, b->group_id);
 }
 
 /* One that is named twice is answered once, as in Kafka. */

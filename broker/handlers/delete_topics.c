@@ -44,12 +44,6 @@ static void settle(struct wish *wish, int16_t error_code, const char *message)
 
 /* -- what is asked for -------------------------------------------------------------------------- */
 
-static int compare_names(slice x, slice y)
-{
-    int order = memcmp(x.data, y.data, x.size < y.size ? x.size : y.size);
-    return order ? order : (x.size > y.size) - (x.size < y.size);
-}
-
 static int by_place(const struct wish *a, const struct wish *b)
 {
     return (a > b) - (a < b);
@@ -58,7 +52,7 @@ static int by_place(const struct wish *a, const struct wish *b)
 static int by_name(const void *a, const void *b)
 {
     const struct wish *const *left = a, *const *right = b;
-    int order = compare_names((*left)->name, (*right)->name);
+    int order = slice_compare((*left)->name, (*right)->name);
     return order ? order : by_place(*left, *right);
 }
 

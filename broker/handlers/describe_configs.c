@@ -19,8 +19,8 @@ enum { ANSWER_SIZE_MAX = 64 << 20, MESSAGE_SIZE = 256 };
 struct description {
     struct request *rq;
     struct config_wish wish;
-    struct config_entries topics, broker, group, client_metrics; /* made when first asked for */
-    size_t size;                                                 /* of the answer so far */
+    struct config_entries topics, broker, groups, client_metrics; /* made when first asked for */
+    size_t size;                                                  /* of the answer so far */
     bool is_full; /* nothing is put together any more, only to find that it does not fit */
 };
 
@@ -137,22 +137,35 @@ static bool describe_logger(struct description *description, const request_resou
     return tell_nothing(description, in, out);
 }
 
+/* Of a group or of a client metrics subscription. */
+static bool tell_resource(struct description *description, const request_resource *in,
+                          const struct config_entries *general, result *out)
+{
+    struct config_entries entries;
+    const struct resource_config *resource = image_resource(
+        description->rq->image, (enum config_resource_type)in->resource_type, in->resource_name);
+    return config_entries_of_resource(&description->wish, general, resource, &entries) &&
+           tell(description, in, &entries, out);
+}
+
 static bool describe_client_metrics(struct description *description, const request_resource *in, result *out)
 {
     if (in->resource_name.size == 0)
         return refuse(description, out, ERR_INVALID_REQUEST,
                       "Client metrics subscription name must not be empty");
-    return (description->client_metrics.items ||
-            config_entries_of_client_metrics(&description->wish, &description->client_metrics)) &&
-           tell(description, in, &description->client_metrics, out);
+    if (!description->client_metrics.items &&
+        !config_entries_of_client_metrics(&description->wish, &description->client_metrics))
+        return false;
+    return tell_resource(description, in, &description->client_metrics, out);
 }
 
 static bool describe_group(struct description *description, const request_resource *in, result *out)
 {
     if (in->resource_name.size == 0)
         return refuse(description, out, ERR_INVALID_REQUEST, "Group name must not be empty");
-    return (description->group.items || config_entries_of_group(&description->wish, &description->group)) &&
-           tell(description, in, &description->group, out);
+    if (!description->groups.items && !config_entries_of_groups(&description->wish, &description->groups))
+        return false;
+    return tell_resource(description, in, &description->groups, out);
 }
 
 static bool describe(struct description *description, const request_resource *in, result *out)

@@ -61,8 +61,9 @@ static bool describe(struct request *rq, struct describe_state *state, slice gro
     else if (group->type != GROUP_CLASSIC)
         ok = fill_missing(rq, out, " is not a classic group.");
     else
-        ok = classic_describe(group, &rq->arena, out) &&
-             shard_reads_add(rq, &state->reads, shard, group->state_offset);
+        ok = classic_describe(group, &rq->arena, out);
+    /* That there is none is told of the whole shard: it may have been deleted a moment ago. */
+    ok = ok && shard_reads_add(rq, &state->reads, shard, group ? group->state_offset : shard_end_offset(shard));
     shard_leave(shard);
     return ok;
 }
@@ -71,7 +72,8 @@ static enum handled fail(struct request *rq, int16_t error_code)
 {
     struct describe_state *state = rq->state;
     for (int32_t g = 0; g < state->out->groups_count; g++)
-        if (state->out->groups[g].error_code == ERR_NONE)
+        if (state->out->groups[g].error_code == ERR_NONE ||
+            state->out->groups[g].error_code == ERR_GROUP_ID_NOT_FOUND)
             fill_error(&state->out->groups[g], error_code);
     return HANDLED_DONE;
 }

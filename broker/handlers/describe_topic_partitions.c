@@ -20,17 +20,6 @@ struct page {
     bool is_full; /* next_cursor says where the next page begins */
 };
 
-static int compare_slices(slice a, slice b)
-{
-    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return compare_slices(*(const slice *)a, *(const slice *)b);
-}
-
 /* -- one topic ---------------------------------------------------------------------------------- */
 
 static bool is_node(const struct image *image, int32_t id)
@@ -135,7 +124,7 @@ static size_t first_topic(const struct image *image, const request_cursor *curso
     size_t low = 0, high = cursor ? image->topic_count : 0;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_slices(image->topics[middle]->name_slice, cursor->topic_name) < 0)
+        if (slice_compare(image->topics[middle]->name_slice, cursor->topic_name) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -177,10 +166,10 @@ static slice *collect_names(struct request *rq, const struct describe_topic_part
     size_t total = 0;
     *count = 0;
     for (int32_t i = 0; names && i < in->topics_count; i++)
-        if (!in->cursor || compare_slices(in->topics[i].name, in->cursor->topic_name) >= 0)
+        if (!in->cursor || slice_compare(in->topics[i].name, in->cursor->topic_name) >= 0)
             names[total++] = in->topics[i].name;
     if (names)
-        qsort(names, total, sizeof *names, compare_names);
+        qsort(names, total, sizeof *names, slice_compare_items);
     for (size_t i = 0; i < total; i++)
         if (i == 0 || !slice_equal(names[i], names[*count - 1]))
             names[(*count)++] = names[i];

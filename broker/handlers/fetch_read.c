@@ -180,6 +180,28 @@ static enum log_status take_warmed(struct fetch_state *state, uint32_t at)
     return warmed->items[state->warmed_next++].status;
 }
 
+/* What the reader of committed records has to leave out of the range. */
+static enum log_status tell_aborted(struct request *rq, struct part *part, const struct log_range *range)
+{
+    struct log_aborted *aborted;
+    size_t count;
+    enum log_status status =
+        log_aborted(part->log, part->in->fetch_offset, range->next_offset, &rq->arena, &aborted, &count);
+    if (status != LOG_OK || count == 0)
+        return status;
+    struct fetch_response_aborted_transaction *told = arena_alloc_array(&rq->arena, count, sizeof *told);
+    if (!told || count > INT32_MAX)
+        return LOG_LIMIT;
+    for (size_t i = 0; i < count; i++) {
+        fetch_response_aborted_transaction_init(&told[i]);
+        told[i].producer_id = aborted[i].producer_id;
+        told[i].first_offset = aborted[i].first_offset;
+    }
+    part->out->aborted_transactions = told;
+    part->out->aborted_transactions_count = (int32_t)count;
+    return LOG_OK;
+}
+
 static void read_log(struct request *rq, struct fetch_state *state, struct part *part, enum log_status status,
                      size_t size_left, bool at_least_one)
 {
@@ -192,6 +214,8 @@ static void read_log(struct request *rq, struct fetch_state *state, struct part 
     if (status == LOG_OK && !part->is_at_bound)
         status = log_read(part->log, part->in->fetch_offset, part->bound, size_max, at_least_one,
                           state->cold_rounds < FETCH_COLD_ROUNDS_MAX, &rq->arena, &range);
+    if (status == LOG_OK && state->is_committed && range.bytes.size > 0)
+        status = tell_aborted(rq, part, &range);
     switch (status) {
     case LOG_OK:
         if (range.bytes.size > 0) {

@@ -4,6 +4,7 @@
 
 #include "broker/request.h"
 
+#include "codec/alter_configs.h"
 #include "codec/api_versions.h"
 #include "codec/consumer_group_describe.h"
 #include "codec/consumer_group_heartbeat.h"
@@ -23,6 +24,7 @@
 #include "codec/init_producer_id.h"
 #include "codec/join_group.h"
 #include "codec/leave_group.h"
+#include "codec/list_config_resources.h"
 #include "codec/list_groups.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"

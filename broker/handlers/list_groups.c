@@ -10,14 +10,20 @@
 
 struct list_state {
     struct shard_reads reads; /* first */
-    const struct list_groups_request *in;
     struct list_groups_response *out;
     struct request *rq;
     bool sees_all;
+    uint32_t states; /* that are wanted, as bits of their names below */
+    uint32_t types;
     size_t capacity;
-    struct shard *shard; /* that the walk is in */
     bool ok;
 };
+
+enum { NAMES_MAX = 8 };
+
+static const char *const state_names[NAMES_MAX] = { "Empty",  "PreparingRebalance", "CompletingRebalance",
+                                                    "Stable", "Assigning",          "Reconciling" };
+static const char *const type_names[NAMES_MAX] = { "classic", "consumer" };
 
 static slice trim(slice text)
 {
@@ -33,15 +39,24 @@ static bool is_named(slice text, const char *name)
     return text.size == strlen(name) && strncasecmp((const char *)text.data, name, text.size) == 0;
 }
 
-/* As Kafka does, blanks around a state are passed over, around a type they are not. */
-static bool is_wanted(const struct list_groups_request *in, const char *state, const char *type)
+/* The filter is read once, however long it is; empty is no filter. As Kafka does, blanks around a state are passed
+ * over, around a type they are not. */
+static uint32_t read_filter(const slice *filter, int32_t count, const char *const names[NAMES_MAX], bool is_trimmed)
 {
-    bool is_state = in->states_filter_count <= 0, is_type = in->types_filter_count <= 0;
-    for (int32_t i = 0; i < in->states_filter_count && !is_state; i++)
-        is_state = is_named(trim(in->states_filter[i]), state);
-    for (int32_t i = 0; i < in->types_filter_count && !is_type; i++)
-        is_type = is_named(in->types_filter[i], type);
-    return is_state && is_type;
+    uint32_t wanted = count <= 0 ? UINT32_MAX : 0;
+    for (int32_t i = 0; i < count; i++)
+        for (int n = 0; n < NAMES_MAX && names[n]; n++)
+            if (is_named(is_trimmed ? trim(filter[i]) : filter[i], names[n]))
+                wanted |= 1u << n;
+    return wanted;
+}
+
+static bool is_wanted(uint32_t wanted, const char *const names[NAMES_MAX], const char *name)
+{
+    for (int n = 0; n < NAMES_MAX && names[n]; n++)
+        if (strcmp(names[n], name) == 0)
+            return wanted & 1u << n;
+    return wanted == UINT32_MAX;
 }
 
 static struct list_groups_response_group *next_entry(struct list_state *state)
@@ -66,12 +81,13 @@ static void list(void *context, struct group *group)
     struct list_state *state = context;
     const char *name = group_state_name(group);
     const char *type = group_type_name(group);
-    if (!state->ok || !is_wanted(state->in, name, type) ||
+    if (!state->ok || !is_wanted(state->states, state_names, name) ||
+        !is_wanted(state->types, type_names, type) ||
         (!state->sees_all && rq_group(state->rq, group->id, OP_DESCRIBE) != ERR_NONE))
         return;
     struct list_groups_response_group *out = next_entry(state);
-    state->ok = out && shard_reads_add(state->rq, &state->reads, state->shard, group->state_offset);
-    if (!state->ok)
+    state->ok = out != NULL;
+    if (!out)
         return;
     list_groups_response_group_init(out);
     out->group_id = arena_copy(&state->rq->arena, group->id, &state->ok);
@@ -87,13 +103,16 @@ static void list(void *context, struct group *group)
 static bool list_shard(struct list_state *state, int32_t index)
 {
     struct request *rq = state->rq;
+    struct shard *shard;
     void *groups;
-    int16_t error_code = coordinator_shard_at(rq, rq->server->groups, index, &state->shard);
+    int16_t error_code = coordinator_shard_at(rq, rq->server->groups, index, &shard);
     if (error_code == ERR_NONE)
-        error_code = shard_enter(state->shard, &groups);
+        error_code = shard_enter(shard, &groups);
     if (error_code == ERR_NONE) {
         groups_visit(groups, list, state);
-        shard_leave(state->shard);
+        /* All of it, as a list tells of what is not there, too. */
+        state->ok = state->ok && shard_reads_add(rq, &state->reads, shard, shard_end_offset(shard));
+        shard_leave(shard);
     } else if (error_code == ERR_COORDINATOR_LOAD_IN_PROGRESS) {
         state->out->error_code = error_code;
     }
@@ -115,10 +134,11 @@ enum handled handle_list_groups(struct request *rq, const struct list_groups_req
     if (!state)
         return HANDLED_CLOSE;
     state->reads.failed = fail;
-    state->in = in;
     state->out = out;
     state->rq = rq;
     state->ok = true;
+    state->states = read_filter(in->states_filter, in->states_filter_count, state_names, true);
+    state->types = read_filter(in->types_filter, in->types_filter_count, type_names, false);
     state->sees_all = rq_cluster(rq, OP_DESCRIBE) == ERR_NONE;
     int32_t count = coordinator_shard_count(rq, rq->server->groups);
     for (int32_t i = 0; i < count; i++)

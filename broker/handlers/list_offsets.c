@@ -65,9 +65,7 @@ static int compare_mentions(const void *a, const void *b)
 
 static int compare_topics(const void *a, const void *b)
 {
-    slice x = ((const struct topic_mention *)a)->name, y = ((const struct topic_mention *)b)->name;
-    int order = memcmp(x.data, y.data, x.size < y.size ? x.size : y.size);
-    return order ? order : (x.size > y.size) - (x.size < y.size);
+    return slice_compare(((const struct topic_mention *)a)->name, ((const struct topic_mention *)b)->name);
 }
 
 /* Numbers the topics so that equal names get equal numbers. NULL: no memory. */

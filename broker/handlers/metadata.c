@@ -30,17 +30,6 @@ struct metadata_state {
     size_t created_count;
 };
 
-static int compare_slices(slice a, slice b)
-{
-    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return compare_slices(*(const slice *)a, *(const slice *)b);
-}
-
 static int compare_ids(const void *a, const void *b)
 {
     return memcmp(a, b, sizeof(uuid));
@@ -48,7 +37,7 @@ static int compare_ids(const void *a, const void *b)
 
 static int compare_created(const void *name, const void *topic)
 {
-    return compare_slices(*(const slice *)name, ((const struct create_topic *)topic)->name);
+    return slice_compare(*(const slice *)name, ((const struct create_topic *)topic)->name);
 }
 
 /* -- what is asked for -------------------------------------------------------------------------- */
@@ -104,7 +93,7 @@ static bool collect_names(struct request *rq, const struct metadata_request *in,
     for (int32_t i = 0; i < in->topics_count; i++)
         if (!slice_is_null(in->topics[i].name))
             state->names[count++] = in->topics[i].name;
-    qsort(state->names, count, sizeof *state->names, compare_names);
+    qsort(state->names, count, sizeof *state->names, slice_compare_items);
     for (size_t i = 0; i < count; i++)
         if (i == 0 || !slice_equal(state->names[i], state->names[state->count - 1]))
             state->names[state->count++] = state->names[i];

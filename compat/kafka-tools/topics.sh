@@ -65,6 +65,28 @@ config_alters() {
         expect_failure 'Invalid value soon for configuration retention.ms' configs --entity-name tools-made --alter --add-config retention.ms=soon
 }
 
+group_configs() { java_run kafka.admin.ConfigCommand --bootstrap-server "$BOOTSTRAP" --entity-type groups "$@"; }
+
+group_config_alters() {
+    expect_output 'Completed updating config for group tools-group' group_configs --entity-name tools-group --alter \
+        --add-config consumer.session.timeout.ms=50000,consumer.heartbeat.interval.ms=6000 &&
+        expect_output 'session.timeout.ms=50000 sensitive=false synonyms=\{DYNAMIC_GROUP_CONFIG:consumer.session.timeout.ms=50000\}' \
+            group_configs --entity-name tools-group --describe &&
+        expect_output 'share.session.timeout.ms=45000 sensitive=false synonyms=\{DEFAULT_CONFIG:' \
+            group_configs --entity-name tools-group --describe --all &&
+        expect_output 'for group tools-group are:' group_configs --describe &&
+        expect_output 'Completed' group_configs --entity-name tools-group --alter --delete-config consumer.session.timeout.ms &&
+        ! expect_output 'session.timeout' group_configs --entity-name tools-group --describe >/dev/null &&
+        expect_output 'heartbeat.interval.ms=6000 ' group_configs --entity-name tools-group --describe
+}
+
+group_config_fails() {
+    expect_failure 'consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms' \
+        group_configs --entity-name tools-group --alter --add-config consumer.session.timeout.ms=1000 &&
+        expect_failure 'Unknown group config name: retention.ms' \
+            group_configs --entity-name tools-group --alter --add-config retention.ms=1000
+}
+
 cluster() {
     expect_output '^Cluster ID: [-_A-Za-z0-9]{22}$' java_run org.apache.kafka.tools.ClusterTool cluster-id \
         --bootstrap-server "$BOOTSTRAP" &&
@@ -84,6 +106,8 @@ check_topics() {
     check topics-alter alters
     check configs-describe config_describes
     check configs-alter config_alters
+    check configs-groups group_config_alters
+    check configs-groups-fails group_config_fails
     check cluster cluster
     check get-offsets-made offsets "tools-made:0:0 tools-made:1:0 tools-made:2:0 tools-made:3:0 tools-made:4:0 tools-made:5:0" \
         --topic tools-made

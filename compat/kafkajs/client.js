@@ -81,6 +81,24 @@ async function adminDescribeConfigs(admin) {
   expect(entries.find((one) => one.configName === "retention.ms").configValue === "1234567", JSON.stringify(entries));
 }
 
+// AlterConfigs: what is sent is all that the topic has then.
+async function adminAlterConfigs(admin) {
+  const alter = (configEntries, validateOnly) =>
+    admin.alterConfigs({ validateOnly, resources: [{ type: ConfigResourceTypes.TOPIC, name: "admin-made", configEntries }] });
+  const found = async () => {
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: "admin-made", configNames: ["retention.ms", "segment.ms"] }];
+    const { configEntries } = (await admin.describeConfigs({ includeSynonyms: false, resources })).resources[0];
+    return configEntries.map((one) => one.configName + "=" + one.configValue).sort().join();
+  };
+  await alter([{ name: "segment.ms", value: "7654321" }], true);
+  expect((await found()) === "retention.ms=1234567,segment.ms=604800000", await found());
+  await alter([{ name: "segment.ms", value: "7654321" }], false);
+  expect((await found()) === "retention.ms=604800000,segment.ms=7654321", await found());
+  await expectError("INVALID_CONFIG", alter([{ name: "segment.ms", value: "soon" }], false));
+  await alter([{ name: "retention.ms", value: "1234567" }], false);
+  expect((await found()) === "retention.ms=1234567,segment.ms=604800000", await found());
+}
+
 async function adminPartitions(admin) {
   await admin.createPartitions({ topicPartitions: [{ topic: "admin-made", count: 6 }] });
   expect((await partitionsOf(admin, "admin-made")).length === 6, "partitions");
@@ -159,6 +177,7 @@ async function main() {
   await check("admin-cluster", () => withAdmin(adminCluster));
   await check("admin-create", () => withAdmin(adminCreate));
   await check("admin-describe-configs", () => withAdmin(adminDescribeConfigs));
+  await check("admin-alter-configs", () => withAdmin(adminAlterConfigs));
   await check("admin-partitions", () => withAdmin(adminPartitions));
   await check("admin-recreate", () => withAdmin(adminRecreate));
   await check("transactional-refused", transactionalRefused);

@@ -39,6 +39,21 @@ static inline bool slice_equal(slice a, slice b)
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+/* In the order of their bytes, the shorter one first; null and empty are equal. Below 0, 0 or above, as
+ * memcmp(). */
+static inline int slice_compare(slice a, slice b)
+{
+    size_t size = a.size < b.size ? a.size : b.size;
+    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+/* Of two slices, for qsort() and bsearch(). */
+static inline int slice_compare_items(const void *a, const void *b)
+{
+    return slice_compare(*(const slice *)a, *(const slice *)b);
+}
+
 static inline bool slice_equal_string(slice a, const char *text)
 {
     return slice_equal(a, slice_of_string(text));

@@ -127,6 +127,7 @@ static void put_table(struct file_system *files, struct input *input)
                                 .topic = slice_of_string("t"),
                                 .row = { .start_offset = next_byte(input) % 4,
                                          .end_offset = next_byte(input),
+                                         .stable_offset = next_byte(input),
                                          .active_base = next_byte(input),
                                          .active_size = next_byte(input),
                                          .leader_epoch = next_byte(input) % 3 - 1,

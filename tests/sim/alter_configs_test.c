@@ -260,8 +260,6 @@ static const struct refusal {
     { CLIENT_METRICS, "all", "match", SET, "a=b", ERR_INVALID_REQUEST, "Client metrics" },
     { GROUP, "", "consumer.session.timeout.ms", SET, "50000", ERR_INVALID_REQUEST,
       "Default group resources are not allowed." },
-    { GROUP, "g", "consumer.session.timeout.ms", SET, "50000", ERR_INVALID_REQUEST,
-      "Groups have no settings" },
     { 0, "x", "a", SET, "b", ERR_INVALID_REQUEST, "Unknown resource type 0" },
     { 3, "x", "a", SET, "b", ERR_INVALID_REQUEST, "Unknown resource type 3" },
     { -1, "x", "a", SET, "b", ERR_INVALID_REQUEST, "Unknown resource type -1" },

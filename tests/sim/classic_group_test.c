@@ -185,6 +185,18 @@ START_TEST(unknown_groups_have_no_members)
 }
 END_TEST
 
+/* Kafka has no coordinator either before somebody looks for one. */
+START_TEST(there_is_no_coordinator_before_somebody_looks_for_one)
+{
+    sim_open(&sim, 1, "");
+    member_open(&sim, &one, 1, 4);
+    ck_assert_int_eq(join(&one), ERR_NOT_COORDINATOR);
+    ck_assert_int_eq(member_heartbeat(&one), ERR_NOT_COORDINATOR);
+    member_close(&one);
+    sim_close(&sim);
+}
+END_TEST
+
 START_TEST(wrong_generations_and_strangers_are_told)
 {
     form(2);
@@ -377,6 +389,7 @@ int main(void)
 {
     TCase *tests = tcase_create("protocol"), *others = tcase_create("with settings");
     tcase_add_loop_test(others, every_version_has_its_whole_life, 0, 10);
+    tcase_add_test(others, there_is_no_coordinator_before_somebody_looks_for_one);
     tcase_add_test(tests, version_0_has_the_session_timeout_for_rebalances);
     tcase_add_loop_test(tests, joins_are_refused, 0, sizeof refusals / sizeof *refusals);
     tcase_add_test(tests, unknown_groups_have_no_members);

@@ -232,7 +232,7 @@ START_TEST(a_member_gets_all_and_gives_half)
     ck_assert_int_eq(player_beat(&two), ERR_NONE);
     ck_assert_msg(!two.was_assigned, "it was not given back");
     ck_assert_int_eq(player_beat(&one), ERR_NONE);
-    ck_assert_msg(one.epoch == 1 && !one.was_assigned, "a heartbeat without partitions says nothing of them");
+    ck_assert_msg(one.epoch == 1, "a heartbeat without partitions says nothing of them");
     player_obey(&one);
     ck_assert_int_eq(player_beat(&one), ERR_NONE);
     ck_assert_int_eq(one.epoch, 2);
@@ -244,6 +244,37 @@ START_TEST(a_member_gets_all_and_gives_half)
     ck_assert_int_eq(player_beat(&two), ERR_NONE);
     ck_assert_int_eq(two.epoch, 3);
     ck_assert_int_eq(two.target.count, 6);
+}
+END_TEST
+
+/* The answers that told it first were lost, and the client does not say so. */
+START_TEST(what_was_told_is_told_until_the_member_says_that_it_has_it)
+{
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(player_beat(&one), ERR_NONE);
+        ck_assert_msg(one.was_assigned && one.target.count == 6, "what it is to take");
+    }
+    player_obey(&one);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_msg(!one.was_assigned, "it has said that it has it");
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(player_beat(&one), ERR_NONE);
+        ck_assert_msg(one.was_assigned && one.target.count == 3, "what it is to keep");
+    }
+    player_obey(&one);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(player_beat(&two), ERR_NONE);
+        ck_assert_msg(two.was_assigned && two.target.count == 3,
+                      "what is free now, in the epoch that it had before");
+    }
+    settle(2);
+    sim_advance(&sim, 5000);
+    ck_assert(player_beat(&one) == ERR_NONE && !one.was_assigned);
+    ck_assert(player_beat(&two) == ERR_NONE && !two.was_assigned);
 }
 END_TEST
 
@@ -298,6 +329,26 @@ START_TEST(the_interval_is_short_while_the_group_moves)
     ck_assert_int_eq(player_beat(&one), ERR_NONE);
     ck_assert_int_eq(one.interval_ms, 5000);
     ck_assert_int_eq(player_leave(&three, -1), ERR_NONE);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_int_lt(one.interval_ms, 100);
+}
+END_TEST
+
+/* Five minutes is Java's rebalance timeout: the others do not ask fifty times a second for so long. */
+START_TEST(who_waits_for_a_member_that_gives_nothing_back_asks_less_and_less_often)
+{
+    settle(1);
+    player_connect(&sim, &two);
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE); /* is told, and never obeys */
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    ck_assert_int_lt(two.interval_ms, 100);
+    sim_advance(&sim, 10000);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    ck_assert_int_ge(two.interval_ms, 500);
+    ck_assert_int_le(two.interval_ms, 1000);
+    player_obey(&one);
     ck_assert_int_eq(player_beat(&one), ERR_NONE);
     ck_assert_int_lt(one.interval_ms, 100);
 }
@@ -517,6 +568,53 @@ START_TEST(patterns)
 }
 END_TEST
 
+/* What matches more topics than a record takes is as if it matched none: the group lives on. Several that fit
+ * one by one come one by one. */
+START_TEST(patterns_that_match_too_much)
+{
+    char name[64];
+    teardown();
+    open_with("message.max.bytes=3000\n");
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "a-topic-with-a-rather-long-name-%d-%02d", i / 20, i);
+        make_topic(name);
+    }
+    one.name_count = two.name_count = three.name_count = 0;
+    one.regex = "a-topic.*";
+    two.regex = "a-topic.*-0-.*";
+    three.regex = "a-topic.*-1-.*";
+    settle(3);
+    for (int i = 0; i < 6; i++) {
+        sim_advance(&sim, 1000);
+        settle(3);
+    }
+    ck_assert_int_eq(one.owned.count, 0);
+    ck_assert_int_eq(two.owned.count, 20 * 6);
+    ck_assert_int_eq(three.owned.count, 20 * 6);
+    ck_assert_str_eq(group_state(), "Stable");
+}
+END_TEST
+
+START_TEST(patterns_are_counted)
+{
+    char id[16], pattern[16];
+    struct consumer_group_heartbeat_request request;
+    struct consumer_group_heartbeat_response response;
+    for (int i = 0; i <= 101; i++) {
+        consumer_group_heartbeat_request_init(&request);
+        snprintf(id, sizeof id, "m%d", i);
+        snprintf(pattern, sizeof pattern, "p%d", i < 101 ? i : 0);
+        request.group_id = SLICE_LITERAL("group");
+        request.member_id = slice_of_string(id);
+        request.rebalance_timeout_ms = 1000;
+        request.subscribed_topic_regex = slice_of_string(pattern);
+        request.subscribed_topic_names_count = request.topic_partitions_count = 0;
+        ck_assert(sim_call(&admin, KEY_HEARTBEAT, 1, &request, &response));
+        ck_assert_int_eq(response.error_code, i == 100 ? ERR_GROUP_MAX_SIZE_REACHED : ERR_NONE);
+    }
+}
+END_TEST
+
 static bool deny_orders_2(void *context, const struct conn *conn, enum acl_operation op, int resource_type,
                           slice name)
 {
@@ -630,9 +728,11 @@ int main(void)
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_loop_test(cases, what_is_not_valid, 0, sizeof faults / sizeof *faults);
     tcase_add_test(cases, a_member_gets_all_and_gives_half);
+    tcase_add_test(cases, what_was_told_is_told_until_the_member_says_that_it_has_it);
     tcase_add_test(cases, the_epoch_before_is_accepted_with_its_own_partitions_alone);
     tcase_add_test(cases, a_settled_group_writes_nothing);
     tcase_add_test(cases, the_interval_is_short_while_the_group_moves);
+    tcase_add_test(cases, who_waits_for_a_member_that_gives_nothing_back_asks_less_and_less_often);
     tcase_add_test(cases, commits_need_the_epoch);
     tcase_add_test(cases, a_static_member_comes_back_to_what_it_had);
     tcase_add_test(cases, a_static_member_that_stays_away_is_given_up);
@@ -642,6 +742,8 @@ int main(void)
     tcase_add_test(cases, topics_that_come_grow_and_go);
     tcase_add_test(cases, a_subscription_that_shrinks_gives_back);
     tcase_add_test(cases, patterns);
+    tcase_add_test(cases, patterns_that_match_too_much);
+    tcase_add_test(cases, patterns_are_counted);
     tcase_add_test(cases, what_may_not_be_described_is_not_told);
     tcase_add_test(cases, the_assignor_with_most_votes);
     tcase_add_test(cases, a_full_group);

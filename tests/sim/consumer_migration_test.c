@@ -49,9 +49,8 @@ static void open_member(struct group_member *member, int number)
 static void open_with(const char *policy)
 {
     char settings[200];
-    snprintf(settings, sizeof settings,
-             "num.partitions=%d\ngroup.initial.rebalance.delay.ms=0\ngroup.consumer.migration.policy=%s\n",
-             PARTITIONS, policy);
+    snprintf(settings, sizeof settings, "num.partitions=%d\n%sgroup.consumer.migration.policy=%s\n",
+             PARTITIONS, strstr(policy, "delay") ? "" : "group.initial.rebalance.delay.ms=0\n", policy);
     sim_open(&sim, 1, settings);
     sim_connect(&sim, &admin);
     make_topic();
@@ -254,6 +253,58 @@ START_TEST(silence_ends_the_session_of_a_classic_member)
 }
 END_TEST
 
+/* A JoinGroup with more protocols than any client has: what each costs is paid by all members. */
+static int16_t join_with_protocols(int32_t count)
+{
+    struct join_group_request request;
+    struct join_group_response response;
+    struct join_group_request_protocol *protocols = calloc((size_t)count, sizeof *protocols);
+    static char names[100][32];
+    join_group_request_init(&request);
+    request.group_id = SLICE_LITERAL("group");
+    request.session_timeout_ms = 10000;
+    request.rebalance_timeout_ms = 10000;
+    request.member_id = SLICE_LITERAL("");
+    request.group_instance_id = SLICE_LITERAL("many");
+    request.protocol_type = SLICE_LITERAL("consumer");
+    request.protocols = protocols;
+    request.protocols_count = count;
+    for (int32_t i = 0; i < count; i++) {
+        join_group_request_protocol_init(&protocols[i]);
+        snprintf(names[i], sizeof names[i], "protocol-%d", i);
+        protocols[i].name = slice_of_string(names[i]);
+        protocols[i].metadata = subscription();
+    }
+    ck_assert(sim_call(&admin, 11, 9, &request, &response));
+    free(protocols);
+    return response.error_code;
+}
+
+START_TEST(nobody_brings_protocols_without_number)
+{
+    ck_assert_int_eq(player_beat(&fresh), ERR_NONE);
+    ck_assert_int_eq(join_with_protocols(65), ERR_GROUP_MAX_SIZE_REACHED);
+    ck_assert_int_eq(join_with_protocols(64), ERR_NONE);
+}
+END_TEST
+
+/* It has members, but no protocol yet, and no assignment. */
+START_TEST(a_group_in_its_first_join_phase_is_upgraded)
+{
+    int16_t error_code;
+    teardown();
+    open_with("bidirectional\ngroup.initial.rebalance.delay.ms=3000");
+    member_begin_join(&old);
+    ck_assert_msg(!member_receive_join(&old, &error_code), "the others are waited for");
+    ck_assert_msg(player_beat(&fresh) == ERR_NONE, "%s", fresh.message);
+    ck_assert(member_receive_join(&old, &error_code));
+    ck_assert_int_eq(error_code, ERR_REBALANCE_IN_PROGRESS);
+    ck_assert_int_eq(join(&old), ERR_NONE);
+    ck_assert(!old.is_leader);
+    ck_assert_int_eq(player_describe(&admin, "group").members_count, 2);
+}
+END_TEST
+
 static const struct {
     const char *policy;
     const char *assignment; /* NULL: as it should be */
@@ -304,6 +355,8 @@ int main(void)
     tcase_add_test(cases, a_classic_group_is_upgraded_and_comes_back);
     tcase_add_test(cases, classic_members_join_sync_and_leave_a_consumer_group);
     tcase_add_test(cases, other_protocols_are_refused);
+    tcase_add_test(cases, nobody_brings_protocols_without_number);
+    tcase_add_test(cases, a_group_in_its_first_join_phase_is_upgraded);
     tcase_add_test(cases, silence_ends_the_session_of_a_classic_member);
     tcase_add_loop_test(cases, an_upgrade_is_refused, 0, sizeof refusals / sizeof *refusals);
     tcase_add_test(cases, an_empty_group_is_whatever_comes_next);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "broker/dispatch.h"
+#include "codec/alter_configs.h"
 #include "codec/api_versions.h"
 #include "codec/consumer_group_describe.h"
 #include "codec/consumer_group_heartbeat.h"
@@ -23,6 +24,7 @@
 #include "codec/init_producer_id.h"
 #include "codec/join_group.h"
 #include "codec/leave_group.h"
+#include "codec/list_config_resources.h"
 #include "codec/list_groups.h"
 #include "codec/list_offsets.h"
 #include "codec/metadata.h"
@@ -323,7 +325,7 @@ static int16_t ask_describe_configs(int16_t version)
     return describe_configs(version, 2, "secret");
 }
 
-static int16_t alter_configs(int16_t version, int8_t type, const char *name)
+static int16_t incremental_alter_configs(int16_t version, int8_t type, const char *name)
 {
     struct incremental_alter_configs_request request;
     struct incremental_alter_configs_request_resource resource;
@@ -346,15 +348,57 @@ static int16_t alter_configs(int16_t version, int8_t type, const char *name)
 
 static int16_t ask_incremental_alter_configs(int16_t version)
 {
+    bool is_denied = incremental_alter_configs(version, 2, "missing") == ERR_TOPIC_AUTHORIZATION_FAILED;
+    int16_t cluster = is_denied ? ERR_CLUSTER_AUTHORIZATION_FAILED : ERR_INVALID_REQUEST;
+    ck_assert_int_eq(incremental_alter_configs(version, 4, "1"), cluster);
+    ck_assert_int_eq(incremental_alter_configs(version, 16, "any"), cluster);
+    ck_assert_int_eq(incremental_alter_configs(version, 8, "1"),
+                     is_denied ? ERR_CLUSTER_AUTHORIZATION_FAILED : ERR_INVALID_CONFIG);
+    ck_assert_int_eq(incremental_alter_configs(version, 32, "any"),
+                     is_denied ? ERR_GROUP_AUTHORIZATION_FAILED : ERR_INVALID_CONFIG);
+    return incremental_alter_configs(version, 2, "secret");
+}
+
+static int16_t alter_configs(int16_t version, int8_t type, const char *name)
+{
+    struct alter_configs_request request;
+    struct alter_configs_request_resource resource;
+    struct alter_configs_request_config config;
+    struct alter_configs_response response;
+    alter_configs_request_init(&request);
+    alter_configs_request_resource_init(&resource);
+    alter_configs_request_config_init(&config);
+    config.name = SLICE_LITERAL("retention.ms");
+    config.value = SLICE_LITERAL("1");
+    resource.resource_type = type;
+    resource.resource_name = slice_of_string(name);
+    resource.configs = &config;
+    resource.configs_count = 1;
+    request.resources = &resource;
+    request.resources_count = 1;
+    ck_assert(sim_call(&client, 33, version, &request, &response));
+    return response.responses[0].error_code;
+}
+
+static int16_t ask_alter_configs(int16_t version)
+{
     bool is_denied = alter_configs(version, 2, "missing") == ERR_TOPIC_AUTHORIZATION_FAILED;
     int16_t cluster = is_denied ? ERR_CLUSTER_AUTHORIZATION_FAILED : ERR_INVALID_REQUEST;
     ck_assert_int_eq(alter_configs(version, 4, "1"), cluster);
     ck_assert_int_eq(alter_configs(version, 16, "any"), cluster);
-    ck_assert_int_eq(alter_configs(version, 8, "1"),
-                     is_denied ? ERR_CLUSTER_AUTHORIZATION_FAILED : ERR_INVALID_CONFIG);
     ck_assert_int_eq(alter_configs(version, 32, "any"),
-                     is_denied ? ERR_GROUP_AUTHORIZATION_FAILED : ERR_INVALID_REQUEST);
+                     is_denied ? ERR_GROUP_AUTHORIZATION_FAILED : ERR_INVALID_CONFIG);
     return alter_configs(version, 2, "secret");
+}
+
+static int16_t ask_list_config_resources(int16_t version)
+{
+    struct list_config_resources_request request;
+    struct list_config_resources_response response;
+    list_config_resources_request_init(&request);
+    ck_assert(sim_call(&client, 74, version, &request, &response));
+    ck_assert_int_eq(response.config_resources_count > 0, version > 0 && response.error_code == ERR_NONE);
+    return response.error_code;
 }
 
 /* The addresses are for everybody, the operations are not. */
@@ -567,6 +611,7 @@ static const struct {
     { 22, ask_init_producer_id, ERR_CLUSTER_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 23, ask_offset_for_leader_epoch, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 32, ask_describe_configs, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
+    { 33, ask_alter_configs, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 37, ask_create_partitions, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_INVALID_PARTITIONS, INT16_MAX, 0 },
     { 42, ask_delete_groups, ERR_GROUP_AUTHORIZATION_FAILED, ERR_GROUP_ID_NOT_FOUND, INT16_MAX, 0 },
     { 44, ask_incremental_alter_configs, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
@@ -575,6 +620,7 @@ static const struct {
     { 68, ask_consumer_group_heartbeat, ERR_GROUP_AUTHORIZATION_FAILED, ERR_GROUP_ID_NOT_FOUND, INT16_MAX,
       0 },
     { 69, ask_consumer_group_describe, ERR_GROUP_AUTHORIZATION_FAILED, ERR_GROUP_ID_NOT_FOUND, INT16_MAX, 0 },
+    { 74, ask_list_config_resources, ERR_CLUSTER_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 75, ask_describe_topic_partitions, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
 };
 

@@ -54,10 +54,17 @@ static const char *pick(struct random *random, const char *const *words, size_t 
 
 static const char *const topic_names[] = { "a",       "a", "b", "b", "c", "d.e", "d_e", "__consumer_offsets",
                                            "no name", "" };
-static const char *const setting_names[] = { "retention.ms",        "cleanup.policy",
-                                             "segment.bytes",       "flush.messages",
-                                             "max.message.bytes",   "compression.type",
-                                             "min.insync.replicas", "message.timestamp.type",
+static const char *const setting_names[] = { "retention.ms",
+                                             "cleanup.policy",
+                                             "segment.bytes",
+                                             "flush.messages",
+                                             "max.message.bytes",
+                                             "compression.type",
+                                             "min.insync.replicas",
+                                             "message.timestamp.type",
+                                             "consumer.session.timeout.ms",
+                                             "consumer.heartbeat.interval.ms",
+                                             "share.auto.offset.reset",
                                              "no.such.setting" };
 static const char *const setting_values[] = { "-1",
                                               "0",
@@ -72,6 +79,8 @@ static const char *const setting_values[] = { "-1",
                                               "zstd",
                                               "producer",
                                               "LogAppendTime",
+                                              "50000",
+                                              "by_duration:P1DT2H3.5S",
                                               "x" };
 static const char *const other_words[] = { "a", "test", "1.0", "group", "1", "" };
 
@@ -100,7 +109,9 @@ static int64_t number_for(struct random *random, const struct field_schema *fiel
     if (strcmp(field->name, "session_epoch") == 0)
         return (int64_t)random_below(random, 6) - 1;
     if (strcmp(field->name, "resource_type") == 0)
-        return random_below(random, 4) ? 2 : 4;
+        return random_below(random, 4) ? 2 : 4 << random_below(random, 4);
+    if (strcmp(field->name, "resource_types") == 0)
+        return 2 << random_below(random, 5);
     if (strcmp(field->name, "config_operation") == 0)
         return (int64_t)random_below(random, 5);
     if (strstr(field->name, "timeout_ms") || strstr(field->name, "max_wait"))

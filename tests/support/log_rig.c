@@ -333,6 +333,31 @@ void rig_make_batch(const struct rig_batch *spec, struct batch_view *out)
     free(value);
 }
 
+void rig_make_marker(struct batch_view *out, int64_t producer_id, int16_t epoch, int16_t type,
+                     int32_t coordinator_epoch)
+{
+    struct arena arena;
+    uint8_t key[4] = { 0 }, value[6] = { 0 };
+    arena_init(&arena, NULL);
+    store_be16(key + 2, (uint16_t)type);
+    store_be32(value + 2, (uint32_t)coordinator_epoch);
+    struct batch_builder_options options = {
+        .producer_id = producer_id,
+        .producer_epoch = epoch,
+        .base_sequence = -1,
+        .attributes = BATCH_ATTRIBUTE_TRANSACTIONAL | BATCH_ATTRIBUTE_CONTROL,
+    };
+    struct batch_builder *builder = batch_builder_open(&arena, &options);
+    check(builder != NULL);
+    check(batch_builder_add(builder, 777, slice_of(key, sizeof key), slice_of(value, sizeof value), NULL, 0));
+    check(batch_builder_finish(builder, out) == BATCH_OK);
+    uint8_t *copy = malloc(out->size);
+    check(copy != NULL);
+    memcpy(copy, out->data, out->size);
+    out->data = copy;
+    arena_destroy(&arena);
+}
+
 enum log_status rig_append(struct log_rig *rig, const struct rig_batch *spec,
                            struct log_append_result *result)
 {

@@ -73,6 +73,10 @@ struct rig_batch {
 
 /* Builds one batch; its bytes are malloc'ed and returned owned in out->data. */
 void rig_make_batch(const struct rig_batch *spec, struct batch_view *out);
+/* The same with the one record of a marker, as Kafka's EndTransactionMarker writes it; type 0: abort, 1:
+ * commit. */
+void rig_make_marker(struct batch_view *out, int64_t producer_id, int16_t epoch, int16_t type,
+                     int32_t coordinator_epoch);
 /* Appends one batch, with log_prepare() as often as the log says BUSY. */
 enum log_status rig_append(struct log_rig *rig, const struct rig_batch *spec,
                            struct log_append_result *result);

@@ -1,7 +1,9 @@
 /* The power fails after every operation of the disk while offsets are committed and deleted: what was
  * answered is there, and what is there was asked for. */
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "codec/delete_groups.h"
 #include "tests/sim/offsets/rig.h"
 
 /* A write to one place, in the order of the script; offset -1: it was deleted. */
@@ -156,6 +158,32 @@ START_TEST(while_it_loads)
 }
 END_TEST
 
+/* The topic of the groups goes and comes while what it held is being loaded: nobody is left who acts for what
+ * is gone, and the broker stops as ever. */
+START_TEST(the_topic_is_made_anew_while_it_loads)
+{
+    rig_open("");
+    char group[16];
+    for (int i = 0; i < 200; i++) {
+        snprintf(group, sizeof group, "g%d", i);
+        commit(group, 0, i);
+    }
+    sim_disconnect(&client);
+    sim.seed = (uint64_t)_i; /* decides what is done first */
+    sim_restart(&sim);
+    sim_connect(&sim, &client);
+    delete_topic("__consumer_offsets");
+    find_coordinator();
+    ck_assert_int_eq(group_count(), 0); /* asks every partition */
+    sim_settle(&sim);
+    ck_assert_int_eq(group_count(), 0);
+    ck_assert_int_eq(fetch("g1", 0), -1);
+    commit("g1", 0, 7);
+    ck_assert_int_eq(fetch("g1", 0), 7);
+    rig_close();
+}
+END_TEST
+
 /* -- slow and full devices --------------------------------------------------------------------- */
 
 START_TEST(what_is_not_durable_is_not_told)
@@ -186,6 +214,38 @@ START_TEST(what_is_not_durable_is_not_told)
 }
 END_TEST
 
+/* A group is deleted, and the device is slow: until that is durable nobody is told that there is none. */
+START_TEST(what_is_gone_is_told_when_that_is_durable)
+{
+    static slice name = SLICE_LITERAL("g");
+    const struct delete_groups_request deletion = { .groups_names = &name, .groups_names_count = 1 };
+    const struct describe_groups_request description = { .groups = &name, .groups_count = 1 };
+    const struct list_groups_request list = { .states_filter_count = 0 };
+    const struct {
+        int16_t key, version;
+        const void *request;
+    } asked[] = { { KEY_DELETE_GROUPS, 2, &deletion },
+                  { KEY_DESCRIBE_GROUPS, 6, &description },
+                  { KEY_LIST_GROUPS, 5, &list } };
+    struct sim_client other;
+    rig_open("");
+    commit("g", 0, 5);
+    sim_connect(&sim, &other);
+    sim.flushes_are_held = true;
+    ck_assert(sim_send(&client, asked[0].key, asked[0].version, asked[0].request));
+    sim_settle(&sim);
+    ck_assert(sim_send(&other, asked[_i].key, asked[_i].version, asked[_i].request));
+    sim_settle(&sim);
+    ck_assert_msg(!sim_receive_frame(&other), "it is told what a power cut may undo");
+    sim.flushes_are_held = false;
+    sim_settle(&sim);
+    ck_assert(sim_receive_frame(&client));
+    ck_assert(sim_receive_frame(&other));
+    sim_disconnect(&other);
+    rig_close();
+}
+END_TEST
+
 TCase *power_tests(void)
 {
     TCase *tests = tcase_create("power");
@@ -194,6 +254,8 @@ TCase *power_tests(void)
     tcase_add_test(tests, after_kills);
     tcase_add_test(tests, after_reordering_power_cuts);
     tcase_add_test(tests, while_it_loads);
+    tcase_add_loop_test(tests, the_topic_is_made_anew_while_it_loads, 1, 6);
     tcase_add_test(tests, what_is_not_durable_is_not_told);
+    tcase_add_loop_test(tests, what_is_gone_is_told_when_that_is_durable, 0, 3);
     return tests;
 }

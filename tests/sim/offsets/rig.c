@@ -42,7 +42,7 @@ static slice text_of(const char *text)
 
 /* -- life ------------------------------------------------------------------------------------------------ */
 
-static void find_coordinator(void)
+void find_coordinator(void)
 {
     struct find_coordinator_request request;
     struct find_coordinator_response response;

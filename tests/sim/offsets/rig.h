@@ -31,6 +31,9 @@ void rig_close(void);
 void rig_restart(void);
 void rig_power_cycle(enum file_double_cut cut);
 
+/* Makes __consumer_offsets. */
+void find_coordinator(void);
+
 uuid make_topic(const char *name);
 void make_topic_of(const char *name, int32_t partition_count);
 uuid topic_id_of(const char *name);

@@ -1,21 +1,32 @@
 /* The rows of the versions matrix about the broker and its settings: FindCoordinator, ApiVersions,
- * DescribeConfigs, IncrementalAlterConfigs, DescribeCluster. */
+ * DescribeConfigs, AlterConfigs, IncrementalAlterConfigs, DescribeCluster, ListConfigResources. */
 #include "tests/sim/versions/rig.h"
 
+#include "broker/metadata_log.h"
+#include "codec/alter_configs.h"
 #include "codec/api_versions.h"
 #include "codec/describe_cluster.h"
 #include "codec/describe_configs.h"
 #include "codec/find_coordinator.h"
 #include "codec/incremental_alter_configs.h"
+#include "codec/list_config_resources.h"
+#include "codec/metadata_records.h"
 
 enum {
     KEY_FIND_COORDINATOR = 10,
     KEY_API_VERSIONS = 18,
     KEY_DESCRIBE_CONFIGS = 32,
+    KEY_ALTER_CONFIGS = 33,
     KEY_INCREMENTAL_ALTER_CONFIGS = 44,
-    KEY_DESCRIBE_CLUSTER = 60
+    KEY_DESCRIBE_CLUSTER = 60,
+    KEY_LIST_CONFIG_RESOURCES = 74
 };
-enum { RESOURCE_TOPIC = 2, CLUSTER_BITS = 0x1fa0 }; /* operations 5, 7-12 */
+enum {
+    RESOURCE_TOPIC = 2,
+    RESOURCE_CLIENT_METRICS = 16,
+    RESOURCE_GROUP = 32,
+    CLUSTER_BITS = 0x1fa0
+}; /* operations 5, 7-12 */
 
 /* -- FindCoordinator ---------------------------------------------------------------------------------- */
 
@@ -333,6 +344,102 @@ static void check_incremental_alter_configs(int16_t version)
     rig_close();
 }
 
+/* -- AlterConfigs ------------------------------------------------------------------------------------- */
+
+static void replace(struct alter_configs_request_resource *out, struct alter_configs_request_config *config,
+                    int8_t type, const char *resource_name, const char *name, const char *value)
+{
+    alter_configs_request_config_init(config);
+    config->name = slice_of_string(name);
+    config->value = slice_of_string(value);
+    alter_configs_request_resource_init(out);
+    out->resource_type = type;
+    out->resource_name = slice_of_string(resource_name);
+    out->configs = config;
+    out->configs_count = 1;
+}
+
+static void check_alter_configs(int16_t version)
+{
+    struct alter_configs_request request;
+    struct alter_configs_request_resource resources[RESOURCES];
+    struct alter_configs_request_config configs[RESOURCES];
+    struct alter_configs_response told;
+    (void)version; /* all say the same */
+    rig_open("");
+    make_topic("orders");
+    alter_configs_request_init(&request);
+    request.resources = resources;
+    request.resources_count = RESOURCES;
+    for (int round = 0; round < 3; round++) {
+        const char *name = round == 1 ? "retention.ms" : "segment.ms";
+        request.validate_only = round == 0;
+        replace(&resources[0], &configs[0], RESOURCE_TOPIC, "orders", name, "86400001");
+        replace(&resources[1], &configs[1], RESOURCE_GROUP, "group", "consumer.session.timeout.ms", "1");
+        replace(&resources[2], &configs[2], RESOURCE_TOPIC, "nowhere", name, "1");
+        ask(&request, &told);
+        expect(told.throttle_time_ms, 0);
+        expect(told.responses_count, RESOURCES);
+        expect(told.responses[0].error_code, ERR_NONE);
+        expect_that(slice_is_null(told.responses[0].error_message));
+        expect(told.responses[1].error_code, ERR_INVALID_CONFIG);
+        expect(told.responses[1].resource_type, RESOURCE_GROUP);
+        expect_text(told.responses[1].resource_name, "group");
+        expect_that(told.responses[1].error_message.size > 0);
+        expect(told.responses[2].error_code, ERR_UNKNOWN_TOPIC_OR_PARTITION);
+        expect_value("orders", "retention.ms", round == 1 ? "86400001" : "604800000");
+        expect_value("orders", "segment.ms", round == 2 ? "86400001" : "604800000");
+    }
+    rig_close();
+}
+
+/* -- ListConfigResources ------------------------------------------------------------------------------ */
+
+/* Kafka lets clients make these, we keep them. */
+static void subscribe_to_metrics(const char *name)
+{
+    struct config_record record = { RESOURCE_CLIENT_METRICS, slice_of_string(name),
+                                    SLICE_LITERAL("interval.ms"), SLICE_LITERAL("1000") };
+    slice encoded = metadata_record_encode(&arena, METADATA_RECORD_CONFIG, 0, &record);
+    int64_t end;
+    expect(controller_propose(sim.server->controller, &encoded, 1, -1, &end), PROPOSE_COMMITTED);
+}
+
+static void check_list_config_resources(int16_t version)
+{
+    struct list_config_resources_request request;
+    struct list_config_resources_response told;
+    int8_t type = RESOURCE_TOPIC;
+    rig_open("");
+    make_topic("orders");
+    subscribe_to_metrics("watch");
+    list_config_resources_request_init(&request);
+    ask(&request, &told);
+    expect(told.throttle_time_ms, 0);
+    expect(told.error_code, ERR_NONE);
+    expect(told.config_resources_count, version == 0 ? 1 : 4);
+    expect_text(told.config_resources[0].resource_name, "watch");
+    expect(told.config_resources[0].resource_type, RESOURCE_CLIENT_METRICS);
+    if (version >= 1) {
+        request.resource_types = &type;
+        request.resource_types_count = 1;
+        ask(&request, &told);
+        expect(told.config_resources_count, 1);
+        expect_text(told.config_resources[0].resource_name, "orders");
+        expect(told.config_resources[0].resource_type, RESOURCE_TOPIC);
+        type = 3;
+        ask(&request, &told);
+        expect(told.error_code, ERR_UNSUPPORTED_VERSION);
+        request.resource_types_count = 0;
+    }
+    deny(OP_DESCRIBE_CONFIGS, "kafka-cluster");
+    ask(&request, &told);
+    expect(told.error_code, ERR_CLUSTER_AUTHORIZATION_FAILED);
+    expect(told.config_resources_count, 0);
+    deny(OP_DESCRIBE_CONFIGS, NULL);
+    rig_close();
+}
+
 /* -- DescribeCluster ---------------------------------------------------------------------------------- */
 
 static struct describe_cluster_response describe_cluster(int8_t endpoint_type)
@@ -390,7 +497,9 @@ const struct check_row other_rows[] = {
     { KEY_FIND_COORDINATOR, check_find_coordinator, NULL, throttle_untold },
     { KEY_API_VERSIONS, check_api_versions, NULL, api_versions_untold },
     { KEY_DESCRIBE_CONFIGS, check_describe_configs, NULL, describe_configs_untold },
+    { KEY_ALTER_CONFIGS, check_alter_configs, NULL, throttle_untold },
     { KEY_INCREMENTAL_ALTER_CONFIGS, check_incremental_alter_configs, NULL, throttle_untold },
     { KEY_DESCRIBE_CLUSTER, check_describe_cluster, NULL, describe_cluster_untold },
+    { KEY_LIST_CONFIG_RESOURCES, check_list_config_resources, NULL, throttle_untold },
 };
 const size_t other_row_count = sizeof other_rows / sizeof *other_rows;

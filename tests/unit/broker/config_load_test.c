@@ -7,6 +7,7 @@
 
 #include "broker/cli.h"
 #include "broker/config.h"
+#include "broker/group_config.h"
 #include "tests/unit/broker/config_try.h"
 
 static const struct value_row {
@@ -493,7 +494,7 @@ START_TEST(tables_for_docs)
     size_t lines = 0;
     for (const char *c = text; *c != '\0'; c++)
         lines += *c == '\n';
-    ck_assert_uint_eq(lines, config_setting_count() + topic_config_count() + 2 * 4 + 1);
+    ck_assert_uint_eq(lines, config_setting_count() + topic_config_count() + group_config_count() + 3 * 4 + 2);
     ck_assert_ptr_nonnull(
         strstr(text, "| `log.flush.interval.messages` | long | `1` (Kafka: `9223372036854775807`) |"));
     fclose(file);

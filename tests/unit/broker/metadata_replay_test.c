@@ -286,6 +286,31 @@ START_TEST(values_are_judged)
 }
 END_TEST
 
+START_TEST(settings_of_groups_and_client_metrics_are_kept)
+{
+    ck_assert(config_of(32, "g", "consumer.session.timeout.ms", "50000"));
+    ck_assert(config_of(32, "g", "consumer.heartbeat.interval.ms", "6000"));
+    ck_assert(config_of(32, "g", "consumer.heartbeat.interval.ms", NULL));
+    ck_assert(config_of(32, "g", "consumer.session.timeout.ms", "55000"));
+    ck_assert(config_of(32, "gone", "consumer.session.timeout.ms", "50000"));
+    ck_assert(config_of(32, "gone", "consumer.session.timeout.ms", NULL));
+    ck_assert(config_of(32, "never", "consumer.session.timeout.ms", NULL));
+    ck_assert(config_of(16, "g", "interval.ms", "1000"));
+
+    struct image *image = built();
+    ck_assert_uint_eq(image->resource_count, 2);
+    ck_assert_uint_eq(image->resource_size, 1 + 27 + 5 + 1 + 11 + 4);
+    ck_assert_int_eq(image->resources[0]->type, CONFIG_RESOURCE_CLIENT_METRICS);
+    const struct resource_config *group = image_resource(image, CONFIG_RESOURCE_GROUP, SLICE_LITERAL("g"));
+    ck_assert_ptr_nonnull(group);
+    ck_assert_uint_eq(group->override_count, 1);
+    ck_assert_int_eq(group->group.consumer_session_timeout_ms, 55000);
+    ck_assert_int_eq(group->group.consumer_heartbeat_interval_ms, 5000);
+    ck_assert_ptr_null(image_resource(image, CONFIG_RESOURCE_GROUP, SLICE_LITERAL("gone")));
+    ck_assert_uint_eq(replay.ignored_count[METADATA_RECORD_CONFIG], 0);
+}
+END_TEST
+
 START_TEST(what_has_no_meaning_yet_is_counted)
 {
     ck_assert(config_of(4, "", "min.insync.replicas", "1"));
@@ -357,6 +382,7 @@ int main(void)
     tcase_add_test(tests, directories_of_clusters_are_refused);
     tcase_add_test(tests, voters_are_this_node);
     tcase_add_loop_test(tests, values_are_judged, 0, sizeof values / sizeof values[0]);
+    tcase_add_test(tests, settings_of_groups_and_client_metrics_are_kept);
     tcase_add_test(tests, what_has_no_meaning_yet_is_counted);
     tcase_add_loop_test(tests, producer_ids_only_rise, 0, sizeof blocks / sizeof *blocks);
     tcase_add_test(tests, random_records_do_no_harm);

@@ -606,30 +606,6 @@ START_TEST(the_order_of_kafkas_snapshots_says_nothing)
 }
 END_TEST
 
-/* The one record of a marker, as Kafka's EndTransactionMarker writes it. */
-static void make_marker(struct batch_view *out, int64_t producer_id, int16_t epoch, int16_t type,
-                        int32_t coordinator_epoch)
-{
-    struct arena arena;
-    uint8_t key[4] = { 0 }, value[6] = { 0 };
-    arena_init(&arena, NULL);
-    store_be16(key + 2, (uint16_t)type);
-    store_be32(value + 2, (uint32_t)coordinator_epoch);
-    struct batch_builder_options options = { .producer_id = producer_id,
-                                             .producer_epoch = epoch,
-                                             .base_sequence = -1,
-                                             .attributes =
-                                                 BATCH_ATTRIBUTE_TRANSACTIONAL | BATCH_ATTRIBUTE_CONTROL };
-    struct batch_builder *builder = batch_builder_open(&arena, &options);
-    ck_assert(
-        batch_builder_add(builder, 777, slice_of(key, sizeof key), slice_of(value, sizeof value), NULL, 0));
-    ck_assert_int_eq(batch_builder_finish(builder, out), BATCH_OK);
-    uint8_t *copy = malloc(out->size);
-    memcpy(copy, out->data, out->size);
-    out->data = copy;
-    arena_destroy(&arena);
-}
-
 static void append_raw(struct log_rig *rig, struct batch_view batch)
 {
     struct log_append_result result;
@@ -654,7 +630,7 @@ static void append_data(struct log_rig *rig, int64_t producer_id, int16_t epoch,
 static void append_marker(struct log_rig *rig, int64_t producer_id, int16_t epoch, int32_t coordinator_epoch)
 {
     struct batch_view batch;
-    make_marker(&batch, producer_id, epoch, 1, coordinator_epoch);
+    rig_make_marker(&batch, producer_id, epoch, 1, coordinator_epoch);
     append_raw(rig, batch);
 }
 
@@ -726,7 +702,7 @@ START_TEST(other_control_batches)
     struct log_rig *rig = log_rig_create(NULL);
     struct batch_view batch;
     append_data(rig, 1, 4, 0, BATCH_ATTRIBUTE_TRANSACTIONAL);
-    make_marker(&batch, 1, 5, 2, 3);
+    rig_make_marker(&batch, 1, 5, 2, 3);
     append_raw(rig, batch);
     start_again(rig, starts[_i]);
     ck_assert(is_new(write_one(rig, 1, 4, 1)));

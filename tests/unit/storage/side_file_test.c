@@ -12,6 +12,7 @@ static struct side_row row_of(uint32_t i)
                               .topic = slice_of_string(i % 2 ? "orders" : "x"),
                               .row = { .start_offset = i,
                                        .end_offset = INT64_MAX - i,
+                                       .stable_offset = INT64_MAX - 1000 - i,
                                        .active_base = 10 + i,
                                        .active_size = 100 + i,
                                        .leader_epoch = (int32_t)i - 1,
