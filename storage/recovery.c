@@ -108,7 +108,7 @@ static bool place_is_known(const struct opening *opening, const struct segment *
 
 /* Removes the files of segments from index on, the last one first: should the power fail in between, what
  * is left is still torn at the same place. */
-static enum log_status drop_segments_from(struct opening *opening, size_t index)
+static enum log_status drop_segments_from(struct opening *opening, size_t index, const char *reason)
 {
     static const char *const suffixes[] = { ".log", ".index", ".timeindex", ".txnindex" };
     struct log *log = opening->log;
@@ -116,8 +116,8 @@ static enum log_status drop_segments_from(struct opening *opening, size_t index)
         return LOG_OK;
     for (size_t i = opening->list->count; i > index; i--) {
         struct segment *segment = opening->list->items[i - 1];
-        note_warn("log.segment_dropped", "log=%s base_offset=%lld size=%u reason=behind_torn_tail", log->name,
-                  (long long)segment->base_offset, atomic_load(&segment->size));
+        note_warn("log.segment_dropped", "log=%s base_offset=%lld size=%u reason=%s", log->name,
+                  (long long)segment->base_offset, atomic_load(&segment->size), reason);
         opening->result.cut_size += atomic_load(&segment->size);
         for (size_t k = 0; k < sizeof suffixes / sizeof suffixes[0]; k++) {
             char path[SEGMENT_PATH_MAX];
@@ -205,7 +205,7 @@ static enum log_status load_segments(struct opening *opening)
         /* Without the cleaner's gaps, a segment that ends early was cut by the power, at a batch. */
         bool gap = ours && load.next_base != INT64_MAX && load.next_offset < load.next_base;
         if (load.is_torn || (gap && load.next_offset >= plan->proven))
-            status = drop_segments_from(opening, i + 1);
+            status = drop_segments_from(opening, i + 1, "behind_torn_tail");
         if (status == LOG_OK)
             status = cut(opening, segment, load.kept_size);
         bool is_last = i + 1 == opening->list->count;
@@ -370,6 +370,22 @@ static void distrust_all(struct opening *opening)
     pthread_mutex_unlock(&log->mutex);
 }
 
+/* Everything that is there was deleted already, and what was not is lost: the log is empty and goes on at its
+ * start offset, as in Kafka, in a segment that begins there. A gap inside a segment would be taken for damage by
+ * the next recovery. */
+static enum log_status restart_at_start(struct opening *opening)
+{
+    enum log_status status = drop_segments_from(opening, 0, "below_log_start");
+    free(opening->list);
+    opening->list = NULL;
+    opening->directory.segment_count = 0;
+    if (status == LOG_OK)
+        status = make_first_segment(opening);
+    if (status == LOG_OK)
+        status = make_segments(opening);
+    return status == LOG_OK ? load_segments(opening) : status;
+}
+
 static enum log_status open_directory(struct opening *opening)
 {
     struct log *log = opening->log;
@@ -386,6 +402,8 @@ static enum log_status open_directory(struct opening *opening)
         status = load_segments(opening);
     if (status == LOG_OK)
         status = load_missing_indexes(opening);
+    if (status == LOG_OK && opening->end_offset < opening->plan->start_offset)
+        status = restart_at_start(opening);
     if (status != LOG_OK)
         return status;
     struct segment *active = opening->list->items[opening->list->count - 1];
@@ -393,8 +411,6 @@ static enum log_status open_directory(struct opening *opening)
         segment_seal(opening->list->items[i], log->env->retire);
     atomic_store(&active->sealed, false);
     active->flushed = false;
-    if (opening->end_offset < opening->plan->start_offset)
-        opening->end_offset = opening->plan->start_offset;
     status = quarantine_file_read(log, opening->list, opening->plan->proven);
     if (status == LOG_OK)
         status = log__load_aborted(log, opening->list, &opening->directory, opening->plan->unclean,

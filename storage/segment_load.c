@@ -154,13 +154,21 @@ static bool is_predecessors_fault(const struct segment_scan *scan, const struct 
     return segment_scan_next(&here) == SCAN_BATCH && here.head.base_offset <= pending->head.last_offset;
 }
 
+/* Whether no batch reaches over the durable end: what was flushed was whole. A recovery point of Kafka's may
+ * be older than what its cleaner left of a sealed segment: there a batch far beyond may be the next one. */
+static bool ends_at_proven(const struct segment_load *load)
+{
+    bool may_be_cleaned = !load->contiguous && load->next_base != INT64_MAX;
+    return load->proven < load->next_base && !may_be_cleaned;
+}
+
 /* Finds the next batch behind the scan's position that can be believed: one below the durable end, or the one
  * that begins exactly there. Base offsets are under no checksum, so a higher one may be damage as well. */
 static bool find_good_batch(const struct segment_load *load, const struct segment_scan *scan,
                             int64_t *base_offset, uint64_t *position)
 {
     struct segment_scan ahead = *scan; /* shares the buffer */
-    bool has_end = load->proven < load->next_base;
+    bool has_end = ends_at_proven(load);
     ahead.bound = has_end ? load->proven : load->next_base;
     bool found = segment_scan_resync(&ahead);
     if (!found && has_end) {
@@ -240,9 +248,7 @@ static enum log_status walk(struct segment_load *load, struct file *file)
         return LOG_LIMIT;
     while (status == LOG_OK) {
         int64_t expected = scan.expected;
-        /* Batches do not reach over the durable end: what was flushed was whole. */
-        scan.bound =
-            expected < load->proven && load->proven < load->next_base ? load->proven : load->next_base;
+        scan.bound = expected < load->proven && ends_at_proven(load) ? load->proven : load->next_base;
         scan.check_crc = scan.position >= load->checked_from;
         enum scan_result result = segment_scan_next(&scan);
         if (result == SCAN_END)

@@ -390,8 +390,8 @@ static bool update_regex(struct beat *beat)
                   "SubscribedTopicRegex `%.*s` is not a valid regular expression: %s.", SHOWN(regex), why);
 }
 
-/* False: the pattern keeps what it has. What finds no room now stays in the resolution for the next heartbeat; what
- * never does is not matched at all, or no heartbeat of the group would get through. */
+/* False: the pattern keeps what it has. What finds no room now stays in the resolution for the next
+ * heartbeat; what never does is not matched at all, or no heartbeat of the group would get through. */
 static bool has_room(struct beat *beat, const struct matched_regex *matched)
 {
     size_t size = consumer__matched_size(matched);
@@ -519,6 +519,16 @@ static bool is_full(const struct consumer_group_heartbeat_request *in)
     return in->rebalance_timeout_ms != -1 && has_subscription && in->topic_partitions_count >= 0;
 }
 
+/* An answer may be lost, and librdkafka takes one for lost that takes longer than the interval until the next
+ * heartbeat; its next one does not tell more than others do. What a member has been told and has not said to
+ * own is told again. */
+static bool must_tell_again(const struct beat *beat)
+{
+    const struct consumer_member *member = consumer__find(beat->consumer, beat->heartbeat->member_id);
+    return !beat->owned && member && member->has_said &&
+           member->said_hash != partition_set_hash(beat->next.assigned);
+}
+
 static void decide_beat(struct beat *beat, struct groups *groups)
 {
     const struct consumer_group_heartbeat_request *in = beat->in;
@@ -530,7 +540,10 @@ static void decide_beat(struct beat *beat, struct groups *groups)
         !update_epoch(beat) || !update_target(beat) || !reconcile(beat))
         return;
     beat->heartbeat->has_assignment = in->member_epoch == EPOCH_JOIN || is_full(in) ||
-                                      !partition_set_equal(beat->before.assigned, beat->next.assigned);
+                                      !partition_set_equal(beat->before.assigned, beat->next.assigned) ||
+                                      must_tell_again(beat);
+    beat->heartbeat->has_said = beat->owned != NULL;
+    beat->heartbeat->said_hash = beat->owned ? partition_set_hash(beat->owned) : 0;
 }
 
 void consumer__decide_beat(struct consumer_heartbeat *heartbeat, struct groups *groups)
@@ -608,7 +621,11 @@ struct consumer_member *consumer__apply_beat(struct consumer_heartbeat *heartbea
 
 static void apply_beat(struct consumer_heartbeat *heartbeat, struct group *group)
 {
-    const struct consumer_member *member = consumer__apply_beat(heartbeat, group);
+    struct consumer_member *member = consumer__apply_beat(heartbeat, group);
+    if (heartbeat->has_said) {
+        member->has_said = true;
+        member->said_hash = heartbeat->said_hash;
+    }
     struct consumer_group_heartbeat_response *out = heartbeat->out;
     out->member_id = heartbeat->member_id;
     out->member_epoch = member->facts.epoch;

@@ -75,6 +75,8 @@ struct consumer_member {
     int32_t rebalance_epoch;
     int64_t rebalance_due_ms; /* INT64_MAX: none */
     bool is_settled;          /* counted in settled_count */
+    bool has_said;            /* since the start of the broker: which partitions it owns */
+    uint64_t said_hash;       /* of these, when it said so last */
 };
 
 struct consumer_table {
@@ -98,7 +100,7 @@ struct consumer_regex {
     slice pattern; /* in one piece with it */
     size_t member_count;
     bool is_resolved;
-    bool is_too_large; /* what it matches fits into no record; as if it matched nothing */
+    bool is_too_large;         /* what it matches fits into no record; as if it matched nothing */
     struct topic_names topics; /* owned; what it resolved to */
     int64_t version;           /* of the metadata that it was resolved with */
     int64_t timestamp;         /* ms, when */

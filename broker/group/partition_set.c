@@ -131,6 +131,20 @@ bool partition_set_equal(const struct partition_set *a, const struct partition_s
     return true;
 }
 
+uint64_t partition_set_hash(const struct partition_set *set)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (int32_t t = 0; t < set->topic_count; t++) {
+        const struct set_topic *topic = &set->topics[t];
+        for (size_t i = 0; i < sizeof topic->id.bytes; i++)
+            hash = (hash ^ topic->id.bytes[i]) * UINT64_C(0x100000001b3);
+        for (int32_t p = 0; p < topic->count; p++)
+            hash = (hash ^ (uint32_t)topic->partitions[p]) * UINT64_C(0x100000001b3);
+        hash = (hash ^ 0xffffffffu) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
 const struct set_topic *partition_set_find(const struct partition_set *set, uuid id)
 {
     int32_t low = 0, high = set->topic_count;

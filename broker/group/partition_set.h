@@ -47,6 +47,8 @@ bool partition_set_equal(const struct partition_set *a, const struct partition_s
 bool partition_set_is_subset(const struct partition_set *small, const struct partition_set *big);
 bool partition_set_intersects(const struct partition_set *a, const struct partition_set *b);
 bool partition_set_is_empty(const struct partition_set *set);
+/* Equal sets have equal hashes. */
+uint64_t partition_set_hash(const struct partition_set *set);
 /* NULL: none of this topic. */
 const struct set_topic *partition_set_find(const struct partition_set *set, uuid id);
 bool partition_set_has(const struct partition_set *set, uuid id, int32_t partition);

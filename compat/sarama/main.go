@@ -120,8 +120,19 @@ func main() {
 		ledger(ledgerWrite)
 	case "read":
 		ledger(ledgerRead)
+	case "member":
+		end(groupMember(os.Args[3], os.Args[4], os.Args[5], os.Args[6]))
+	case "group-admin":
+		end(groupAdmin(os.Args[3], os.Args[4], os.Args[5], os.Args[6], os.Args[7]))
 	default:
 		checks()
+	}
+}
+
+func end(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
@@ -130,10 +141,7 @@ func ledger(body func(topic string, partitions int32) error) {
 	if err == nil {
 		err = body(os.Args[3], int32(partitions))
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	end(err)
 }
 
 func checks() {

@@ -232,7 +232,7 @@ START_TEST(a_member_gets_all_and_gives_half)
     ck_assert_int_eq(player_beat(&two), ERR_NONE);
     ck_assert_msg(!two.was_assigned, "it was not given back");
     ck_assert_int_eq(player_beat(&one), ERR_NONE);
-    ck_assert_msg(one.epoch == 1 && !one.was_assigned, "a heartbeat without partitions says nothing of them");
+    ck_assert_msg(one.epoch == 1, "a heartbeat without partitions says nothing of them");
     player_obey(&one);
     ck_assert_int_eq(player_beat(&one), ERR_NONE);
     ck_assert_int_eq(one.epoch, 2);
@@ -244,6 +244,37 @@ START_TEST(a_member_gets_all_and_gives_half)
     ck_assert_int_eq(player_beat(&two), ERR_NONE);
     ck_assert_int_eq(two.epoch, 3);
     ck_assert_int_eq(two.target.count, 6);
+}
+END_TEST
+
+/* The answers that told it first were lost, and the client does not say so. */
+START_TEST(what_was_told_is_told_until_the_member_says_that_it_has_it)
+{
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(player_beat(&one), ERR_NONE);
+        ck_assert_msg(one.was_assigned && one.target.count == 6, "what it is to take");
+    }
+    player_obey(&one);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_msg(!one.was_assigned, "it has said that it has it");
+    ck_assert_int_eq(player_beat(&two), ERR_NONE);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(player_beat(&one), ERR_NONE);
+        ck_assert_msg(one.was_assigned && one.target.count == 3, "what it is to keep");
+    }
+    player_obey(&one);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(player_beat(&two), ERR_NONE);
+        ck_assert_msg(two.was_assigned && two.target.count == 3,
+                      "what is free now, in the epoch that it had before");
+    }
+    settle(2);
+    sim_advance(&sim, 5000);
+    ck_assert(player_beat(&one) == ERR_NONE && !one.was_assigned);
+    ck_assert(player_beat(&two) == ERR_NONE && !two.was_assigned);
 }
 END_TEST
 
@@ -697,6 +728,7 @@ int main(void)
     tcase_add_checked_fixture(cases, setup, teardown);
     tcase_add_loop_test(cases, what_is_not_valid, 0, sizeof faults / sizeof *faults);
     tcase_add_test(cases, a_member_gets_all_and_gives_half);
+    tcase_add_test(cases, what_was_told_is_told_until_the_member_says_that_it_has_it);
     tcase_add_test(cases, the_epoch_before_is_accepted_with_its_own_partitions_alone);
     tcase_add_test(cases, a_settled_group_writes_nothing);
     tcase_add_test(cases, the_interval_is_short_while_the_group_moves);

@@ -11,6 +11,7 @@
 #include "codec/create_partitions.h"
 #include "codec/create_topics.h"
 #include "codec/delete_groups.h"
+#include "codec/delete_records.h"
 #include "codec/delete_topics.h"
 #include "codec/describe_cluster.h"
 #include "codec/describe_configs.h"
@@ -524,6 +525,29 @@ static int16_t ask_delete_groups(int16_t version)
     return response.results[0].error_code;
 }
 
+/* A topic that may not be seen and one that is not there answer alike. */
+static int16_t ask_delete_records(int16_t version)
+{
+    struct delete_records_request request;
+    struct delete_records_request_topic topics[2];
+    struct delete_records_request_partition partition = { 0, 0 };
+    struct delete_records_response response;
+    delete_records_request_init(&request);
+    for (int i = 0; i < 2; i++) {
+        delete_records_request_topic_init(&topics[i]);
+        topics[i].name = i == 0 ? SLICE_LITERAL("secret") : SLICE_LITERAL("not-there");
+        topics[i].partitions = &partition;
+        topics[i].partitions_count = 1;
+    }
+    request.topics = topics;
+    request.topics_count = 2;
+    ck_assert(sim_call(&client, 21, version, &request, &response));
+    if (sim.server->authorize == deny_all)
+        ck_assert_int_eq(response.topics[1].partitions[0].error_code,
+                         response.topics[0].partitions[0].error_code);
+    return response.topics[0].partitions[0].error_code;
+}
+
 static int16_t ask_offset_delete(int16_t version)
 {
     struct offset_delete_request request;
@@ -583,6 +607,7 @@ static const struct {
     { 18, ask_api_versions, ERR_NONE, ERR_NONE, INT16_MAX, 0 },
     { 19, ask_create_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_TOPIC_ALREADY_EXISTS, INT16_MAX, 0 },
     { 20, ask_delete_topics, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_UNKNOWN_TOPIC_OR_PARTITION, INT16_MAX, 0 },
+    { 21, ask_delete_records, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 22, ask_init_producer_id, ERR_CLUSTER_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 23, ask_offset_for_leader_epoch, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },
     { 32, ask_describe_configs, ERR_TOPIC_AUTHORIZATION_FAILED, ERR_NONE, INT16_MAX, 0 },

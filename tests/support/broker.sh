@@ -32,7 +32,7 @@ broker_stop() {
     [ -n "$BROKER_PID" ] || return 0
     kill -TERM "$BROKER_PID" 2>/dev/null
     # The killer in the background ends a broker that hangs; wait then tells of it (137).
-    { timeout 30 tail --pid="$BROKER_PID" -f /dev/null || kill -KILL "$BROKER_PID"; } 2>/dev/null &
+    { timeout 30 tail -s 0.05 --pid="$BROKER_PID" -f /dev/null || kill -KILL "$BROKER_PID"; } 2>/dev/null &
     local watch=$!
     wait "$BROKER_PID" || status=$?
     wait "$watch" 2>/dev/null

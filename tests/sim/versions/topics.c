@@ -4,6 +4,7 @@
 
 #include "codec/create_partitions.h"
 #include "codec/create_topics.h"
+#include "codec/delete_records.h"
 #include "codec/delete_topics.h"
 #include "codec/describe_topic_partitions.h"
 
@@ -11,6 +12,7 @@ enum {
     KEY_METADATA = 3,
     KEY_CREATE_TOPICS = 19,
     KEY_DELETE_TOPICS = 20,
+    KEY_DELETE_RECORDS = 21,
     KEY_CREATE_PARTITIONS = 37,
     KEY_DESCRIBE_TOPIC_PARTITIONS = 75
 };
@@ -385,6 +387,51 @@ static void check_delete_topics(int16_t version)
     rig_close();
 }
 
+/* -- DeleteRecords ------------------------------------------------------------------------------------ */
+
+static void check_delete_records(int16_t version)
+{
+    struct delete_records_request request;
+    struct delete_records_request_topic topics[2];
+    struct delete_records_request_partition partitions[] = { { 0, 2 }, { 1, -1 }, { 2, 9 } },
+                                            nowhere = { 0, 1 };
+    struct delete_records_response told;
+    (void)version;
+    rig_open("");
+    make_topic("orders");
+    append_records("orders", 0, 3);
+    append_records("orders", 1, 5);
+    delete_records_request_init(&request);
+    for (int i = 0; i < 2; i++)
+        delete_records_request_topic_init(&topics[i]);
+    topics[0].name = SLICE_LITERAL("orders");
+    topics[0].partitions = partitions;
+    topics[0].partitions_count = 3;
+    topics[1].name = SLICE_LITERAL("nowhere");
+    topics[1].partitions = &nowhere;
+    topics[1].partitions_count = 1;
+    request.topics = topics;
+    request.topics_count = 2;
+    request.timeout_ms = 10000;
+    ask(&request, &told);
+    expect(told.throttle_time_ms, 0);
+    expect(told.topics_count, 2);
+    expect_text(told.topics[0].name, "orders");
+    expect(told.topics[0].partitions_count, 3);
+    expect(told.topics[0].partitions[0].error_code, ERR_NONE);
+    expect(told.topics[0].partitions[0].low_watermark, 2);
+    expect(told.topics[0].partitions[1].partition_index, 1);
+    expect(told.topics[0].partitions[1].low_watermark, 5);
+    expect(told.topics[0].partitions[2].error_code, ERR_OFFSET_OUT_OF_RANGE);
+    expect(told.topics[0].partitions[2].low_watermark, -1);
+    expect(told.topics[1].partitions[0].error_code, ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    expect(told.topics[1].partitions[0].low_watermark, -1);
+    deny(OP_DELETE, "orders");
+    ask(&request, &told);
+    expect(told.topics[0].partitions[0].error_code, ERR_TOPIC_AUTHORIZATION_FAILED);
+    rig_close();
+}
+
 /* -- CreatePartitions --------------------------------------------------------------------------------- */
 
 static struct create_partitions_response create_partitions(struct create_partitions_request_topic *topics,
@@ -544,6 +591,7 @@ const struct check_row topic_rows[] = {
     { KEY_METADATA, check_metadata, NULL, metadata_untold },
     { KEY_CREATE_TOPICS, check_create_topics, NULL, create_topics_untold },
     { KEY_DELETE_TOPICS, check_delete_topics, NULL, throttle_untold },
+    { KEY_DELETE_RECORDS, check_delete_records, NULL, throttle_untold },
     { KEY_CREATE_PARTITIONS, check_create_partitions, NULL, throttle_untold },
     { KEY_DESCRIBE_TOPIC_PARTITIONS, check_describe_topic_partitions, NULL,
       describe_topic_partitions_untold },

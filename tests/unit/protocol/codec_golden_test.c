@@ -204,7 +204,7 @@ static const struct {
     int count;
 } message_files[] = {
     { SOURCE_DIR "/tests/unit/protocol/kafka_messages.txt", 178 },
-    { SOURCE_DIR "/tests/unit/protocol/java_messages.txt", 684 },
+    { SOURCE_DIR "/tests/unit/protocol/java_messages.txt", 696 },
 };
 
 START_TEST(messages_of_others)

@@ -20,11 +20,15 @@ struct model {
     struct model_batch batches[5000];
     size_t count;
     struct log_position durable; /* acknowledged */
+    int64_t start;               /* the log start offset */
+    int64_t start_saved;         /* what the store's checkpoint has of it */
+    int64_t end_least;           /* a recovery that lost what lay below the start ends there */
 };
 
 static int64_t model_end(const struct model *model)
 {
-    return model->count ? model->batches[model->count - 1].next : 0;
+    int64_t end = model->count ? model->batches[model->count - 1].next : 0;
+    return end > model->end_least ? end : model->end_least;
 }
 
 static void append(struct model *model)
@@ -73,6 +77,63 @@ static size_t find(const struct model *model, int64_t offset)
     return i;
 }
 
+/* How many records a reader gets from the start on: the batch that holds the start comes whole. */
+static int64_t readable_count(const struct model *model)
+{
+    int64_t count = 0;
+    for (size_t i = find(model, model->start); i < model->count; i++)
+        count += model->batches[i].next - model->batches[i].base;
+    return count;
+}
+
+static void expect_readable(struct model *model)
+{
+    ck_assert_int_eq(log_offsets(model->rig->log).start, model->start);
+    ck_assert_int_eq(rig_read_all(model->rig, 2000), readable_count(model));
+}
+
+static void delete_some(struct model *model)
+{
+    struct log_offsets offsets = log_offsets(model->rig->log);
+    int64_t start, until = (int64_t)random_below(&model->random, (uint64_t)offsets.high_watermark + 1);
+    enum log_status status;
+    while ((status = log_delete_records(model->rig->log, until, &start)) == LOG_BUSY)
+        ck_assert_int_eq(log_prepare(model->rig->log), LOG_OK);
+    ck_assert_int_eq(status, LOG_OK);
+    ck_assert_int_eq(start, until > model->start ? until : model->start);
+    model->start = start;
+    if (random_below(&model->random, 2))
+        model->start_saved = start;
+    ck_assert_int_eq(log_delete_records(model->rig->log, offsets.high_watermark + 1, &start),
+                     LOG_OUT_OF_RANGE);
+    expect_readable(model);
+}
+
+static void retain(struct model *model)
+{
+    struct log_config *config = &model->rig->config;
+    struct log_retained gone;
+    uint64_t size = log_stats(model->rig->log).size;
+    config->cleanup = random_below(&model->random, 3) ? LOG_CLEANUP_DELETE : 0;
+    config->retention_bytes = (int64_t)random_below(&model->random, 60000);
+    config->retention_ms = random_below(&model->random, 4) ? -1 : 50000;
+    log_set_config(model->rig->log, config);
+    int64_t high_watermark = log_offsets(model->rig->log).high_watermark;
+    ck_assert_int_eq(log_retain(model->rig->log, 120000, &gone), LOG_OK);
+    struct log_offsets offsets = log_offsets(model->rig->log);
+    ck_assert_int_ge(offsets.start, model->start);
+    ck_assert_int_le(offsets.start, high_watermark);
+    ck_assert(gone.segment_count > 0 || offsets.start == model->start);
+    ck_assert_uint_eq(log_stats(model->rig->log).size, size - gone.size);
+    model->start = offsets.start;
+    expect_readable(model);
+    if (random_below(&model->random, 2)) {
+        clock_virtual_advance(&model->rig->clock, 60000);
+        log_rig_turn(model->rig);
+        (void)log_rig_unlink_removed(model->rig, false);
+    }
+}
+
 static void read_somewhere(struct model *model)
 {
     int64_t end = model_end(model);
@@ -85,6 +146,11 @@ static void read_somewhere(struct model *model)
     arena_init(&arena, NULL);
     enum log_status status =
         log_read(model->rig->log, offset, bound, size_max, at_least_one, false, &arena, &range);
+    if (offset < model->start) {
+        ck_assert_int_eq(status, LOG_OUT_OF_RANGE);
+        arena_destroy(&arena);
+        return;
+    }
     ck_assert_int_eq(status, LOG_OK);
     size_t i = find(model, offset), total = 0;
     slice bytes = range.bytes;
@@ -123,16 +189,43 @@ static void flush(struct model *model)
     model->durable = log__durable_position(model->rig->log);
 }
 
+/* Behind what is durable, a write that failed half way and was undone may come back in the place of the one
+ * that followed it: the undoing was not flushed either. */
+static void relearn(struct model *model)
+{
+    struct log_offsets offsets = log_offsets(model->rig->log);
+    int64_t next = model->durable.offset > offsets.start ? model->durable.offset : offsets.start;
+    while (model->count > 0 && model->batches[model->count - 1].next > next)
+        model->count--;
+    while (next < offsets.end) {
+        struct arena arena;
+        struct log_range range;
+        struct batch_view batch;
+        arena_init(&arena, NULL);
+        ck_assert_int_eq(log_read(model->rig->log, next, offsets.end, 1, true, false, &arena, &range),
+                         LOG_OK);
+        ck_assert_int_eq(batch_view(range.bytes, &batch), BATCH_OK);
+        ck_assert(batch_crc_ok(&batch));
+        next = batch_last_offset(&batch) + 1;
+        model->batches[model->count++] =
+            (struct model_batch){ batch.base_offset, next, load_be32(batch.data + BATCH_CRC), batch.size };
+        arena_destroy(&arena);
+    }
+}
+
 /* Checks what came back and takes it over: all that was durable, and a prefix of the rest. */
 static void accept_recovered(struct model *model)
 {
     struct log_offsets offsets = log_offsets(model->rig->log);
     ck_assert_int_ge(offsets.end, model->durable.offset);
     ck_assert_int_le(offsets.end, model_end(model));
-    while (model->count > 0 && model->batches[model->count - 1].base >= offsets.end)
-        model->count--;
+    ck_assert_int_ge(offsets.start, model->start_saved);
+    ck_assert_int_le(offsets.start, model->start);
+    relearn(model);
+    model->start = offsets.start;
+    model->end_least = offsets.end == offsets.start ? offsets.end : 0;
     ck_assert_int_eq(model_end(model), offsets.end);
-    ck_assert_int_eq(rig_read_all(model->rig, 2000), offsets.end);
+    expect_readable(model);
     ck_assert(offsets.end == 0 || rig_check_indexes(model->rig, false));
     model->durable = log__durable_position(model->rig->log);
 }
@@ -150,8 +243,9 @@ static void stop_and_start(struct model *model)
     if (random_below(&model->random, 2))
         log__set_closed_row(model->rig->log, &row);
     else
-        ck_assert_int_eq(log__open_clean(model->rig->log, -1), LOG_OK);
+        ck_assert_int_eq(log__open_clean(model->rig->log, model->start), LOG_OK);
     ck_assert_int_eq(log_offsets(model->rig->log).end, model_end(model));
+    ck_assert_int_eq(log_offsets(model->rig->log).start, model->start);
 }
 
 static void crash(struct model *model)
@@ -167,8 +261,10 @@ static void crash(struct model *model)
     model->rig = log_rig_create(after);
     model->rig->config = config;
     log_set_config(model->rig->log, &config);
-    enum log_status status = log__recover(model->rig->log, model->durable, -1, NULL);
+    enum log_status status = log__recover(model->rig->log, model->durable, model->start_saved, NULL);
     ck_assert(status == LOG_OK || (status == LOG_NOT_FOUND && model->durable.offset == 0));
+    if (status == LOG_NOT_FOUND) /* nothing was ever flushed, not even the directory's name */
+        model->start_saved = 0;
     accept_recovered(model);
 }
 
@@ -212,8 +308,12 @@ static void run(uint64_t seed)
             flush(model);
         else if (dice < 90)
             log_rig_run_jobs(model->rig);
-        else if (dice < 94)
+        else if (dice < 92)
             disturb(model);
+        else if (dice < 94)
+            delete_some(model);
+        else if (dice < 95)
+            retain(model);
         else if (dice < 97)
             stop_and_start(model);
         else
@@ -224,7 +324,7 @@ static void run(uint64_t seed)
         ck_assert_int_le(offsets.high_watermark, offsets.end);
     }
     stop_and_start(model);
-    ck_assert_int_eq(rig_read_all(model->rig, 2000), model_end(model));
+    expect_readable(model);
     file_double_destroy(log_rig_destroy(model->rig));
     free(model);
 }

@@ -1,0 +1,19 @@
+/* A group as its coordinator sees it, and what it wrote into __consumer_offsets. */
+#ifndef RUNNEL_TESTS_SUPPORT_GROUP_VIEW_H
+#define RUNNEL_TESTS_SUPPORT_GROUP_VIEW_H
+
+#include "protocol/base/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How many of the members own each of the partitions 0..partitions-1, whatever the topic.
+ * address     HOST:PORT.
+ * is_classic  DescribeGroups, else ConsumerGroupDescribe.
+ * Returns the count of members; -1 unless the group is stable. Aborts the test where nobody answers. */
+int group_view_owners(const char *address, const char *group, bool is_classic, int owners[], int partitions);
+
+/* Reads a record with a committed offset; false for every other kind, and for tombstones. */
+bool group_view_commit(slice key, slice value, slice *group, int32_t *partition, int64_t *offset);
+
+#endif
