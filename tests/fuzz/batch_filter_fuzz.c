@@ -1,5 +1,5 @@
-/* Foreign bytes as batches that are compacted: whatever stays is a batch with the same offsets, whose records are
- * those that were to stay, and which the same filter leaves as it is. */
+/* Foreign bytes as batches that are compacted: whatever stays is a batch with the same offsets, whose records
+ * are those that were to stay, and which the same filter leaves as it is. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +24,8 @@ static uint64_t sum_of(const struct record *record)
 {
     uint64_t sum = (uint64_t)record->offset * 31 + (uint64_t)record->timestamp;
     sum = sum * 31 + crc32c(0, record->key.data ? record->key.data : (const uint8_t *)"", record->key.size);
-    sum = sum * 31 + crc32c(0, record->value.data ? record->value.data : (const uint8_t *)"", record->value.size);
+    sum = sum * 31 +
+          crc32c(0, record->value.data ? record->value.data : (const uint8_t *)"", record->value.size);
     sum = sum * 31 + crc32c(0, record->headers.data, record->headers.size);
     return sum + (uint64_t)record->header_count + record->attributes;
 }

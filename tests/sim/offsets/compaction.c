@@ -1,4 +1,5 @@
-/* Offsets after __consumer_offsets was compacted: by the broker's own cleaner, with stops of all kinds behind it. */
+/* Offsets after __consumer_offsets was compacted: by the broker's own cleaner, with stops of all kinds behind
+ * it. */
 #include "tests/sim/offsets/rig.h"
 
 #include <stdio.h>
@@ -17,7 +18,9 @@ static void commit_large(const char *group, int32_t partition, int64_t offset)
 {
     static char metadata[METADATA_SIZE + 1];
     memset(metadata, 'm', METADATA_SIZE);
-    const struct commit large = { .group = group, .partition = partition, .offset = offset, .metadata = metadata };
+    const struct commit large = {
+        .group = group, .partition = partition, .offset = offset, .metadata = metadata
+    };
     ck_assert_int_eq(commit_as(&large), ERR_NONE);
 }
 

@@ -1,5 +1,5 @@
-/* A compacted log that is written, read, looked up by time, deleted records from and compacted at once, on real files;
- * for ThreadSanitizer as much as for its own assertions. */
+/* A compacted log that is written, read, looked up by time, deleted records from and compacted at once, on
+ * real files; for ThreadSanitizer as much as for its own assertions. */
 #include <check.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -24,9 +24,10 @@ static void *write_all(void *context)
     unsigned member = retire_join(rig->retire);
     (void)context;
     for (int64_t offset = 0; offset < RECORDS; offset++) {
-        struct batch_builder_options options = {
-            .producer_id = -1, .producer_epoch = -1, .base_sequence = -1, .attributes = (uint16_t)(offset % CODEC_COUNT)
-        };
+        struct batch_builder_options options = { .producer_id = -1,
+                                                 .producer_epoch = -1,
+                                                 .base_sequence = -1,
+                                                 .attributes = (uint16_t)(offset % CODEC_COUNT) };
         struct log_append_result result;
         struct batch_view batch;
         struct arena arena;
@@ -34,7 +35,8 @@ static void *write_all(void *context)
         arena_init(&arena, NULL);
         store_be64(value, (uint64_t)offset);
         struct batch_builder *builder = batch_builder_open(&arena, &options);
-        ck_assert(batch_builder_add(builder, offset, slice_of(&key, 1), slice_of(value, sizeof value), NULL, 0));
+        ck_assert(
+            batch_builder_add(builder, offset, slice_of(&key, 1), slice_of(value, sizeof value), NULL, 0));
         ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
         enum log_status status;
         while ((status = log_append(rig->log, &batch, 1, 0, 1000000, &result)) == LOG_BUSY) {
@@ -55,8 +57,8 @@ static void *write_all(void *context)
     return NULL;
 }
 
-/* Reads from the start to the end that it finds, in order. Keys that are older than what was cleaned before it began
- * are there once at most. */
+/* Reads from the start to the end that it finds, in order. Keys that are older than what was cleaned before
+ * it began are there once at most. */
 static int64_t read_once(unsigned member)
 {
     struct log_offsets offsets = log_offsets(rig->log);
@@ -183,7 +185,8 @@ START_TEST(all_at_once)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     retire_wake(rig->retire, rig->member);
     ck_assert_int_eq(read_once(rig->member), RECORDS);
-    printf("%" PRIu64 " reads of all, %" PRIu64 " rounds, %" PRIu64 " segments replaced\n", reads, rounds, replaced);
+    printf("%" PRIu64 " reads of all, %" PRIu64 " rounds, %" PRIu64 " segments replaced\n", reads, rounds,
+           replaced);
     ck_assert_uint_gt(rounds, 3);
     log_rig_destroy(rig);
     file_posix_destroy(files);

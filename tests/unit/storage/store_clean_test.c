@@ -1,4 +1,5 @@
-/* Compaction of a store's logs: which is next, what the checkpoint says, what deletions and power cuts leave. */
+/* Compaction of a store's logs: which is next, what the checkpoint says, what deletions and power cuts leave.
+ */
 #include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -102,7 +103,9 @@ static struct log *log_of(uuid id, const char *topic)
 static void append(struct log *log, int count)
 {
     for (int i = 0; i < count; i++) {
-        struct batch_builder_options options = { .producer_id = -1, .producer_epoch = -1, .base_sequence = -1 };
+        struct batch_builder_options options = { .producer_id = -1,
+                                                 .producer_epoch = -1,
+                                                 .base_sequence = -1 };
         struct log_append_result result;
         struct batch_view batch;
         uint8_t value[64];
@@ -383,8 +386,8 @@ END_TEST
 
 /* --- power cuts ----------------------------------------------------------------------------------- */
 
-/* Compaction, appends, deletion of another compacted log, compaction; *acknowledged[i] is what was durable when the
- * operation count was at[i]. */
+/* Compaction, appends, deletion of another compacted log, compaction; *acknowledged[i] is what was durable
+ * when the operation count was at[i]. */
 struct script {
     uint64_t at[64];
     int64_t acknowledged[64];
@@ -433,18 +436,20 @@ static int64_t acknowledged_at(const struct script *script, uint64_t at)
     return offset;
 }
 
-/* Everything that was acknowledged is there, as far as it is the last of its key, and so after the next round. */
+/* Everything that was acknowledged is there, as far as it is the last of its key, and so after the next
+ * round. */
 static void check_after(const struct script *script, uint64_t at)
 {
     open_store();
     struct log *log = log_of(TOPIC, "orders");
     recover();
-    ck_assert_msg(log_offsets(log).end >= acknowledged_at(script, at), "operation %" PRIu64 ": end %" PRId64, at,
-                  log_offsets(log).end);
+    ck_assert_msg(log_offsets(log).end >= acknowledged_at(script, at), "operation %" PRIu64 ": end %" PRId64,
+                  at, log_offsets(log).end);
     ck_assert_uint_eq(log_stats(log).quarantined_count, 0);
     (void)count_records(log);
     enum log_status status = store_clean_log(store, cleaner, log, clock_wall_ms(host.env.clock));
-    ck_assert_msg(status == LOG_OK || status == LOG_NOT_FOUND, "operation %" PRIu64 ": status %d", at, status);
+    ck_assert_msg(status == LOG_OK || status == LOG_NOT_FOUND, "operation %" PRIu64 ": status %d", at,
+                  status);
     (void)count_records(log);
     append(log, 3);
     (void)count_records(log);
@@ -476,7 +481,9 @@ static void cut_everywhere(enum file_double_cut cut, int rounds)
 
 START_TEST(power_cuts)
 {
-    cut_everywhere(_i == 0 ? FILE_DOUBLE_LOSE_ALL : _i == 1 ? FILE_DOUBLE_KEEP_ALL : FILE_DOUBLE_REORDER,
+    cut_everywhere(_i == 0   ? FILE_DOUBLE_LOSE_ALL
+                   : _i == 1 ? FILE_DOUBLE_KEEP_ALL
+                             : FILE_DOUBLE_REORDER,
                    _i == 2 ? 3 : 1);
 }
 END_TEST
