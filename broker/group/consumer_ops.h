@@ -22,6 +22,7 @@ struct consumer_heartbeat {
     bool has_assignment;
     bool has_said; /* the request tells which partitions the member owns */
     uint64_t said_hash;
+    bool has_to_act;   /* the assignment is not what it says it owns */
     bool has_moved;    /* its current assignment has a new record */
     bool has_taken;    /* the resolution that waited is in the records */
     bool has_upgraded; /* the group was a classic one */
