@@ -2,7 +2,8 @@
  *
  *     cleaner_bench DIRECTORY [SEGMENT_BYTES [DELETE_RETENTION_MS]]
  *
- * DIRECTORY holds topic-3, which is opened, compacted once as a whole, and closed again: 1 GiB and a day when not given. */
+ * DIRECTORY holds topic-3, which is opened, compacted once as a whole, and closed again: 1 GiB and a day when
+ * not given. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -73,11 +74,12 @@ int main(int argc, char **argv)
         status = clean(rig, &result);
     double took = seconds() - since, took_cpu = cpu_seconds() - cpu;
     uint64_t after = log_stats(rig->log).size;
-    printf("status %d  %.1f MiB -> %.1f MiB  %.2f s  %.2f CPU-s  %.1f MiB/s of the log  %llu of %llu records kept, %zu keys, "
+    printf("status %d  %.1f MiB -> %.1f MiB  %.2f s  %.2f CPU-s  %.1f MiB/s of the log  %llu of %llu records "
+           "kept, %zu keys, "
            "clean to %lld\n",
-           status, (double)before / MIB, (double)after / MIB, took, took_cpu, (double)result.read_size / MIB / took,
-           (unsigned long long)result.kept_count, (unsigned long long)result.record_count, result.key_count,
-           (long long)result.next_dirty);
+           status, (double)before / MIB, (double)after / MIB, took, took_cpu,
+           (double)result.read_size / MIB / took, (unsigned long long)result.kept_count,
+           (unsigned long long)result.record_count, result.key_count, (long long)result.next_dirty);
     (void)log_rig_close(rig, true, NULL);
     log_rig_turn(rig);
     while (log_rig_unlink_removed(rig, false) > 0)

@@ -28,6 +28,7 @@ enum {
     PAUSE_MS = SESSION_MS * 3 / 2,
     CHURN_MS = 4000, /* unless RUNNEL_CHURN_SECONDS says otherwise */
     SETTLE_MS = 60000,
+    LOOK_MS = 3000,
     ACTION_EVERY_MS = 100,
     TICK_MS = 10,
     RECORDS_A_TICK = 20,
@@ -417,13 +418,34 @@ static _Noreturn void tell_unrest(const char *when)
     ck_abort_msg("%s: not at rest after %d ms", when, SETTLE_MS);
 }
 
+/* Asks the coordinator: who died may have committed and had no time to tell of it. */
+static void look_at_commits(void)
+{
+    const char *settings[] = { "group.id", group, NULL };
+    rd_kafka_t *client = client_create(RD_KAFKA_CONSUMER, run.served.bootstrap, settings);
+    rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(run.partitions);
+    rd_kafka_topic_partition_list_add_range(offsets, topic, 0, run.partitions - 1);
+    if (rd_kafka_committed(client, offsets, LOOK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        for (int p = 0; p < run.partitions; p++) {
+            if (offsets->elems[p].offset > run.committed[p])
+                run.committed[p] = offsets->elems[p].offset;
+        }
+    }
+    rd_kafka_topic_partition_list_destroy(offsets);
+    rd_kafka_destroy(client);
+}
+
 /* Waits until both the members and the coordinator say that the group is at rest; how long that took. */
 static int64_t settle(const char *when)
 {
-    int64_t start_ms = now_ms();
+    int64_t start_ms = now_ms(), looked_ms = start_ms;
     while (!is_settled()) {
         tick();
         look_after_members();
+        if (now_ms() - looked_ms > LOOK_MS) {
+            look_at_commits();
+            looked_ms = now_ms();
+        }
         if (now_ms() - start_ms > SETTLE_MS)
             tell_unrest(when);
     }

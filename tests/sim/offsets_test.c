@@ -12,6 +12,7 @@ int main(void)
     suite_add_tcase(suite, administration_tests());
     suite_add_tcase(suite, expiry_tests());
     suite_add_tcase(suite, power_tests());
+    suite_add_tcase(suite, compaction_tests());
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);

@@ -16,15 +16,17 @@
  *   h500:   has the delete horizon 500
  *   @20:    begins at offset 20
  *
- * C7 and A7 are producer 7's commit and abort markers. Offsets follow one another, timestamps are 10 * offset. */
+ * C7 and A7 are producer 7's commit and abort markers. Offsets follow one another, timestamps are 10 *
+ * offset. */
 
-/* Writes the log's files as a clean stop of Kafka would leave them, without producer snapshots, and opens it. */
+/* Writes the log's files as a clean stop of Kafka would leave them, without producer snapshots, and opens it.
+ */
 void compacted_write(struct log_rig *rig, const char *text, enum codec codec);
 /* One batch for log_append(), from its first notation; bytes are malloc'ed and returned owned. */
 void compacted_batch(const char *text, enum codec codec, struct batch_view *out);
 
-/* All that log_read() gives, in the same notation, malloc'ed: a batch is "[offsets flags records]", with the base and
- * the last offset when they differ from what the records say. Ends the program on a wrong answer. */
+/* All that log_read() gives, in the same notation, malloc'ed: a batch is "[offsets flags records]", with the
+ * base and the last offset when they differ from what the records say. Ends the program on a wrong answer. */
 char *compacted_read(struct log_rig *rig);
 
 /* One forced round from first_dirty on (-1: all), with a small buffer. *result may be NULL. */

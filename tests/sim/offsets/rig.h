@@ -103,5 +103,6 @@ TCase *transaction_tests(void);
 TCase *administration_tests(void);
 TCase *expiry_tests(void);
 TCase *power_tests(void);
+TCase *compaction_tests(void);
 
 #endif

@@ -1,4 +1,5 @@
-/* A compacted log against a plain map: random appends, tombstones, rounds of cleaning, stops and power cuts. */
+/* A compacted log against a plain map: random appends, tombstones, rounds of cleaning, stops and power cuts.
+ */
 #include "storage/cleaner_internal.h"
 
 #include <check.h>

@@ -1,4 +1,5 @@
-/* A power cut after every operation of a round of cleaning: the last value of every key is there, or the tombstone. */
+/* A power cut after every operation of a round of cleaning: the last value of every key is there, or the
+ * tombstone. */
 #include "storage/cleaner_internal.h"
 
 #include <check.h>
@@ -11,8 +12,8 @@
 
 enum { KEYS = 8, CUTS_PER_OPERATION = 6, RETENTION = 500 };
 
-/* Values, tombstones whose time is over, a tombstone that is new, aborted and committed transactions, a producer, over
- * segments of which several become one. */
+/* Values, tombstones whose time is over, a tombstone that is new, aborted and committed transactions, a
+ * producer, over segments of which several become one. */
 static const char log_text[] = "a=1 b=1 c=1 | h900:a- t1:b=2 | A1 c=2 d=1 | t2:e=1 t2:e=2 C2 | p3:f=1 f=2 | "
                                "h900:d- g=1 | g- h=1 | b=3 h=2 | x=1";
 
@@ -30,8 +31,9 @@ static struct log_rig *open_rig(struct file_double *disk)
     return rig;
 }
 
-/* Keys whose last value is wrong, missing or back; all of them when the log cannot be read. Aborted records do not
- * count: whoever reads committed data skips them by the index, which lies beside them until they are gone. */
+/* Keys whose last value is wrong, missing or back; all of them when the log cannot be read. Aborted records
+ * do not count: whoever reads committed data skips them by the index, which lies beside them until they are
+ * gone. */
 static int count_lost(struct log_rig *rig)
 {
     char last[KEYS][8] = { { 0 } };

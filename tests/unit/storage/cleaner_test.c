@@ -105,8 +105,7 @@ END_TEST
 /* --- limits and failures -------------------------------------------------------------------------- */
 
 static const char some_log[] = "a=1 b=1 c=1 | a=2 b- t1:d=1 | A1 c=2 p2:e=1 | b=2 e=2 | x=1";
-static const char some_after[] =
-    "[3:a=2][5-5 t1][t1 6:abort][7:c=2][8-8 p2][9:b=2][10:e=2]|[11:x=1]";
+static const char some_after[] = "[3:a=2][5-5 t1][t1 6:abort][7:c=2][8-8 p2][9:b=2][10:e=2]|[11:x=1]";
 
 static bool is_temporary(const char *name)
 {
@@ -449,19 +448,22 @@ struct choice {
 };
 
 static const struct choice choices[] = {
-    { "all but the active segment", "a=1 b=1 | c=1 | x=1", -1, NOW, 0, INT64_MAX, 0.5, 0, 3, true, INT64_MAX },
+    { "all but the active segment", "a=1 b=1 | c=1 | x=1", -1, NOW, 0, INT64_MAX, 0.5, 0, 3, true,
+      INT64_MAX },
     { "one segment is the active one", "a=1 b=1", -1, NOW, 0, INT64_MAX, 0.5, 0, 0, false, INT64_MAX },
     { "what is clean counts against", "a=1 a=1 a=1 | c=1 | x=1", 3, NOW, 0, INT64_MAX, 0.5, 3, 4, false,
       INT64_MAX },
     { "a lower ratio", "a=1 a=1 a=1 | c=1 | x=1", 3, NOW, 0, INT64_MAX, 0.2, 3, 4, true, INT64_MAX },
     { "all is clean", "a=1 | c=1 | x=1", 2, NOW, 0, INT64_MAX, 0, 2, 2, false, INT64_MAX },
     { "a checkpoint beyond the end", "a=1 | c=1 | x=1", 77, NOW, 0, INT64_MAX, 0.5, 0, 2, true, INT64_MAX },
-    { "a checkpoint below the start", "@5:a=1 | c=1 | x=1", 3, NOW, 0, INT64_MAX, 0.5, 5, 7, true, INT64_MAX },
-    { "too young from the second segment on", "a=1 b=1 | c=1 d=1 | e=1 | x=1", -1, 50, 25, INT64_MAX, 0.5, 0, 2,
-      true, 56 },
+    { "a checkpoint below the start", "@5:a=1 | c=1 | x=1", 3, NOW, 0, INT64_MAX, 0.5, 5, 7, true,
+      INT64_MAX },
+    { "too young from the second segment on", "a=1 b=1 | c=1 d=1 | e=1 | x=1", -1, 50, 25, INT64_MAX, 0.5, 0,
+      2, true, 56 },
     { "all is too young", "a=1 b=1 | c=1 | x=1", -1, 30, 25, INT64_MAX, 0.5, 0, 0, false, 36 },
     { "old enough to the millisecond", "a=1 b=1 | x=1", -1, 35, 25, INT64_MAX, 0.5, 0, 2, true, INT64_MAX },
-    { "waits too long, whatever the ratio", "a=1 a=1 a=1 | c=1 | x=1", 3, 100, 0, 50, 0.9, 3, 4, true, INT64_MAX },
+    { "waits too long, whatever the ratio", "a=1 a=1 a=1 | c=1 | x=1", 3, 100, 0, 50, 0.9, 3, 4, true,
+      INT64_MAX },
     { "does not wait too long yet", "a=1 a=1 a=1 | c=1 | x=1", 3, 60, 0, 50, 0.9, 3, 4, false, 81 },
 };
 
