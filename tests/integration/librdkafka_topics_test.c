@@ -1,4 +1,5 @@
-/* librdkafka's admin client makes, enlarges and deletes topics; its producer and consumer live through it. */
+/* librdkafka's admin client makes, enlarges and deletes topics, and records; its producer and consumer live
+ * through it. */
 #include "tests/support/kafka_client.h"
 #include "tests/support/served.h"
 
@@ -100,6 +101,52 @@ static int partition_count(const char *name)
     return count;
 }
 
+/* The new start of a partition, or the error in *code. */
+static int64_t delete_records(const char *name, int64_t before, rd_kafka_resp_err_t *code)
+{
+    rd_kafka_topic_partition_list_t *wish = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(wish, name, 0)->offset = before;
+    rd_kafka_DeleteRecords_t *deletion = rd_kafka_DeleteRecords_new(wish);
+    rd_kafka_DeleteRecords(admin, &deletion, 1, NULL, queue);
+    rd_kafka_DeleteRecords_destroy(deletion);
+    rd_kafka_topic_partition_list_destroy(wish);
+    rd_kafka_event_t *event = next_event();
+    const rd_kafka_topic_partition_list_t *told =
+        rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event));
+    ck_assert_int_eq(told->cnt, 1);
+    int64_t start = told->elems[0].offset;
+    *code = told->elems[0].err;
+    rd_kafka_event_destroy(event);
+    return start;
+}
+
+START_TEST(records_are_deleted)
+{
+    char name[128];
+    rd_kafka_resp_err_t code;
+    struct message message = { .value = slice_of_string("gone") };
+    int64_t first, end;
+    snprintf(name, sizeof name, "%s", served_topic("shortened"));
+    ck_assert_int_eq(create(name, 1, NULL), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_t *producer = client_create(RD_KAFKA_PRODUCER, served.bootstrap, NULL);
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(client_send_one(producer, name, 0, &message).error, RD_KAFKA_RESP_ERR_NO_ERROR);
+    ck_assert_int_eq(delete_records(name, 4, &code), 4);
+    ck_assert_int_eq(code, RD_KAFKA_RESP_ERR_NO_ERROR);
+    client_bounds(producer, name, 0, &first, &end);
+    ck_assert_int_eq(first, 4);
+    ck_assert_int_eq(end, 10);
+    (void)delete_records(name, 11, &code);
+    ck_assert_int_eq(code, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    ck_assert_int_eq(delete_records(name, RD_KAFKA_OFFSET_END, &code), 10);
+    client_bounds(producer, name, 0, &first, &end);
+    ck_assert_int_eq(first, 10);
+    ck_assert_int_eq(client_send_one(producer, name, 0, &message).offset, 10);
+    rd_kafka_destroy(producer);
+    ck_assert_int_eq(delete (name), RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+END_TEST
+
 START_TEST(topics_are_made_enlarged_and_deleted)
 {
     char name[128];
@@ -141,6 +188,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, topics_are_made_enlarged_and_deleted);
+    tcase_add_test(tests, records_are_deleted);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
