@@ -7,13 +7,15 @@
 #include "broker/server.h"
 #include "protocol/base/check.h"
 
+enum { SLICE_MS = 100 };
+
 /* One kind of work: its timer fires on the loop, a worker does it, its mail arms the timer again. */
 struct round {
     struct timer timer;
     struct work work;
     struct loop_mail mail;
     struct keeper *keeper;
-    void (*run)(struct keeper *keeper);
+    bool (*run)(struct keeper *keeper); /* false: goes on in another job */
     bool is_under_way;
     int64_t interval_ms; /* between the end of one and the begin of the next; INT64_MAX: not by itself */
 };
@@ -22,6 +24,7 @@ struct keeper {
     struct server *server;
     struct loop *loop;
     atomic_bool is_stopping;
+    int64_t slice_end_ms; /* of the job that is running */
     struct round retention;
     struct round starts;
 };
@@ -31,15 +34,24 @@ static bool is_stopping(void *context)
     return atomic_load_explicit(&((struct keeper *)context)->is_stopping, memory_order_relaxed);
 }
 
-static void retain(struct keeper *keeper)
+static bool is_slice_over(void *context)
 {
-    store_retain(keeper->server->store, clock_wall_ms(keeper->server->clock), is_stopping, keeper);
+    struct keeper *keeper = context;
+    return is_stopping(keeper) || clock_mono_ms(keeper->server->clock) >= keeper->slice_end_ms;
+}
+
+/* In slices, as other jobs wait for a worker, and all of the server for its quiescent states. */
+static bool retain(struct keeper *keeper)
+{
+    keeper->slice_end_ms = clock_mono_ms(keeper->server->clock) + SLICE_MS;
+    return store_retain(keeper->server->store, clock_wall_ms(keeper->server->clock), is_slice_over, keeper);
 }
 
 /* What fails is told by the store, and tried again after the next round. */
-static void save_starts(struct keeper *keeper)
+static bool save_starts(struct keeper *keeper)
 {
     (void)store_save_starts(keeper->server->store);
+    return true;
 }
 
 /* -- from the loop to a worker and back --------------------------------------------------------- */
@@ -73,9 +85,11 @@ static void deliver(struct loop_mail *mail, struct loop *loop)
 static void run_round(struct work *work)
 {
     struct round *round = (struct round *)((char *)work - offsetof(struct round, work));
-    if (!is_stopping(round->keeper))
-        round->run(round->keeper);
-    loop_post(round->keeper->loop, &round->mail);
+    bool goes_on = !is_stopping(round->keeper) && !round->run(round->keeper) && !is_stopping(round->keeper);
+    if (goes_on)
+        workers_submit(round->keeper->server->workers, &round->work);
+    else
+        loop_post(round->keeper->loop, &round->mail);
 }
 
 static void fire(struct timer *timer)
@@ -86,7 +100,7 @@ static void fire(struct timer *timer)
         workers_submit(round->keeper->server->workers, &round->work);
 }
 
-static void round_init(struct round *round, struct keeper *keeper, void (*run)(struct keeper *),
+static void round_init(struct round *round, struct keeper *keeper, bool (*run)(struct keeper *),
                        int64_t interval_ms)
 {
     *round = (struct round){

@@ -96,8 +96,10 @@ enum store_status store_save_starts(struct store *store);
 /* Whether there is anything that store_save_starts() would write. */
 bool store_starts_changed(struct store *store);
 /* One round of retention: log_retain() on every log of which the table or the open log says that there may be
- * something to do. May block for long; a worker. Between two logs it asks stop, if there is one. */
-void store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);
+ * something to do. May block for long; a worker. Between two logs it asks stop, if there is one; false: that said
+ * so, and the next call goes on with the round. What is closed meanwhile, so that others can be opened, is free
+ * only once the caller has passed a quiescent state: so it should stop now and then. One caller at a time. */
+bool store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);
 
 /* Compacts the log that is worth it most, if one is: once, or until the cleaner's step() says no. Returns whether one
  * was compacted; then there may be more. May block for long: for threads of their own, each with its cleaner, at most

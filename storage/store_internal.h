@@ -79,6 +79,7 @@ struct store {
     size_t log_count;
     struct log *logs; /* all of them, doubly linked */
     uint32_t retention_round;
+    bool is_retaining; /* the round is not over yet */
     struct log *metadata;
     struct log_row metadata_row; /* as the last clean stop left it; segment_count 0: not known */
     int64_t metadata_written;    /* its offset in the durable positions; the flusher's */

@@ -34,14 +34,14 @@ static void retain_one(struct store *store, struct log *log, int64_t now_ms, str
     if (log == store->metadata)
         return;
     enum log_status status = log_retain(log, now_ms, &one);
-    if (status != LOG_OK && status != LOG_CLOSED)
+    if (status != LOG_OK && status != LOG_CLOSED && status != LOG_LIMIT)
         note_warn("log.retention_failed", "log=%s status=%d next_step=\"tried again in the next round\"",
                   log_name(log), status);
     total->segment_count += one.segment_count;
     total->size += one.size;
 }
 
-void store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context)
+bool store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context)
 {
     struct log *batch[BATCH];
     struct log *last = NULL;
@@ -50,7 +50,10 @@ void store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *contex
     uint32_t round;
 
     pthread_mutex_lock(&store->lock);
-    round = ++store->retention_round;
+    if (!store->is_retaining)
+        store->retention_round++;
+    store->is_retaining = true;
+    round = store->retention_round;
     pthread_mutex_unlock(&store->lock);
     for (size_t count = BATCH; count == BATCH && !stopped;) {
         count = next_batch(store, round, last, batch);
@@ -61,6 +64,8 @@ void store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *contex
             stopped = stopped || (stop && stop(context));
             if (!stopped)
                 retain_one(store, batch[i], now_ms, &total);
+            else
+                log__node(batch[i])->retained = round - 1; /* its turn is still to come */
             if (i + 1 == BATCH)
                 last = batch[i]; /* where the next batch begins */
             else
@@ -69,6 +74,10 @@ void store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *contex
     }
     if (last)
         log__drop(last);
+    pthread_mutex_lock(&store->lock);
+    store->is_retaining = stopped;
+    pthread_mutex_unlock(&store->lock);
     if (total.segment_count > 0)
         note_info("store.retained", "segments=%" PRIu32 " size=%" PRIu64, total.segment_count, total.size);
+    return !stopped;
 }

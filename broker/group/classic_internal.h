@@ -124,12 +124,11 @@ struct classic_group {
     struct classic_profile *reference; /* held; NULL: counted anew when it is asked for */
     uint64_t common;
 
-    struct timer phase;    /* the end of the join phase, or of the sync phase */
-    uint32_t phase_serial; /* counts what the timer was armed for */
-    bool is_initial;       /* PREPARING that began from EMPTY: ends by time alone */
-    bool has_newcomer;     /* since the initial delay was armed last */
-    int32_t delay_ms;      /* initial delay: this time, and what may still be added */
-    int32_t delay_left_ms;
+    struct timer phase;     /* the end of the join phase, or of the sync phase */
+    uint32_t phase_serial;  /* counts what the timer was armed for */
+    bool is_initial;        /* PREPARING that began from EMPTY: ends by time alone */
+    int64_t newcomer_ms;    /* then: when somebody came last, */
+    int64_t initial_end_ms; /* and when it ends, whoever comes */
 
     struct classic_topics *topics; /* cache: what members subscribe to; NULL: not asked for yet */
 };

@@ -252,7 +252,8 @@ void classic_join_decide(struct shard_op *op, void *state)
     join->is_kept_stable = false;
     join->plan = JOIN_REFUSE;
     join->modern = NULL;
-    if (join->protocol_count > MEMBER_PROTOCOLS_MAX) { /* before they are compared with those of all members */
+    if (join->protocol_count >
+        MEMBER_PROTOCOLS_MAX) { /* before they are compared with those of all members */
         op->error_code = ERR_GROUP_MAX_SIZE_REACHED;
         return;
     }
@@ -321,7 +322,7 @@ static void add(struct classic_join *join, struct classic_group *classic)
         join->fresh_type = NULL;
     }
     if (classic->state == CLASSIC_PREPARING && classic->is_initial)
-        classic->has_newcomer = true;
+        classic->newcomer_ms = shard_mono_ms(group_shard(classic->group));
     classic__add(classic, member);
     wait_for_join(join, member);
     classic__advance(classic);

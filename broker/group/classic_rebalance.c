@@ -224,10 +224,10 @@ static void begin_initial(struct classic_group *classic)
 {
     int32_t delay_ms = group_config(classic->group)->group_initial_rebalance_delay_ms;
     int32_t timeout_ms = classic__rebalance_timeout_ms(classic);
+    int64_t now_ms = shard_mono_ms(group_shard(classic->group));
     classic->is_initial = true;
-    classic->has_newcomer = false;
-    classic->delay_ms = delay_ms;
-    classic->delay_left_ms = timeout_ms > delay_ms ? timeout_ms - delay_ms : 0;
+    classic->newcomer_ms = now_ms;
+    classic->initial_end_ms = now_ms + (timeout_ms > delay_ms ? timeout_ms : delay_ms);
     if (delay_ms > 0)
         classic__arm_phase(classic, delay_ms);
     else

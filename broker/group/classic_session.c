@@ -103,6 +103,15 @@ static int32_t count_staying(const struct classic_group *classic)
     return count;
 }
 
+/* The first generation begins when nobody has come for the delay. (Kafka waits for whole delays, until nobody
+ * came during one: up to twice as long.) */
+static int64_t delay_left_ms(const struct classic_group *classic)
+{
+    int64_t quiet_ms = classic->newcomer_ms + group_config(classic->group)->group_initial_rebalance_delay_ms;
+    int64_t end_ms = quiet_ms < classic->initial_end_ms ? quiet_ms : classic->initial_end_ms;
+    return end_ms - shard_mono_ms(group_shard(classic->group));
+}
+
 static void decide_phase(struct classic_tick *tick, struct group *group)
 {
     struct classic_group *classic = group->classic;
@@ -110,7 +119,7 @@ static void decide_phase(struct classic_tick *tick, struct group *group)
         return;
     bool becomes_empty = false;
     if (classic->state == CLASSIC_PREPARING) {
-        tick->is_extended = classic->is_initial && classic->has_newcomer && classic->delay_left_ms > 0;
+        tick->is_extended = classic->is_initial && delay_left_ms(classic) > 0;
         becomes_empty = !tick->is_extended && count_staying(classic) == 0;
     } else {
         if (classic->sync_pending_count == 0)
@@ -168,14 +177,11 @@ static void expire_syncs(struct classic_group *classic)
     classic__prepare_rebalance(classic);
 }
 
+/* The log may have taken its time. */
 static void extend(struct classic_group *classic)
 {
-    int32_t delay_ms = group_config(classic->group)->group_initial_rebalance_delay_ms;
-    int32_t last_ms = classic->delay_ms;
-    classic->has_newcomer = false;
-    classic->delay_ms = delay_ms < classic->delay_left_ms ? delay_ms : classic->delay_left_ms;
-    classic->delay_left_ms = last_ms < classic->delay_left_ms ? classic->delay_left_ms - last_ms : 0;
-    classic__arm_phase(classic, classic->delay_ms);
+    int64_t left_ms = delay_left_ms(classic);
+    classic__arm_phase(classic, left_ms > 0 ? left_ms : 0);
 }
 
 static void apply(struct shard_op *op, void *state)

@@ -145,7 +145,7 @@ struct churn_ownership churn_judge_owners(struct churn_log *log, int partitions,
                               !expelled[hold->since] && log->events[hold->since].at_ns < event->first;
         } else if (event->type != CHURN_READ && event->type != CHURN_COMMITTED &&
                    event->type != CHURN_STOPPING) {
-            if (!deaf || event->type != CHURN_REVOKED)
+            if (!deaf)
                 let_go(holds, partitions, event);
         }
     }

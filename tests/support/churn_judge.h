@@ -29,8 +29,8 @@ struct churn_ownership {
         expelled; /* holds that ended with the member being told that it had lost them; these judge nobody */
 };
 
-/* deaf: as if nobody ever gave anything back, for a control. has_generations: a generation is that of the
- * whole group (classic), not a member's epoch. */
+/* deaf: as if nobody ever gave anything back, or ended, for a control. has_generations: a generation is that
+ * of the whole group (classic), not a member's epoch. */
 struct churn_ownership churn_judge_owners(struct churn_log *log, int partitions, bool has_generations,
                                           bool deaf);
 

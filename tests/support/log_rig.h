@@ -24,9 +24,9 @@ struct log_rig {
     int64_t dirty_due_ms; /* of the last one */
     unsigned progress_count;
     unsigned failed_count;
-    unsigned change_count;  /* before_change calls */
-    unsigned start_count;   /* start_rose calls */
-    unsigned rewrite_count; /* before_rewrite calls */
+    _Atomic unsigned change_count;  /* before_change calls */
+    _Atomic unsigned start_count;   /* start_rose calls */
+    _Atomic unsigned rewrite_count; /* before_rewrite calls */
     struct removed_segment *removed;
     unsigned removed_count; /* all that ever were */
     int64_t wrote, wrote_back;

@@ -266,10 +266,10 @@ static void prepare_rebalance(struct model *model)
     model->state = PREPARING;
     model->is_initial = is_initial;
     if (is_initial) {
-        int64_t left_ms = rebalance_ms(model) - model->initial_delay_ms;
-        model->has_newcomer = false;
-        model->delay_ms = model->initial_delay_ms;
-        model->delay_left_ms = left_ms > 0 ? left_ms : 0;
+        int64_t longest_ms = rebalance_ms(model);
+        model->newcomer_ms = model->now_ms;
+        model->initial_end_ms =
+            model->now_ms + (longest_ms > model->initial_delay_ms ? longest_ms : model->initial_delay_ms);
         if (model->initial_delay_ms == 0)
             complete_join(model);
         else
@@ -372,7 +372,7 @@ static void add_member(struct model *model, const struct join *join)
     member->is_new = true;
     member->due_ms = model->now_ms + NEW_MEMBER_MS;
     if (model->state == PREPARING && model->is_initial)
-        model->has_newcomer = true;
+        model->newcomer_ms = model->now_ms;
     advance(model);
 }
 
@@ -658,13 +658,10 @@ static void end_phase(struct model *model)
 {
     model->phase_due_ms = -1;
     if (model->state == PREPARING) {
-        if (model->is_initial && model->has_newcomer && model->delay_left_ms > 0) {
-            int64_t last_ms = model->delay_ms;
-            model->has_newcomer = false;
-            model->delay_ms = model->initial_delay_ms < model->delay_left_ms ? model->initial_delay_ms
-                                                                             : model->delay_left_ms;
-            model->delay_left_ms = model->delay_left_ms > last_ms ? model->delay_left_ms - last_ms : 0;
-            model->phase_due_ms = model->now_ms + model->delay_ms;
+        int64_t quiet_ms = model->newcomer_ms + model->initial_delay_ms;
+        int64_t end_ms = quiet_ms < model->initial_end_ms ? quiet_ms : model->initial_end_ms;
+        if (model->is_initial && end_ms > model->now_ms) {
+            model->phase_due_ms = end_ms;
         } else {
             complete_join(model);
         }

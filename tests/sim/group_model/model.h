@@ -65,8 +65,8 @@ struct model {
     int count;
     int leader;           /* index; -1: none */
     int64_t phase_due_ms; /* -1: none */
-    bool is_initial, has_newcomer;
-    int64_t delay_ms, delay_left_ms;
+    bool is_initial;
+    int64_t newcomer_ms, initial_end_ms;
     int64_t now_ms;
     struct answer answers[SLOTS];
     /* settings */

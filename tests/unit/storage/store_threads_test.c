@@ -206,6 +206,10 @@ static void read_one(struct log *log, struct random *random, struct arena *arena
     }
     if (status == LOG_LIMIT)
         return;
+    if (status == LOG_OUT_OF_RANGE) {
+        check(offset < log_offsets(log).start);
+        return;
+    }
     check(status == LOG_OK && range.bytes.size > 0);
     check(batch_view(range.bytes, &batch) == BATCH_OK);
     check(batch.base_offset <= offset && offset <= batch_last_offset(&batch));
@@ -230,21 +234,68 @@ static void *reader_main(void *argument)
     return NULL;
 }
 
+static struct log_config config_of_logs(void)
+{
+    struct log_config config = storage_host_config(SEGMENT_BYTES);
+    config.cleanup = LOG_CLEANUP_DELETE;
+    config.retention_ms = -1;
+    config.retention_bytes = 3 * SEGMENT_BYTES;
+    config.file_delete_delay_ms = 1;
+    return config;
+}
+
+static void delete_some(struct log *log, struct random *random, unsigned member)
+{
+    struct log_offsets offsets = log_offsets(log);
+    int64_t start, until = offsets.start + (offsets.high_watermark - offsets.start) / 4;
+    while (log_delete_records(log, until, &start) == LOG_BUSY && random_below(random, 3) > 0) {
+        (void)log_prepare(log);
+        retire_quiescent(host.env.retire, member);
+    }
+}
+
+static bool half_of_the_time(void *context)
+{
+    return random_below(context, 2) == 0;
+}
+
+/* Records are deleted, segments go, starts are saved. */
+static void *retainer_main(void *argument)
+{
+    unsigned member = retire_join(host.env.retire);
+    struct random random;
+
+    (void)argument;
+    random_seed(&random, 300);
+    while (atomic_load(&writers_left)) {
+        delete_some(logs[random_below(&random, LOG_COUNT)], &random, member);
+        if (random_below(&random, 2))
+            check(store_save_starts(store) == STORE_OK);
+        if (random_below(&random, 4) == 0)
+            (void)store_retain(store, 0, half_of_the_time, &random);
+        retire_quiescent(host.env.retire, member);
+    }
+    retire_leave(host.env.retire, member);
+    return NULL;
+}
+
 /* Topics that come and go; every second one is made anew before the old one is deleted. */
 static void *topics_main(void *argument)
 {
     unsigned member = retire_join(host.env.retire);
-    struct log_config config = storage_host_config(SEGMENT_BYTES);
+    struct log_config config = config_of_logs();
     struct arena arena;
 
     (void)argument;
     arena_init(&arena, NULL);
     for (unsigned i = 0; i < TOPICS; i++) {
+        int64_t start;
         uuid id = { { 200, (uint8_t)i } };
         uuid next_id = { { 201, (uint8_t)i } };
         struct log *log = store_log(store, id, "fleeting", 0, &config, NULL);
         struct batch_view batch = storage_host_batch(&arena, i, 1, 10);
         append(log, &batch, member);
+        (void)log_delete_records(log, log_offsets(log).high_watermark, &start);
         struct log *next = i % 2 ? store_log(store, next_id, "fleeting", 0, &config, NULL) : NULL;
         check(store_delete_logs(store, &log, 1) == LOG_OK);
         retire(host.env.retire, log, store_free_log);
@@ -265,7 +316,7 @@ static void open_store(unsigned open_files_max)
 {
     const char *directories[] = { root };
     const char *error = "";
-    struct log_config config = storage_host_config(SEGMENT_BYTES);
+    struct log_config config = config_of_logs();
     struct store_options options = {
         .directories = directories, .directory_count = 1, .node_id = 1, .open_files_max = open_files_max
     };
@@ -314,7 +365,7 @@ static void stop_host(void)
 static void run_threads(void)
 {
     pthread_t helpers[WORKERS + 1];
-    pthread_t users[WRITERS + READERS + 1];
+    pthread_t users[WRITERS + READERS + 2];
     unsigned numbers[WRITERS + READERS];
     unsigned count = 0;
 
@@ -330,6 +381,7 @@ static void run_threads(void)
             0);
     }
     ck_assert_int_eq(pthread_create(&users[count++], NULL, topics_main, NULL), 0);
+    ck_assert_int_eq(pthread_create(&users[count++], NULL, retainer_main, NULL), 0);
     for (unsigned i = 0; i < count; i++)
         pthread_join(users[i], NULL);
     pthread_mutex_lock(&host.lock);
