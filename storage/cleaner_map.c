@@ -2,6 +2,7 @@
 #include "storage/cleaner_map.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -31,6 +32,21 @@ struct cleaner_map {
     uint8_t secret[SECRET_SIZE];
 };
 
+/* Straight from the kernel, zeroed, and back to it: malloc would keep what is freed for the next use, which may be
+ * hours away. */
+static struct slot *slots_create(size_t count)
+{
+    void *slots =
+        mmap(NULL, count * sizeof(struct slot), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return slots == MAP_FAILED ? NULL : slots;
+}
+
+static void slots_destroy(struct slot *slots, size_t count)
+{
+    if (slots)
+        munmap(slots, count * sizeof(struct slot));
+}
+
 struct cleaner_map *cleaner_map_create(size_t size_max, double load)
 {
     struct cleaner_map *map = calloc(1, sizeof *map);
@@ -49,13 +65,13 @@ struct cleaner_map *cleaner_map_create(size_t size_max, double load)
 void cleaner_map_destroy(struct cleaner_map *map)
 {
     if (map)
-        free(map->slots);
+        slots_destroy(map->slots, map->slot_count);
     free(map);
 }
 
 void cleaner_map_clear(struct cleaner_map *map)
 {
-    free(map->slots);
+    slots_destroy(map->slots, map->slot_count);
     map->slots = NULL;
     map->slot_count = map->count = 0;
 }
@@ -97,7 +113,7 @@ static bool grow(struct cleaner_map *map)
         count = map->slot_count_max;
     if (count <= old_count)
         return false;
-    struct slot *slots = calloc(count, sizeof *slots);
+    struct slot *slots = slots_create(count);
     if (!slots)
         return false;
     map->slots = slots;
@@ -106,7 +122,7 @@ static bool grow(struct cleaner_map *map)
         if (old[i].next_offset != 0)
             *find(map, old[i].high, old[i].low) = old[i];
     }
-    free(old);
+    slots_destroy(old, old_count);
     return true;
 }
 

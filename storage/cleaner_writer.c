@@ -219,21 +219,21 @@ static enum log_status write_indexes(struct cleaner_writer *writer)
     return changed(writer, status);
 }
 
+/* One after another: threads that help to flush would have the low priority of whoever asked for them first.
+ */
 static enum log_status flush_files(struct cleaner_writer *writer)
 {
-    struct file *files[FILES_MAX] = { writer->file->file, writer->segment->offsets.file->file,
-                                      writer->segment->times.file->file };
-    size_t count = 3;
-    enum file_status statuses[FILES_MAX];
-    if (writer->txn_file)
-        files[count++] = writer->txn_file->file;
-    file_flush_group(writer->log->env->files, files, count, NULL, 0, statuses);
-    for (size_t i = 0; i < count; i++) {
-        if (statuses[i] != FILE_OK)
-            return changed(writer, statuses[i]);
+    struct open_file *files[FILES_MAX] = { writer->file, writer->segment->offsets.file,
+                                           writer->segment->times.file, writer->txn_file };
+    enum file_status status = FILE_OK;
+    for (size_t i = 0; i < FILES_MAX && status == FILE_OK; i++) {
+        if (files[i])
+            status = file_flush(files[i]->file);
     }
     /* Their names too: a rename of a name that is not there leaves nothing. */
-    return changed(writer, file_flush_directory(writer->log->env->files, writer->log->path));
+    if (status == FILE_OK)
+        status = file_flush_directory(writer->log->env->files, writer->log->path);
+    return changed(writer, status);
 }
 
 enum log_status cleaner_writer_finish(struct cleaner_writer *writer, struct segment **out)
