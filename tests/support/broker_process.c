@@ -111,9 +111,13 @@ static _Noreturn void become_broker(char *const argv[], int ready_fd, int stderr
     _exit(127);
 }
 
-static void fill_arguments(char *argv[], const char *binary, const char *data_dir, const char *const arguments[])
+static void fill_arguments(char *argv[], const char *binary, const char *data_dir,
+                           const char *const arguments[])
 {
-    const char *fixed[] = { binary, "--data-dir", data_dir, "--ready-fd", "3", "--listen", "127.0.0.1:0" };
+    /* Records of tests are as old as their fixed timestamps: the first round of retention, 30 s after the
+     * start, would take them. */
+    const char *fixed[] = { binary,       "--data-dir",          data_dir,   "--ready-fd", "3",
+                            "--override", "log.retention.ms=-1", "--listen", "127.0.0.1:0" };
     bool listens = arguments && *arguments && strcmp(*arguments, "--listen") == 0;
     int count = 0;
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed - (listens ? 2 : 0); i++)
