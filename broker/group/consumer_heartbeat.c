@@ -531,6 +531,8 @@ static void decide_beat(struct beat *beat, struct groups *groups)
         return;
     beat->heartbeat->has_assignment = in->member_epoch == EPOCH_JOIN || is_full(in) ||
                                       !partition_set_equal(beat->before.assigned, beat->next.assigned);
+    beat->heartbeat->has_to_act = beat->heartbeat->has_assignment &&
+                                  !(beat->owned && partition_set_equal(beat->owned, beat->next.assigned));
 }
 
 void consumer__decide_beat(struct consumer_heartbeat *heartbeat, struct groups *groups)
@@ -539,7 +541,8 @@ void consumer__decide_beat(struct consumer_heartbeat *heartbeat, struct groups *
                          .in = heartbeat->in,
                          .image = controller_image(shard_server(heartbeat->on->shard)->controller) };
     heartbeat->error_message = SLICE_NULL;
-    heartbeat->has_assignment = heartbeat->has_taken = heartbeat->has_moved = heartbeat->has_upgraded = false;
+    heartbeat->has_assignment = heartbeat->has_to_act = false;
+    heartbeat->has_taken = heartbeat->has_moved = heartbeat->has_upgraded = false;
     heartbeat->image = -1;
     decide_beat(&beat, groups);
     if (beat.draft.consumer)
@@ -612,7 +615,7 @@ static void apply_beat(struct consumer_heartbeat *heartbeat, struct group *group
     struct consumer_group_heartbeat_response *out = heartbeat->out;
     out->member_id = heartbeat->member_id;
     out->member_epoch = member->facts.epoch;
-    out->heartbeat_interval_ms = consumer__heartbeat_interval_ms(group->consumer);
+    out->heartbeat_interval_ms = consumer__heartbeat_interval_ms(group->consumer, heartbeat->has_to_act);
     if (heartbeat->has_assignment && !fill_assignment(heartbeat->op.arena, member->facts.assigned, out))
         heartbeat->op.error_code = ERR_COORDINATOR_NOT_AVAILABLE;
 }

@@ -371,8 +371,11 @@ void consumer__decide_leave(struct consumer_heartbeat *heartbeat, struct groups 
 
 /* A sign of life: in memory alone, the timer follows when it fires. */
 void consumer__begin_session(struct consumer_member *member);
-/* What members are told: short while the group moves, so that it settles soon. */
-int32_t consumer__heartbeat_interval_ms(struct consumer_group *consumer);
+/* What members are told: short while the group moves, so that it settles soon; but not to a member that has
+ * to act on a new assignment. It says by itself when it has. librdkafka 2.16, asked before, says that it owns
+ * what it owned before that assignment, and who owns nothing has nothing to give back: another member would
+ * get what it just begins to read. */
+int32_t consumer__heartbeat_interval_ms(struct consumer_group *consumer, bool has_to_act);
 /* By the state that it has now. */
 void consumer__set_rebalance_timer(struct consumer_member *member);
 /* It has to do its next step in its rebalance timeout. */

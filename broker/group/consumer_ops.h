@@ -20,6 +20,7 @@ struct consumer_heartbeat {
     slice error_message;                 /* null: none; of the arena or of the program */
     /* The steps' own. */
     bool has_assignment;
+    bool has_to_act;   /* the assignment is not what it says it owns */
     bool has_moved;    /* its current assignment has a new record */
     bool has_taken;    /* the resolution that waited is in the records */
     bool has_upgraded; /* the group was a classic one */

@@ -35,7 +35,7 @@ static int32_t busy_interval_ms(const struct consumer_group *consumer, int64_t s
     return interval_ms < INT32_MAX ? (int32_t)interval_ms : INT32_MAX;
 }
 
-int32_t consumer__heartbeat_interval_ms(struct consumer_group *consumer)
+int32_t consumer__heartbeat_interval_ms(struct consumer_group *consumer, bool has_to_act)
 {
     const struct group_config *own = own_config(consumer->group);
     int32_t normal_ms = own ? own->consumer_heartbeat_interval_ms
@@ -50,7 +50,7 @@ int32_t consumer__heartbeat_interval_ms(struct consumer_group *consumer)
     bool is_unresolved = consumer__has_unresolved(consumer); /* for a second at most */
     bool is_moving = !consumer__is_settled(consumer) || still_ms < RECENT_MS || is_unresolved;
     int32_t busy_ms = busy_interval_ms(consumer, is_unresolved ? 0 : still_ms);
-    return is_moving && busy_ms < normal_ms ? busy_ms : normal_ms;
+    return is_moving && !has_to_act && busy_ms < normal_ms ? busy_ms : normal_ms;
 }
 
 /* -- removing a member ------------------------------------------------------------------------- */

@@ -291,13 +291,30 @@ END_TEST
 
 START_TEST(the_interval_is_short_while_the_group_moves)
 {
-    player_beat(&one);
-    ck_assert_int_lt(one.interval_ms, 100);
     settle(3);
+    ck_assert_int_lt(one.interval_ms, 100);
     sim_advance(&sim, 4000);
     ck_assert_int_eq(player_beat(&one), ERR_NONE);
     ck_assert_int_eq(one.interval_ms, 5000);
     ck_assert_int_eq(player_leave(&three, -1), ERR_NONE);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    player_obey(&one);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_int_lt(one.interval_ms, 100);
+}
+END_TEST
+
+/* Asked again before it has it, it would say that it owns nothing, and another would get what it begins to read. */
+START_TEST(who_has_a_new_assignment_to_act_on_is_not_asked_before_it_has)
+{
+    player_connect(&sim, &one);
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert(one.was_assigned && one.target.count > 0);
+    ck_assert_int_eq(one.interval_ms, 5000);
+    one.says_all = true; /* and when it asks all the same */
+    ck_assert_int_eq(player_beat(&one), ERR_NONE);
+    ck_assert_int_eq(one.interval_ms, 5000);
+    player_obey(&one);
     ck_assert_int_eq(player_beat(&one), ERR_NONE);
     ck_assert_int_lt(one.interval_ms, 100);
 }
@@ -700,6 +717,7 @@ int main(void)
     tcase_add_test(cases, the_epoch_before_is_accepted_with_its_own_partitions_alone);
     tcase_add_test(cases, a_settled_group_writes_nothing);
     tcase_add_test(cases, the_interval_is_short_while_the_group_moves);
+    tcase_add_test(cases, who_has_a_new_assignment_to_act_on_is_not_asked_before_it_has);
     tcase_add_test(cases, who_waits_for_a_member_that_gives_nothing_back_asks_less_and_less_often);
     tcase_add_test(cases, commits_need_the_epoch);
     tcase_add_test(cases, a_static_member_comes_back_to_what_it_had);
