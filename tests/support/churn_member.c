@@ -81,6 +81,14 @@ bool churn_is_fenced(int error)
            error == ERR_STALE_MEMBER_EPOCH;
 }
 
+/* A generation or epoch may be old because the next one is on its way; what the member loses with it, it is
+ * told. */
+static bool is_final(int error)
+{
+    return churn_is_fenced(error) && error != RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION &&
+           error != (int)ERR_STALE_MEMBER_EPOCH;
+}
+
 /* What was refused because the member is none any more is given up: others read it anew. Other errors pass.
  */
 static void commit_pending(void)
@@ -98,8 +106,7 @@ static void commit_pending(void)
         const rd_kafka_topic_partition_t *item = &tried->elems[i];
         rd_kafka_resp_err_t of = item->err && item->err != RD_KAFKA_RESP_ERR__FATAL ? item->err : error;
         tell(CHURN_COMMITTED, item->partition, start_ns, item->offset, of, -1);
-        /* A member epoch may be stale because the next heartbeat has not been answered yet. */
-        if (of != RD_KAFKA_RESP_ERR_NO_ERROR && (!churn_is_fenced(of) || of == (int)ERR_STALE_MEMBER_EPOCH))
+        if (of != RD_KAFKA_RESP_ERR_NO_ERROR && !is_final(of))
             rd_kafka_topic_partition_list_add(self.pending, item->topic, item->partition)->offset =
                 item->offset;
     }
