@@ -1,5 +1,6 @@
 /* How long a group takes until every member has its share: three of librdkafka on a broker that has just
- * started, and a thousand over sockets of their own. Arguments: settings of the broker, as name=value. */
+ * started, and a thousand over sockets of their own. Arguments: settings of the broker, as name=value.
+ * RUNNEL_ROUNDS: how often. */
 #include "codec/apis.h"
 #include "codec/consumer_group_heartbeat.h"
 #include "codec/find_coordinator.h"
@@ -18,7 +19,8 @@
 #include <stdlib.h>
 
 enum {
-    ROUNDS = 5,
+    ROUNDS_MAX = 20,
+    ROUNDS = 5, /* unless RUNNEL_ROUNDS says otherwise */
     REAL_MEMBERS = 3,
     SIMULATED_MEMBERS = 1000,
     SIMULATED_PARTITIONS = 1000,
@@ -31,6 +33,7 @@ enum {
 static const char topic[] = "settle";
 static const char *arguments[2 * ARGUMENTS_MAX + 1];
 static struct served served;
+static int rounds = ROUNDS;
 
 static double now_ms(void)
 {
@@ -427,9 +430,9 @@ static void print_row(const char *name, double *took_ms, int count)
 static void measure_real(const char *name, const char *const settings[])
 {
     char text[128];
-    double cold[ROUNDS], warm[ROUNDS];
+    double cold[ROUNDS_MAX], warm[ROUNDS_MAX];
     int count = 0;
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < rounds; i++) {
         start_broker();
         double first_ms = settle_real("first", settings);
         if (first_ms >= 0) {
@@ -448,13 +451,13 @@ static void measure_real(const char *name, const char *const settings[])
 
 static void measure_simulated(const char *name, bool is_classic)
 {
-    double took_ms[ROUNDS];
-    for (int i = 0; i < ROUNDS; i++) {
+    double took_ms[ROUNDS_MAX];
+    for (int i = 0; i < rounds; i++) {
         start_broker();
         took_ms[i] = settle_simulated(is_classic);
         served_stop(&served);
     }
-    print_row(name, took_ms, ROUNDS);
+    print_row(name, took_ms, rounds);
 }
 
 static void set_arguments(const char *partitions, int argument_count, char **given)
@@ -474,6 +477,9 @@ int main(int argument_count, char **given)
     static const char *const range[] = { "partition.assignment.strategy", "range", NULL };
     static const char *const cooperative[] = { "partition.assignment.strategy", "cooperative-sticky", NULL };
     static const char *const consumer[] = { "group.protocol", "consumer", NULL };
+    const char *asked = getenv("RUNNEL_ROUNDS");
+    if (asked && atoi(asked) > 0)
+        rounds = atoi(asked) < ROUNDS_MAX ? atoi(asked) : ROUNDS_MAX;
     setvbuf(stdout, NULL, _IOLBF, 0);
     printf("until every member has its share, ms (librdkafka %s)%*s %8s %8s %8s\n", rd_kafka_version_str(),
            (int)(14 - strlen(rd_kafka_version_str())), "", "median", "least", "most");

@@ -81,12 +81,12 @@ bool churn_is_fenced(int error)
            error == ERR_STALE_MEMBER_EPOCH;
 }
 
-/* The group went on to its next generation or epoch, and the member has not been told yet: it may keep its
- * partitions, and nobody else will read then what it could not commit. If not, it will have to give them up.
- */
-static bool is_behind(rd_kafka_resp_err_t error)
+/* A generation or epoch may be old because the next one is on its way; what the member loses with it, it is
+ * told. */
+static bool is_final(int error)
 {
-    return error == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION || error == (int)ERR_STALE_MEMBER_EPOCH;
+    return churn_is_fenced(error) && error != RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION &&
+           error != (int)ERR_STALE_MEMBER_EPOCH;
 }
 
 /* What was refused because the member is none any more is given up: others read it anew. Other errors pass.
@@ -106,7 +106,7 @@ static void commit_pending(void)
         const rd_kafka_topic_partition_t *item = &tried->elems[i];
         rd_kafka_resp_err_t of = item->err && item->err != RD_KAFKA_RESP_ERR__FATAL ? item->err : error;
         tell(CHURN_COMMITTED, item->partition, start_ns, item->offset, of, -1);
-        if (of != RD_KAFKA_RESP_ERR_NO_ERROR && (!churn_is_fenced(of) || is_behind(of)))
+        if (of != RD_KAFKA_RESP_ERR_NO_ERROR && !is_final(of))
             rd_kafka_topic_partition_list_add(self.pending, item->topic, item->partition)->offset =
                 item->offset;
     }

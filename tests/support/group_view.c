@@ -4,9 +4,12 @@
 #include "codec/apis.h"
 #include "codec/consumer_group_describe.h"
 #include "codec/describe_groups.h"
+#include "codec/offset_fetch.h"
 #include "protocol/base/check.h"
 #include "protocol/reader.h"
 #include "tests/support/wire_client.h"
+
+#include <stdio.h>
 
 enum { DEADLINE_MS = 60000 };
 
@@ -32,7 +35,14 @@ static void count_classic(slice assignment, int owners[], int partitions)
             count_one(owners, partitions, partition);
 }
 
-static int classic_owners(struct wire_client *client, slice group, int owners[], int partitions)
+static struct group_view view_of(slice state, int32_t members)
+{
+    struct group_view view = { .members = members };
+    snprintf(view.state, sizeof view.state, "%.*s", (int)state.size, (const char *)state.data);
+    return view;
+}
+
+static struct group_view classic_view(struct wire_client *client, slice group, int owners[], int partitions)
 {
     struct describe_groups_request request;
     struct describe_groups_response response;
@@ -41,14 +51,12 @@ static int classic_owners(struct wire_client *client, slice group, int owners[],
     request.groups_count = 1;
     check(wire_call(client, API_KEY_DESCRIBE_GROUPS, 5, &request, &response) && response.groups_count == 1);
     const struct describe_groups_response_group *found = &response.groups[0];
-    if (!slice_equal_string(found->group_state, "Stable"))
-        return -1;
     for (int32_t i = 0; i < found->members_count; i++)
         count_classic(found->members[i].member_assignment, owners, partitions);
-    return found->members_count;
+    return view_of(found->group_state, found->members_count);
 }
 
-static int consumer_owners(struct wire_client *client, slice group, int owners[], int partitions)
+static struct group_view consumer_view(struct wire_client *client, slice group, int owners[], int partitions)
 {
     struct consumer_group_describe_request request;
     struct consumer_group_describe_response response;
@@ -58,24 +66,51 @@ static int consumer_owners(struct wire_client *client, slice group, int owners[]
     check(wire_call(client, API_KEY_CONSUMER_GROUP_DESCRIBE, 1, &request, &response) &&
           response.groups_count == 1);
     const struct consumer_group_describe_response_group *found = &response.groups[0];
-    if (!slice_equal_string(found->group_state, "Stable"))
-        return -1;
     for (int32_t i = 0; i < found->members_count; i++)
         for (int32_t t = 0; t < found->members[i].assignment.topic_partitions_count; t++)
             for (int32_t p = 0; p < found->members[i].assignment.topic_partitions[t].partitions_count; p++)
                 count_one(owners, partitions, found->members[i].assignment.topic_partitions[t].partitions[p]);
-    return found->members_count;
+    return view_of(found->group_state, found->members_count);
 }
 
-int group_view_owners(const char *address, const char *group, bool is_classic, int owners[], int partitions)
+struct group_view group_view_ask(const char *address, const char *group, bool is_classic, int owners[],
+                                 int partitions)
 {
     struct wire_client client;
     check(wire_connect(&client, address, DEADLINE_MS));
     memset(owners, 0, (size_t)partitions * sizeof *owners);
-    int members =
-        (is_classic ? classic_owners : consumer_owners)(&client, slice_of_string(group), owners, partitions);
+    struct group_view view =
+        (is_classic ? classic_view : consumer_view)(&client, slice_of_string(group), owners, partitions);
     wire_close(&client);
-    return members;
+    return view;
+}
+
+void group_view_committed(const char *address, const char *group, const char *topic, int64_t committed[],
+                          int partitions)
+{
+    struct wire_client client;
+    struct offset_fetch_request request;
+    struct offset_fetch_request_group asked;
+    struct offset_fetch_response response;
+    check(wire_connect(&client, address, DEADLINE_MS));
+    offset_fetch_request_init(&request);
+    offset_fetch_request_group_init(&asked);
+    asked.group_id = slice_of_string(group);
+    asked.topics_count = -1; /* null: all that it has committed */
+    request.groups = &asked;
+    request.groups_count = 1;
+    request.require_stable = true;
+    check(wire_call(&client, API_KEY_OFFSET_FETCH, 9, &request, &response) && response.groups_count == 1);
+    for (int p = 0; p < partitions; p++)
+        committed[p] = -1;
+    for (int32_t t = 0; t < response.groups[0].topics_count; t++)
+        for (int32_t p = 0; p < response.groups[0].topics[t].partitions_count; p++) {
+            const struct offset_fetch_response_partitions *found =
+                &response.groups[0].topics[t].partitions[p];
+            if (slice_equal_string(response.groups[0].topics[t].name, topic) && found->partition < partitions)
+                committed[found->partition] = found->committed_offset;
+        }
+    wire_close(&client);
 }
 
 bool group_view_commit(slice key, slice value, slice *group, int32_t *partition, int64_t *offset)
