@@ -17,17 +17,18 @@ void player_init(struct consumer_player *player, int number)
     snprintf(player->id, sizeof player->id, "member-%03d", number);
 }
 
-void player_connect(struct sim *sim, struct consumer_player *player)
-{
-    sim_connect(sim, &player->client);
-    player->is_connected = true;
-}
-
 void player_disconnect(struct consumer_player *player)
 {
     if (player->is_connected)
         sim_disconnect(&player->client);
     player->is_connected = false;
+}
+
+void player_connect(struct sim *sim, struct consumer_player *player)
+{
+    player_disconnect(player);
+    sim_connect(sim, &player->client);
+    player->is_connected = true;
 }
 
 /* -- sets -------------------------------------------------------------------------------------- */
