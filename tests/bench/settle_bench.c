@@ -26,6 +26,7 @@ enum {
     SIMULATED_PARTITIONS = 1000,
     TEXT_SIZE = 160,
     HEARTBEAT_MS = 3000, /* of the classic protocol: the default of every client */
+    RETRY_MS = 20,
     GIVE_UP_MS = 120000,
     ARGUMENTS_MAX = 24,
 };
@@ -310,6 +311,12 @@ static void take_consumer(struct simulated *member)
     struct consumer_group_heartbeat_response response;
     check(wire_receive(&member->client, API_KEY_CONSUMER_GROUP_HEARTBEAT, 1, member->client.correlation_id,
                        &response));
+    if (response.error_code == ERR_NOT_COORDINATOR || response.error_code == ERR_COORDINATOR_NOT_AVAILABLE ||
+        response.error_code == ERR_COORDINATOR_LOAD_IN_PROGRESS) {
+        member->says_all = true;
+        member->next_ms = now_ms() + RETRY_MS;
+        return;
+    }
     if (response.error_code != ERR_NONE) {
         fprintf(stderr, "settle_bench: error %d for a member of epoch %d\n", response.error_code,
                 member->generation);

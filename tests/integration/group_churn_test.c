@@ -21,7 +21,9 @@
 
 enum {
     MEMBERS = 50, /* unless RUNNEL_MEMBERS says otherwise */
-    PARTITIONS_EACH = 2,
+    PARTITIONS =
+        58, /* with the logs of offsets fewer than 64, the locks that TSan bears to be held at once */
+    PARTITIONS_EACH = 2, /* of more members */
     MEMBERS_EVER = 4000,
     PARTITIONS_MAX = 512,
     SESSION_MS = 2400,
@@ -435,6 +437,13 @@ static _Noreturn void tell_unrest(const char *when)
     struct group_view view = ask(owners);
     printf("the coordinator says %s, %d members; %d run, %d stand still, %d leave\n", view.state,
            view.members, count_members(RUNNING), count_members(PAUSED), count_members(LEAVING));
+    for (int i = 0; i < run.members_ever; i++) {
+        const struct member *member = &run.members[i];
+        if (member->state == PAUSED || (member->state == RUNNING && member->is_zombie))
+            printf("member %d %s, %s; partition %d, next %" PRId64 "\n", i,
+                   member->state == PAUSED ? "stands still" : "is to stop itself",
+                   *member->instance ? member->instance : "dynamic", member->partition, member->next);
+    }
     for (int p = 0; p < run.partitions && told < HISTORY; p++) {
         int held = 0;
         for (int i = 0; i < run.members_ever; i++)
@@ -533,7 +542,7 @@ static void start_run(const char *protocol)
     run.protocol = protocol;
     run.members_wanted = number_of("RUNNEL_MEMBERS", MEMBERS);
     run.churn_ms = 1000 * number_of("RUNNEL_CHURN_SECONDS", CHURN_MS / 1000);
-    run.partitions = PARTITIONS_EACH * run.members_wanted;
+    run.partitions = run.members_wanted <= MEMBERS ? PARTITIONS : PARTITIONS_EACH * run.members_wanted;
     ck_assert_int_le(run.partitions, PARTITIONS_MAX);
     run.members = check_memory(calloc(MEMBERS_EVER, sizeof *run.members));
     random_secure(&drawn, sizeof drawn);
@@ -624,7 +633,8 @@ static void churn(void)
         tick();
         look_after_members();
     }
-    ck_assert_msg(count_still() == 0, "nobody read on where %d members stand still", count_still());
+    if (count_still() > 0)
+        tell_unrest("nobody read on where members stand still");
     run.is_producing = false;
 }
 
