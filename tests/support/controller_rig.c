@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "protocol/errors.h"
@@ -163,4 +164,41 @@ int16_t rig_create(const char *name, int32_t partition_count)
 const struct topic *rig_topic(const char *name)
 {
     return image_topic_by_name(controller_image(rig.controller), slice_of_string(name));
+}
+
+void rig_cut_everywhere(enum file_double_cut cut)
+{
+    enum { TOPICS = 6 };
+    uint64_t answered_at[TOPICS];
+    char names[TOPICS][8];
+    rig_on();
+    for (int i = 0; i < TOPICS; i++) {
+        if (i == 2)
+            rig_restart(true);
+        snprintf(names[i], sizeof names[i], "t%d", i);
+        ck_assert_int_eq(rig_create(names[i], 1 + i), ERR_NONE);
+        answered_at[i] = file_double_operation_count(rig.disk);
+    }
+    uint64_t last = file_double_operation_count(rig.disk);
+    rig_off(false);
+    struct file_double *whole = rig.disk;
+    for (uint64_t operation = 0; operation <= last; operation++) {
+        struct random seed;
+        random_seed(&seed, operation);
+        rig.disk = file_double_after_cut(whole, operation, cut, &seed);
+        rig_on();
+        for (int i = 0; i < TOPICS; i++) {
+            const struct topic *topic = rig_topic(names[i]);
+            ck_assert_msg(topic || answered_at[i] > operation, "%s is lost after operation %llu", names[i],
+                          (unsigned long long)operation);
+            if (topic)
+                ck_assert_int_eq(topic->partition_count, 1 + i);
+        }
+        ck_assert_int_eq(rig_create("afterwards", 2), ERR_NONE);
+        rig_restart(false);
+        ck_assert_ptr_nonnull(rig_topic("afterwards"));
+        rig_off(true);
+        file_double_destroy(rig.disk);
+    }
+    rig.disk = whole;
 }

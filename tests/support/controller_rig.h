@@ -34,6 +34,10 @@ void rig_cut(void);
 /* The one worker is the test: storage hands jobs out under its locks, so that they run later. */
 void rig_run_jobs(void);
 
+/* A life of a few topics and a restart; power fails after every single operation of it: what was answered is there,
+ * whole; what was not is there whole or not at all; and the broker goes on. */
+void rig_cut_everywhere(enum file_double_cut cut);
+
 struct create_topic rig_one(const char *name, int32_t partition_count);
 /* Returns the error code; jobs are done. */
 int16_t rig_create(const char *name, int32_t partition_count);

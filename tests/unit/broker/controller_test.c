@@ -229,59 +229,21 @@ START_TEST(partitions_are_bounded)
 }
 END_TEST
 
-/* Power fails after every single operation: what was answered is there, whole; what was not is there
- * whole or not at all; and the broker goes on. */
-static void cut_everywhere(enum file_double_cut cut)
-{
-    enum { TOPICS = 4 };
-    static const char *const names[TOPICS] = { "a", "b", "c", "d" };
-    uint64_t answered_at[TOPICS];
-    rig_on();
-    for (int i = 0; i < TOPICS; i++) {
-        if (i == 2)
-            rig_restart(true);
-        ck_assert_int_eq(rig_create(names[i], 1 + i), ERR_NONE);
-        answered_at[i] = file_double_operation_count(rig.disk);
-    }
-    uint64_t last = file_double_operation_count(rig.disk);
-    rig_off(false);
-    struct file_double *whole = rig.disk;
-    for (uint64_t operation = 0; operation <= last; operation++) {
-        struct random seed;
-        random_seed(&seed, operation);
-        rig.disk = file_double_after_cut(whole, operation, cut, &seed);
-        rig_on();
-        for (int i = 0; i < TOPICS; i++) {
-            const struct topic *topic = rig_topic(names[i]);
-            ck_assert_msg(topic || answered_at[i] > operation, "%s is lost after operation %llu", names[i],
-                          (unsigned long long)operation);
-            if (topic)
-                ck_assert_int_eq(topic->partition_count, 1 + i);
-        }
-        ck_assert_int_eq(rig_create("afterwards", 2), ERR_NONE);
-        rig_restart(false);
-        ck_assert_ptr_nonnull(rig_topic("afterwards"));
-        rig_off(true);
-        file_double_destroy(rig.disk);
-    }
-    rig.disk = whole;
-}
-
 START_TEST(a_power_cut_loses_nothing_that_was_answered)
 {
-    cut_everywhere(FILE_DOUBLE_LOSE_ALL);
+    rig_cut_everywhere(FILE_DOUBLE_LOSE_ALL);
 }
 END_TEST
 
 START_TEST(a_kill_loses_nothing_that_was_answered)
 {
-    cut_everywhere(FILE_DOUBLE_KEEP_ALL);
+    rig_cut_everywhere(FILE_DOUBLE_KEEP_ALL);
 }
 END_TEST
 
 START_TEST(a_reordering_power_cut_loses_nothing_that_was_answered)
 {
-    cut_everywhere(FILE_DOUBLE_REORDER);
+    rig_cut_everywhere(FILE_DOUBLE_REORDER);
 }
 END_TEST
 

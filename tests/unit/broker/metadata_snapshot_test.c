@@ -250,49 +250,13 @@ START_TEST(what_means_nothing_here_is_kept)
 }
 END_TEST
 
-/* Power fails after every operation of a life in which every change writes a snapshot and removes the one
- * before last. */
-static void cut_everywhere(enum file_double_cut cut)
-{
-    enum { TOPICS = 6 };
-    uint64_t answered_at[TOPICS];
-    char names[TOPICS][8];
-    load_often();
-    rig_on();
-    for (int i = 0; i < TOPICS; i++) {
-        snprintf(names[i], sizeof names[i], "t%d", i);
-        ck_assert_int_eq(rig_create(names[i], 1 + i), ERR_NONE);
-        answered_at[i] = file_double_operation_count(rig.disk);
-    }
-    uint64_t last = file_double_operation_count(rig.disk);
-    rig_off(false);
-    struct file_double *whole = rig.disk;
-    for (uint64_t operation = 0; operation <= last; operation++) {
-        struct random seed;
-        random_seed(&seed, operation);
-        rig.disk = file_double_after_cut(whole, operation, cut, &seed);
-        rig_on();
-        for (int i = 0; i < TOPICS; i++) {
-            const struct topic *topic = rig_topic(names[i]);
-            ck_assert_msg(topic || answered_at[i] > operation, "%s is lost after operation %llu", names[i],
-                          (unsigned long long)operation);
-            if (topic)
-                ck_assert_int_eq(topic->partition_count, 1 + i);
-        }
-        ck_assert_int_eq(rig_create("afterwards", 2), ERR_NONE);
-        rig_restart(false);
-        ck_assert_ptr_nonnull(rig_topic("afterwards"));
-        rig_off(true);
-        file_double_destroy(rig.disk);
-    }
-    rig.disk = whole;
-}
-
+/* Of a life in which every change writes a snapshot and removes the one before. */
 START_TEST(power_cuts)
 {
     static const enum file_double_cut cuts[] = { FILE_DOUBLE_LOSE_ALL, FILE_DOUBLE_KEEP_ALL,
                                                  FILE_DOUBLE_REORDER };
-    cut_everywhere(cuts[_i]);
+    load_often();
+    rig_cut_everywhere(cuts[_i]);
 }
 END_TEST
 
