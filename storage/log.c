@@ -75,7 +75,7 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
     log->topic_id = topic_id;
     log->flush_due_ms = INT64_MAX;
     log->epoch_wanted = -1;
-    log->stray_snapshot = -1;
+    log->snapshot_offset = log->stray_snapshot = -1;
     log->node.clean_offset = -1;
     log->first_open = -1;
     pin_init(&log->pin, release);
