@@ -227,6 +227,12 @@ void log__fail(struct log *log, enum log_status status)
                    log->name);
 }
 
+void log_fail(struct log *log)
+{
+    log__fail(log, LOG_IO);
+    log->host->failed(log->host, log);
+}
+
 void log__set_closed_row(struct log *log, const struct log_row *row)
 {
     pthread_mutex_lock(&log->mutex);

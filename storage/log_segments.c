@@ -107,8 +107,7 @@ static void give_away(struct log *log, struct leaving *leaving)
 /* The names are not what they should be, and only the next start can tell: the log takes no more appends. */
 static enum log_status names_failed(struct log *log)
 {
-    log__fail(log, LOG_IO);
-    log->host->failed(log->host, log);
+    log_fail(log);
     return LOG_IO;
 }
 
