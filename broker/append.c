@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "broker/conn.h"
 #include "broker/loop.h"
 #include "broker/server.h"
 #include "protocol/base/check.h"
@@ -81,6 +82,7 @@ void appender_add(struct appender *appender, struct append *append)
 {
     rq_hold(append->rq);
     append->rq->appends_pending++;
+    append->rq->conn->append_count++;
     append->next = NULL;
     append->result = (struct log_append_result){ .status = LOG_OK, .base_offset = -1, .last_offset = -1,
                                                  .append_time_ms = -1 };
@@ -105,6 +107,8 @@ static void deliver(struct append *append)
 {
     struct request *rq = append->rq;
     check(rq->appends_pending > 0);
+    if (rq->conn)
+        rq->conn->append_count--;
     if (--rq->appends_pending == 0)
         rq_wake(rq, WAKE_APPENDED);
     rq_release(rq);

@@ -244,7 +244,7 @@ void conn_turn(struct conn *conn)
         conn_close(conn);
         return;
     }
-    if (conn__has_frame(conn) && (waits_for_nobody(conn) || conn_may_execute(conn)))
+    if (conn__has_frame(conn) && (waits_for_nobody(conn) || conn__may_run_next(conn)))
         conn_touch(conn);
     update_interest(conn);
     update_deadline(conn);

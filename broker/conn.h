@@ -49,6 +49,7 @@ struct conn {
     struct request *last;
     unsigned request_count;
     unsigned blocking_count; /* requests that nothing may overtake */
+    unsigned append_count;   /* appends of its requests that are not made yet */
     size_t output_size;      /* bytes of ready replies that have not left */
 
     struct input_buffer *input; /* NULL: nothing kept */
@@ -90,7 +91,7 @@ bool conn_readable(struct conn *conn);
 /* The memory that starving connections wait for may be there. */
 void conn_fed(struct conn *conn);
 
-/* Whether another frame may be executed now. */
+/* Whether another frame may be executed now; of some kind, while appends are under way. */
 bool conn_may_execute(const struct conn *conn);
 /* "127.0.0.1:54321". */
 const char *conn_peer(struct conn *conn);
@@ -99,6 +100,8 @@ const char *conn_peer(struct conn *conn);
 bool conn__wants_input(const struct conn *conn);
 void conn__run_input(struct conn *conn);
 bool conn__has_frame(const struct conn *conn);
+/* Whether the next frame, which need not be there yet, may be executed now. */
+bool conn__may_run_next(const struct conn *conn);
 void conn__forget_input(struct conn *conn);
 int64_t conn__frame_deadline_ms(const struct conn *conn);
 

@@ -48,6 +48,17 @@ static bool frame_size_ok(const struct conn *conn, const uint8_t *bytes, size_t 
     return announced >= FRAME_SIZE_MIN && *size <= conn->loop->frame_size_max;
 }
 
+/* A request that appends has its effect when the append is made, on a worker perhaps, and its answer later. In
+ * between only what appends as well may run, as logs keep the order of their appends: Kafka, which has one request
+ * of a connection at a time, never lets a DeleteTopics take the log from under the Produce before it. */
+static bool is_held_back(const struct conn *conn, const uint8_t *bytes)
+{
+    if (conn->append_count == 0)
+        return false;
+    const struct api_row *row = api_row_find((int16_t)load_be16(bytes + FRAME_LENGTH_SIZE));
+    return !row || !(row->flags & API_OVERLAP);
+}
+
 /* -- running ------------------------------------------------------------------------------------ */
 
 /* Executes the whole frames in front, as long as that is allowed. Returns the bytes of these. */
@@ -59,7 +70,7 @@ static size_t run_frames(struct conn *conn, const uint8_t *bytes, size_t size)
             refuse_length(conn, bytes + used);
             break;
         }
-        if (size - used - FRAME_LENGTH_SIZE < frame_size)
+        if (size - used - FRAME_LENGTH_SIZE < frame_size || is_held_back(conn, bytes + used))
             break;
         conn->frame_started_ms = 0;
         if (!dispatch_frame(conn, slice_of(bytes + used + FRAME_LENGTH_SIZE, frame_size)))
@@ -69,11 +80,21 @@ static size_t run_frames(struct conn *conn, const uint8_t *bytes, size_t size)
     return used;
 }
 
+bool conn__may_run_next(const struct conn *conn)
+{
+    if (!conn_may_execute(conn))
+        return false;
+    size_t frame_size;
+    const uint8_t *bytes = conn->input ? conn->input->bytes + conn->input_start : NULL;
+    bool is_held = conn__has_frame(conn) && frame_size_ok(conn, bytes, &frame_size) && is_held_back(conn, bytes);
+    return !is_held;
+}
+
 /* The clock of an unfinished frame runs only while nothing but the peer keeps it from running. */
 static void watch_frame(struct conn *conn)
 {
     conn->frame_arrived = kept_size(conn);
-    if (conn->frame_arrived == 0 || !conn_may_execute(conn))
+    if (conn->frame_arrived == 0 || !conn__may_run_next(conn))
         conn->frame_started_ms = 0;
     else if (conn->frame_started_ms == 0)
         conn->frame_started_ms = conn->loop->mono_ms;
@@ -186,7 +207,7 @@ bool conn__wants_input(const struct conn *conn)
         return false;
     if (conn->output_size >= CONN_OUTPUT_MAX)
         return false;
-    return conn_may_execute(conn) || kept_size(conn) < CONN_READ_AHEAD;
+    return conn__may_run_next(conn) || kept_size(conn) < CONN_READ_AHEAD;
 }
 
 /* Most bytes: whole frames run where they were received, what is left over is kept. */

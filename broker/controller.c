@@ -111,6 +111,8 @@ static enum log_status commit_write(struct commit *commit)
             note_error("metadata.flush_failed", "directory=%s status=%s", controller->place.directory,
                        file_status_name(status));
             controller->is_failed = status == FILE_IO;
+            if (controller->is_failed)
+                log_fail(controller->log);
             return status == FILE_FULL ? LOG_DISK_FULL : LOG_IO;
         }
     }

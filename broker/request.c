@@ -175,6 +175,7 @@ void request_drop(struct request *rq)
     else
         conn->last = link->previous;
     conn->request_count--;
+    conn->append_count -= rq->appends_pending;
     conn->is_crowded = false;
     rq->conn = NULL;
     free_unless_needed(rq);

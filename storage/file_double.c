@@ -74,15 +74,18 @@ void file_double__record_write(struct file_double *disk, uint32_t node, uint64_t
                                                       .size = size });
 }
 
-static enum file_status flush_node(struct file_double *disk, uint32_t node)
+/* is_late: the call began when one had failed already. */
+static enum file_status flush_node(struct file_double *disk, uint32_t node, bool is_late)
 {
     enum device_op_kind kind = disk->ignores_flushes ? DEVICE_FLUSH_LIE : DEVICE_FLUSH;
     enum file_status status = FILE_OK;
 
     disk->flush_count++;
+    disk->late_flush_count += is_late;
     if (disk->flush_fault.countdown && --disk->flush_fault.countdown == 0) {
         kind = DEVICE_FLUSH_LOST;
         status = FILE_IO;
+        disk->has_failed_flush = true;
     }
     file_double__record(disk, (struct device_op){ .kind = kind, .node = node });
     return status;
@@ -414,35 +417,57 @@ static enum file_status double_truncate(struct file *file, uint64_t size)
     return FILE_OK;
 }
 
-static enum file_status double_flush(struct file *file)
+static enum file_status flush_file(struct file *file, bool is_late)
 {
     struct file_double *disk = lock_of(file);
-    enum file_status status = flush_node(disk, ((struct double_file *)file)->node);
+    enum file_status status = flush_node(disk, ((struct double_file *)file)->node, is_late);
 
     unlock(disk);
     return status;
 }
 
-static enum file_status double_flush_directory(struct file_system *system, const char *path)
+static enum file_status flush_names(struct file_system *system, const char *path, bool is_late)
 {
     struct file_double *disk = lock_system(system);
     uint32_t node = file_double__node_at(disk, path);
     enum file_status status = FILE_NOT_FOUND;
 
     if (node != NODE_NONE && disk->nodes[node].is_directory)
-        status = flush_node(disk, node);
+        status = flush_node(disk, node, is_late);
     unlock(disk);
     return status;
 }
 
+static bool has_failed_flush(struct file_system *system)
+{
+    struct file_double *disk = lock_system(system);
+    bool has_failed = disk->has_failed_flush;
+
+    unlock(disk);
+    return has_failed;
+}
+
+static enum file_status double_flush(struct file *file)
+{
+    return flush_file(file, has_failed_flush(file->system));
+}
+
+static enum file_status double_flush_directory(struct file_system *system, const char *path)
+{
+    return flush_names(system, path, has_failed_flush(system));
+}
+
+/* One call, though a member of it may fail before the others are flushed. */
 static void double_flush_group(struct file_system *system, struct file *const *files, size_t file_count,
                                const char *const *directories, size_t directory_count,
                                enum file_status *statuses)
 {
+    bool is_late = has_failed_flush(system);
+
     for (size_t i = 0; i < file_count; i++)
-        *statuses++ = double_flush(files[i]);
+        *statuses++ = flush_file(files[i], is_late);
     for (size_t i = 0; i < directory_count; i++)
-        *statuses++ = double_flush_directory(system, directories[i]);
+        *statuses++ = flush_names(system, directories[i], is_late);
 }
 
 /* --- mappings ---------------------------------------------------------------------------------- */

@@ -18,6 +18,8 @@ struct file_system *file_double_system(struct file_double *);
 uint64_t file_double_operation_count(const struct file_double *);
 /* Flush calls so far (flush, flush_directory, and each member of flush_group). */
 uint64_t file_double_flush_count(const struct file_double *);
+/* Those of them that began after another had failed (file_double_fail_flush): fsyncgate forbids any. */
+uint64_t file_double_late_flush_count(const struct file_double *);
 
 /* How unflushed operations fare at a power cut. */
 enum file_double_cut {

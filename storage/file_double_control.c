@@ -85,6 +85,15 @@ uint64_t file_double_flush_count(const struct file_double *disk)
     return count;
 }
 
+uint64_t file_double_late_flush_count(const struct file_double *disk)
+{
+    struct file_double *same = lock_const(disk);
+    uint64_t count = same->late_flush_count;
+
+    pthread_mutex_unlock(&same->lock);
+    return count;
+}
+
 /* Gives a fresh double, all of it flushed, what lies under one directory of another's device. */
 static void copy_directory(struct file_double *disk, uint32_t to, const struct device *device, uint32_t from)
 {

@@ -46,6 +46,8 @@ struct file_double {
     size_t node_count;
     size_t node_capacity;
     uint64_t flush_count;
+    uint64_t late_flush_count;
+    bool has_failed_flush;
     unsigned open_count;
     unsigned open_limit;
     uint64_t free_space;

@@ -75,7 +75,7 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
     log->topic_id = topic_id;
     log->flush_due_ms = INT64_MAX;
     log->epoch_wanted = -1;
-    log->stray_snapshot = -1;
+    log->snapshot_offset = log->stray_snapshot = -1;
     log->node.clean_offset = -1;
     log->first_open = -1;
     pin_init(&log->pin, release);
@@ -225,6 +225,12 @@ void log__fail(struct log *log, enum log_status status)
     if (atomic_compare_exchange_strong(&log->health, &healthy, status))
         note_error("log.failed", "log=%s next_step=\"see why the device failed, then start again\"",
                    log->name);
+}
+
+void log_fail(struct log *log)
+{
+    log__fail(log, LOG_IO);
+    log->host->failed(log->host, log);
 }
 
 void log__set_closed_row(struct log *log, const struct log_row *row)

@@ -185,6 +185,10 @@ void log_set_durable(struct log *log, int64_t end);
  * before the next step (metadata); the store's flusher does it for all others. */
 enum log_status log_flush(struct log *log);
 
+/* A flush of what this log needs failed in the caller's hands: the log takes no more appends, and its directory is
+ * fenced, as with a flush of its own. */
+void log_fail(struct log *log);
+
 /* New settings; hold from the next append on. */
 void log_set_config(struct log *log, const struct log_config *config);
 bool log_is_durable_mode(const struct log *log);

@@ -409,7 +409,8 @@ struct log_job {
     struct log *log;
 };
 
-/* What a roll or a new epoch left to do. Failures are met again by log_prepare() or at the close. */
+/* What a roll or a new epoch left to do. Failures are met again by log_prepare() or at the close; but nobody flushes
+ * again where a flush failed. */
 static void run_job(struct storage_job *storage_job)
 {
     struct log_job *job = (struct log_job *)storage_job;
@@ -425,9 +426,13 @@ static void run_job(struct storage_job *storage_job)
     pthread_mutex_unlock(&log->mutex);
     if (alive) {
         (void)make_spares(log);
-        if (epochs)
-            (void)log__save_epochs(log);
-        (void)log__write_snapshot(log, snapshot);
+        enum log_status saved = epochs ? log__save_epochs(log) : LOG_OK;
+        if (saved != LOG_IO)
+            saved = log__write_snapshot(log, snapshot);
+        else
+            log__free_snapshot(snapshot);
+        if (saved == LOG_IO)
+            log_fail(log);
     } else {
         log__free_snapshot(snapshot);
     }

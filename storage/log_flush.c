@@ -276,6 +276,7 @@ static void let_go(struct log *log, enum log_state state)
     producer_state_destroy(log->producers);
     log->producers = NULL;
     log->producers_loaded = false;
+    log->snapshot_offset = -1;
     if (log->unflushed_size > 0)
         log->host->wrote_back(log->host, log->unflushed_size);
     log->unflushed_size = 0;

@@ -368,17 +368,19 @@ enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *sn
         return LOG_OK;
     enum file_status status =
         producer_files_write(log->env->files, log->path, snapshot->offset, snapshot->producers);
+    if (status == FILE_OK && snapshot->offset > log->snapshot_offset)
+        log->snapshot_offset = snapshot->offset;
     log__free_snapshot(snapshot);
     return log__status_of(status);
 }
 
 enum log_status log__finish_snapshot(struct log *log)
 {
-    int64_t end = log__moment(log).end;
     enum log_status status = log__load_producers(log); /* else what is known would be replaced by nothing */
     if (status != LOG_OK)
         return status;
     pthread_mutex_lock(&log->mutex);
+    int64_t end = log__moment(log).end;
     struct pending_snapshot *snapshot = log__take_snapshot(log, end, clock_wall_ms(log->env->clock));
     pthread_mutex_unlock(&log->mutex);
     if (!snapshot)
@@ -388,4 +390,26 @@ enum log_status log__finish_snapshot(struct log *log)
         (void)producer_files_unlink(log->env->files, log->path, log->stray_snapshot);
     log->stray_snapshot = end == log__active(log)->base_offset ? -1 : end;
     return status;
+}
+
+enum log_status log__keep_producers(struct log *log, int64_t start)
+{
+    struct pending_snapshot *snapshot = NULL;
+    enum log_status status = log__load_producers(log);
+    if (status != LOG_OK)
+        return status;
+    pthread_mutex_lock(&log->mutex);
+    bool is_any = producer_state_count(log->producers) > 0;
+    if (is_any) {
+        snapshot = log->snapshot; /* as of the last roll, so behind all that go */
+        log->snapshot = NULL;
+    }
+    pthread_mutex_unlock(&log->mutex);
+    if (!is_any)
+        return LOG_OK;
+    if (snapshot)
+        status = log__write_snapshot(log, snapshot);
+    else if (log->snapshot_offset < start)
+        status = log__finish_snapshot(log);
+    return status == LOG_OK ? log__status_of(file_flush_directory(log->env->files, log->path)) : status;
 }

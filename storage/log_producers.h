@@ -30,8 +30,10 @@ struct pending_snapshot *log__take_snapshot(struct log *log, int64_t offset, int
 void log__free_snapshot(struct pending_snapshot *snapshot);
 /* Writes the snapshot, flushed, and frees it; NULL does nothing. */
 enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot);
-/* Replaces the snapshot of the stop before by one of this moment. Under prepare_mutex, while nothing appends.
- */
+/* Has what is known of producers on the device without the segments below start, whose snapshots go with them. Under
+ * prepare_mutex. */
+enum log_status log__keep_producers(struct log *log, int64_t start);
+/* Replaces the snapshot of the stop before by one of this moment. Under prepare_mutex. */
 enum log_status log__finish_snapshot(struct log *log);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
+#include "storage/log_producers.h"
 #include "storage/quarantine_file.h"
 #include "storage/removed_segment.h"
 
@@ -106,8 +107,7 @@ static void give_away(struct log *log, struct leaving *leaving)
 /* The names are not what they should be, and only the next start can tell: the log takes no more appends. */
 static enum log_status names_failed(struct log *log)
 {
-    log__fail(log, LOG_IO);
-    log->host->failed(log->host, log);
+    log_fail(log);
     return LOG_IO;
 }
 
@@ -168,9 +168,12 @@ enum log_status log__remove_oldest(struct log *log, size_t count)
     enum log_status status = begin(log);
     if (status != LOG_OK || count == 0)
         return status;
-    pthread_mutex_lock(&log->mutex); /* a roll adds to the list */
-    check(count < log__segments(log)->count);
+    check(count < log__segments(log)->count); /* a roll adds to the list */
     int64_t start = log__segments(log)->items[count]->base_offset;
+    status = log__keep_producers(log, start);
+    if (status != LOG_OK)
+        return status == LOG_IO ? names_failed(log) : status;
+    pthread_mutex_lock(&log->mutex);
     status = start <= log__moment(log).high_watermark ? LOG_OK : LOG_OUT_OF_RANGE;
     if (status == LOG_OK)
         status = leaving_begin(&leaving, log, 0, count, NULL);

@@ -94,6 +94,7 @@ struct log {
     struct ended_transaction *ended; /* by their ends */
     uint32_t ended_count, ended_capacity;
     struct pending_snapshot *snapshot; /* as of the last roll, to be written by the job; NULL: none */
+    int64_t snapshot_offset;           /* newest one written since the log was opened; -1: none */
     int64_t stray_snapshot;            /* offset of a snapshot at no segment's base; -1: none */
     struct segment_spare *spares;
     uint64_t spare_number;

@@ -78,8 +78,8 @@ void quarantine_file_write(struct log *log, const struct segment_list *list)
     char *text = malloc(capacity);
     for (size_t i = 0; text && i < list->count; i++)
         size += write_segment(log, list->items[i], text + size, capacity - size);
-    if (text)
-        (void)file_replace(log->env->files, path, slice_of(text, size));
+    if (text && file_replace(log->env->files, path, slice_of(text, size)) == FILE_IO)
+        log_fail(log); /* what is not written costs a scan, but nothing is flushed behind a failed flush */
     free(text);
 }
 

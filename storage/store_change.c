@@ -47,7 +47,9 @@ enum file_status store__begin_changes(struct store_directory *directory)
     if (atomic_load_explicit(&directory->has_changes, memory_order_acquire))
         return FILE_OK;
     pthread_mutex_lock(&directory->change_lock);
-    if (!atomic_load(&directory->has_changes)) {
+    if (store__is_failing(directory)) {
+        status = FILE_IO;
+    } else if (!atomic_load(&directory->has_changes)) {
         if (directory->directory.may_be_foreign)
             status = drop_side_files(&directory->directory);
         /* After an unclean stop the old positions are still needed; the recovery ends with new ones. */
@@ -73,7 +75,9 @@ enum file_status store__make_durable(struct store_directory *directory)
     if (atomic_load_explicit(&directory->is_durable, memory_order_acquire))
         return FILE_OK;
     pthread_mutex_lock(&directory->change_lock);
-    if (!atomic_load(&directory->is_durable)) {
+    if (store__is_failing(directory)) {
+        status = FILE_IO;
+    } else if (!atomic_load(&directory->is_durable)) {
         status = directory_make_durable(&directory->directory);
         if (status == FILE_OK)
             atomic_store_explicit(&directory->is_durable, true, memory_order_release);
@@ -88,7 +92,7 @@ enum log_status store__before_change(struct log_host *host, struct log *log)
 {
     struct store_directory *directory = store__directory_of(host);
 
-    if (atomic_load(&directory->is_fenced))
+    if (store__is_failing(directory))
         return LOG_IO;
     /* The metadata log is no part of what a clean stop vouches for, in Kafka as here. */
     if (is_metadata(log))

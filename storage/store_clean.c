@@ -113,7 +113,7 @@ static void write_checkpoint(struct store *store, uint32_t index)
     struct store_directory *directory = &store->directories[index];
     struct checkpoint_writer writer;
 
-    if (atomic_load(&directory->is_fenced))
+    if (store__is_failing(directory))
         return;
     checkpoint_writer_init(&writer);
     pthread_mutex_lock(&store->checkpoint_lock); /* what was gathered first is written first */

@@ -27,7 +27,7 @@ struct close_run {
 /* Whether the stop of this directory can be vouched for. */
 static bool closes_clean(const struct store_directory *directory, bool clean)
 {
-    return clean && !atomic_load(&directory->is_fenced) && !atomic_load(&directory->fence_wanted) &&
+    return clean && !store__is_failing(directory) &&
            (directory->was_clean || directory->store->is_recovered);
 }
 

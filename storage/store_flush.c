@@ -411,7 +411,7 @@ static void flush_directory(struct store_directory *directory, size_t count)
     struct store *store = directory->store;
     struct group_part part;
 
-    if (atomic_load(&directory->is_fenced) || !make_durable_first(directory, count))
+    if (store__is_failing(directory) || !make_durable_first(directory, count))
         return;
     begin_part(directory, count, &part);
     if (part.file_count + part.directory_count == 0 && part.log_count == 0)

@@ -251,5 +251,10 @@ enum file_status store__begin_changes(struct store_directory *directory);
 enum file_status store__make_durable(struct store_directory *directory);
 /* Has the directory fenced by the next store_flush(). */
 void store__want_fence(struct store_directory *directory);
+/* Nothing of the directory is flushed any more: it is fenced, or about to be. */
+static inline bool store__is_failing(const struct store_directory *directory)
+{
+    return atomic_load(&directory->is_fenced) || atomic_load(&directory->fence_wanted);
+}
 
 #endif

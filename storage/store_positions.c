@@ -195,7 +195,7 @@ enum log_status store__before_rewrite(struct log_host *host, struct log *log)
     enum file_status status = FILE_OK;
 
     pthread_mutex_lock(&store->group_lock);
-    if (atomic_load(&directory->is_fenced)) {
+    if (store__is_failing(directory)) {
         status = FILE_IO;
     } else if (directory->positions) {
         struct position_writer writer = { .file = directory->positions, .size = directory->positions_size };

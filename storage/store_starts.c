@@ -52,7 +52,7 @@ static enum file_status save_starts(struct store_directory *directory)
     enum file_status status = FILE_OK;
 
     pthread_mutex_lock(&directory->starts_lock);
-    if (atomic_load(&directory->is_fenced)) {
+    if (store__is_failing(directory)) {
         status = FILE_IO;
     } else if (atomic_exchange(&directory->starts_changed, false) || atomic_load(&directory->starts_stale)) {
         bool was_stale = atomic_exchange(&directory->starts_stale, false);
@@ -85,7 +85,7 @@ enum store_status store_save_starts(struct store *store)
 
     for (size_t i = 0; i < store->directory_count; i++) {
         struct store_directory *directory = &store->directories[i];
-        if (!atomic_load(&directory->starts_changed) && !atomic_load(&directory->is_fenced)) {
+        if (!atomic_load(&directory->starts_changed) && !store__is_failing(directory)) {
             /* Nothing, or somebody else is at it: his write has what rose before this call. */
             pthread_mutex_lock(&directory->starts_lock);
             bool failed = atomic_load(&directory->starts_changed);

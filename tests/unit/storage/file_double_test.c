@@ -173,7 +173,10 @@ START_TEST(a_failed_flush_is_never_made_good)
     ck_assert_int_eq(file_pwrite(file, "new", 3, 0), FILE_OK);
     file_double_fail_flush(disk, 1);
     ck_assert_int_eq(file_flush(file), FILE_IO);
+    ck_assert_uint_eq(file_double_late_flush_count(disk), 0);
     ck_assert_int_eq(file_flush(file), FILE_OK); /* the pages count as clean: fsyncgate */
+    ck_assert_int_eq(file_flush_directory(files, "/d"), FILE_OK);
+    ck_assert_uint_eq(file_double_late_flush_count(disk), 2);
     expect(disk, "/d/f", "new");
     expect_after_cut(file_double_operation_count(disk), FILE_DOUBLE_LOSE_ALL, "/d/f", "old");
     file_drop_cache(file);
