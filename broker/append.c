@@ -2,15 +2,12 @@
 #include "broker/append.h"
 
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include "broker/conn.h"
 #include "broker/loop.h"
 #include "broker/server.h"
+#include "broker/slow_device.h"
 #include "protocol/base/check.h"
-
-/* An append slower than this says that the device is slow; for a while its logs go to workers. */
-enum { SLOW_APPEND_NS = 20 * 1000 * 1000, SLOW_DEVICE_MS = 1000 };
 
 /* The appends of one partition in this turn, in order. */
 struct group {
@@ -25,8 +22,8 @@ struct appender {
     struct group *groups; /* in order of first use; kept between turns */
     size_t group_count;
     size_t group_capacity;
-    uint32_t *slots; /* hash of partition -> index of group + 1; 0: free */
-    size_t slot_count; /* a power of two, at least twice group_capacity */
+    uint32_t *slots;            /* hash of partition -> index of group + 1; 0: free */
+    size_t slot_count;          /* a power of two, at least twice group_capacity */
     struct batch_view *batches; /* scratch of one log_append() */
     struct log_append_result *results;
     size_t scratch_capacity;
@@ -84,8 +81,9 @@ void appender_add(struct appender *appender, struct append *append)
     append->rq->appends_pending++;
     append->rq->conn->append_count++;
     append->next = NULL;
-    append->result = (struct log_append_result){ .status = LOG_OK, .base_offset = -1, .last_offset = -1,
-                                                 .append_time_ms = -1 };
+    append->result = (struct log_append_result){
+        .status = LOG_OK, .base_offset = -1, .last_offset = -1, .append_time_ms = -1
+    };
     if (appender->group_count == appender->group_capacity)
         grow_groups(appender);
     size_t slot = slot_of(appender, append->partition);
@@ -126,15 +124,18 @@ static bool log_status_is_final(enum log_status status)
 }
 
 /* One log_append() of count appends from first on, all of one leader epoch. */
-static enum log_status append_run(struct log *log, struct append *first, size_t count, int64_t now_ms,
+static enum log_status append_run(struct server *server, struct log *log, struct append *first, size_t count,
                                   struct batch_view *batches, struct log_append_result *results)
 {
+    int64_t now_ms = clock_wall_ms(server->clock);
     size_t i = 0;
     for (struct append *a = first; i < count; a = a->next, i++) {
         batches[i] = a->batch;
         results[i] = a->result;
     }
+    struct slow_device_watch watch = slow_device_watch_begin(server);
     enum log_status status = log_append(log, batches, count, first->leader_epoch, now_ms, results);
+    slow_device_watch_end(server, &watch, status);
     i = 0;
     for (struct append *a = first; i < count; a = a->next, i++) {
         a->result = results[i];
@@ -173,17 +174,17 @@ static struct append *queue_take(struct append_queue *queue)
     return first;
 }
 
-/* Opening, the directory and a roll each need a turn, and somebody may close the files in between. Who is busy
- * still is not helped by more of it; a client may try again. */
+/* Opening, the directory and a roll each need a turn, and somebody may close the files in between. Who is
+ * busy still is not helped by more of it; a client may try again. */
 enum { PREPARE_ROUNDS_MAX = 16 };
 
 /* Prepares the log and appends one batch; what needs preparing again (the next roll) is prepared. */
-static void append_blocking(struct log *log, struct append *append, int64_t now_ms)
+static void append_blocking(struct server *server, struct log *log, struct append *append)
 {
     struct batch_view batch;
     struct log_append_result result;
     unsigned rounds = 0;
-    while (!log_status_is_final(append_run(log, append, 1, now_ms, &batch, &result)) ||
+    while (!log_status_is_final(append_run(server, log, append, 1, &batch, &result)) ||
            !log_status_is_final(append->result.status)) {
         enum log_status status = rounds++ < PREPARE_ROUNDS_MAX ? log_prepare(log) : LOG_LIMIT;
         if (status != LOG_OK) {
@@ -211,15 +212,15 @@ static void run_queue(struct work *work)
         struct loop *loop = append->rq->loop;
         struct partition *moved = partition;
         next = append->next;
-        append_blocking(partition->log, append, clock_wall_ms(server->clock));
+        append_blocking(server, partition->log, append);
         server_partition_progress(server, &moved, 1);
         loop_post(loop, &append->mail);
     }
     workers_submit(server->append_workers, &queue->work);
 }
 
-/* The bytes leave the receive buffer: they are copied to the request's arena. A queue that is active holds its
- * partition. */
+/* The bytes leave the receive buffer: they are copied to the request's arena. A queue that is active holds
+ * its partition. */
 static void queue_push(struct append *append, struct workers *workers)
 {
     struct append_queue *queue = &append->partition->append_queue;
@@ -253,27 +254,8 @@ static void queue_push(struct append *append, struct workers *workers)
 
 static bool must_queue(struct appender *appender, const struct partition *partition)
 {
-    struct server *server = loop_server(appender->loop);
-    if (atomic_load_explicit(&partition->append_queue.is_active, memory_order_acquire))
-        return true;
-    int64_t until_ms = atomic_load_explicit(&server->slow_device_until_ms, memory_order_relaxed);
-    return until_ms > 0 && until_ms > clock_mono_ms(server->clock);
-}
-
-/* How often this thread has slept in a system call so far. */
-static long sleep_count(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
-}
-
-/* Who waits for a device sleeps; a thread that was only kept off its core says nothing about the device. */
-static void note_slow_device(struct server *server, int64_t since_ns, long sleeps_before)
-{
-    int64_t now_ns = clock_mono_ns(server->clock);
-    if (now_ns - since_ns > SLOW_APPEND_NS && sleep_count() > sleeps_before)
-        atomic_store_explicit(&server->slow_device_until_ms, now_ns / 1000000 + SLOW_DEVICE_MS,
-                              memory_order_relaxed);
+    return atomic_load_explicit(&partition->append_queue.is_active, memory_order_acquire) ||
+           slow_device_is_feared(loop_server(appender->loop));
 }
 
 static void deliver_or_queue(struct append *first, size_t count, struct workers *workers)
@@ -291,7 +273,6 @@ static void deliver_or_queue(struct append *first, size_t count, struct workers 
 static void run_group(struct appender *appender, struct group *group)
 {
     struct server *server = loop_server(appender->loop);
-    int64_t now_ms = clock_wall_ms(server->clock);
     struct append *append = group->first;
     while (append) {
         size_t count = 0;
@@ -306,10 +287,7 @@ static void run_group(struct appender *appender, struct group *group)
                 a->result.status = LOG_BUSY;
         } else {
             reserve_scratch(appender, count);
-            int64_t since_ns = clock_mono_ns(server->clock);
-            long sleeps = sleep_count();
-            append_run(group->partition->log, append, count, now_ms, appender->batches, appender->results);
-            note_slow_device(server, since_ns, sleeps);
+            append_run(server, group->partition->log, append, count, appender->batches, appender->results);
         }
         deliver_or_queue(append, count, server->append_workers);
         append = end;

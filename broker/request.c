@@ -224,7 +224,7 @@ static void submit_work(struct request *rq)
     link->work_done.deliver = deliver_worked;
     link->is_working = true;
     rq_hold(rq);
-    workers_submit(rq->server->workers, &link->work);
+    workers_submit(link->is_reading ? rq->server->read_workers : rq->server->workers, &link->work);
 }
 
 /* -- answers ------------------------------------------------------------------------------------ */
@@ -354,6 +354,13 @@ void rq_work(struct request *rq, void (*fn)(struct request *rq))
 {
     check(!rq->links->work_fn);
     rq->links->work_fn = fn;
+    rq->links->is_reading = false;
+}
+
+void rq_read(struct request *rq, void (*fn)(struct request *rq))
+{
+    rq_work(rq, fn);
+    rq->links->is_reading = true;
 }
 
 int64_t rq_mono_ms(const struct request *rq)

@@ -23,9 +23,9 @@ enum handled {
 };
 
 enum wake {
-    WAKE_PROGRESS,  /* a watched partition moved, or failed, or was deleted */
-    WAKE_APPENDED,  /* all appends of this request have their result */
-    WAKE_WORKED,    /* the worker's job is done */
+    WAKE_PROGRESS, /* a watched partition moved, or failed, or was deleted */
+    WAKE_APPENDED, /* all appends of this request have their result */
+    WAKE_WORKED,   /* the worker's job is done */
     WAKE_DEADLINE,
 };
 
@@ -36,7 +36,7 @@ typedef enum handled (*request_resume)(struct request *rq, enum wake why);
 struct request {
     struct server *server; /* borrowed, outlives the request */
     struct loop *loop;
-    struct conn *conn;     /* NULL once the connection is gone */
+    struct conn *conn; /* NULL once the connection is gone */
     struct arena arena;
     const struct image *image; /* this turn's; set anew before each resume */
     int64_t now_ms;            /* wall clock of this turn */
@@ -49,14 +49,22 @@ struct request {
     void *out;       /* the response, in the arena */
     void *state;     /* the handler's own, in the arena */
     request_resume resume;
-    uint32_t appends_pending; /* the appender's */
+    uint32_t appends_pending;   /* the appender's */
     struct request_link *links; /* core only, request.c */
 };
 
 /* Operations as ACLs number them (facts: protocol, appendix C). */
 enum acl_operation {
-    OP_READ = 3, OP_WRITE = 4, OP_CREATE = 5, OP_DELETE = 6, OP_ALTER = 7, OP_DESCRIBE = 8,
-    OP_CLUSTER_ACTION = 9, OP_DESCRIBE_CONFIGS = 10, OP_ALTER_CONFIGS = 11, OP_IDEMPOTENT_WRITE = 12,
+    OP_READ = 3,
+    OP_WRITE = 4,
+    OP_CREATE = 5,
+    OP_DELETE = 6,
+    OP_ALTER = 7,
+    OP_DESCRIBE = 8,
+    OP_CLUSTER_ACTION = 9,
+    OP_DESCRIBE_CONFIGS = 10,
+    OP_ALTER_CONFIGS = 11,
+    OP_IDEMPOTENT_WRITE = 12,
 };
 
 /* Resources are seen only through these: they authorise and resolve in one step and return Kafka's
@@ -67,7 +75,8 @@ int16_t rq_topic_by_id(struct request *rq, uuid id, enum acl_operation op, const
 int16_t rq_group(struct request *rq, slice group_id, enum acl_operation op);
 int16_t rq_txn(struct request *rq, slice transactional_id, enum acl_operation op);
 int16_t rq_cluster(struct request *rq, enum acl_operation op);
-/* Whether the operation is allowed on any topic at all, be it there or not; else TOPIC_AUTHORIZATION_FAILED. */
+/* Whether the operation is allowed on any topic at all, be it there or not; else TOPIC_AUTHORIZATION_FAILED.
+ */
 int16_t rq_any_topic(struct request *rq, enum acl_operation op);
 /* ERR_NONE, UNKNOWN_TOPIC_OR_PARTITION, or NOT_LEADER_OR_FOLLOWER; *out is valid in this turn. */
 int16_t rq_partition(struct request *rq, const struct topic *topic, int32_t partition,
@@ -75,10 +84,10 @@ int16_t rq_partition(struct request *rq, const struct topic *topic, int32_t part
 /* FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH when the client's epoch is not ours; -1: not checked. */
 int16_t rq_leader_epoch(const struct partition_metadata *partition, int32_t client_epoch);
 
-/* The authoriser behind them: allows all until ACLs exist; tests set one that denies. A null name asks for any
- * resource of the type. */
-typedef bool (*authorizer)(void *context, const struct conn *conn, enum acl_operation op,
-                           int resource_type, slice name);
+/* The authoriser behind them: allows all until ACLs exist; tests set one that denies. A null name asks for
+ * any resource of the type. */
+typedef bool (*authorizer)(void *context, const struct conn *conn, enum acl_operation op, int resource_type,
+                           slice name);
 
 /* Waiting. A handler sets rq->resume, calls what it waits for, and returns WAIT or BUSY. A request
  * whose connection is gone is never resumed.
@@ -90,11 +99,14 @@ typedef bool (*authorizer)(void *context, const struct conn *conn, enum acl_oper
  * rq_work         runs fn(rq) on a worker, then WAKE_WORKED. fn may block; it touches the request's
  *                 arena, state, in and out only, never rq->conn or rq->image. Return BUSY. It starts
  *                 when the handler has returned; meanwhile nothing else resumes the request.
+ * rq_read         the same for an fn that changes no file: while a device is slow, it does not wait for
+ *                 those who write.
  * Slices of `in` stay valid as long as the request, but for an API that is IN_PLACE (apis.def): its
  * slices die with this turn, so what is needed later is copied to the arena first. */
 bool rq_watch(struct request *rq, struct partition *partition);
 void rq_deadline(struct request *rq, int64_t mono_ms);
 void rq_work(struct request *rq, void (*fn)(struct request *rq));
+void rq_read(struct request *rq, void (*fn)(struct request *rq));
 /* For whoever keeps a pointer to a request beyond the turn (the appender, the workers): a held
  * request stays in memory even when its connection is gone. All three on the request's loop. rq_wake
  * resumes it, unless its connection is gone. */

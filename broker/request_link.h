@@ -31,6 +31,7 @@ struct request_link {
     struct timer deadline;
     struct watch *watches;
     void (*work_fn)(struct request *); /* asked for by the handler, submitted after it returned */
+    bool is_reading;                   /* it changes no file: it need not wait behind those that do */
     bool is_working;                   /* it was submitted, and is not back */
     struct work work;
     struct loop_mail work_done;

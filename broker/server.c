@@ -19,7 +19,8 @@
 #include "protocol/base/note.h"
 
 enum {
-    WORKERS = 4,
+    WORKERS = 3,
+    READ_WORKERS = 3,
     APPEND_WORKERS = 2,
     /* Memory that clients can make us hold when queued.max.request.bytes does not say. */
     BUDGET_DEFAULT = 256 * 1024 * 1024,
@@ -216,6 +217,8 @@ static void create_parts(struct server *server, const struct server_options *opt
     server->fetch_sessions = fetch_sessions_create((size_t)config->max_incremental_fetch_session_cache_slots,
                                                    &server->budget, options->seed);
     server->workers = workers_create(options->threaded ? WORKERS : 0, server->retire, &own->schedule);
+    server->read_workers =
+        workers_create(options->threaded ? READ_WORKERS : 0, server->retire, &own->schedule);
     server->append_workers =
         workers_create(options->threaded ? APPEND_WORKERS : 0, server->retire, &own->schedule);
     server->authorize = allow_all;
@@ -375,6 +378,7 @@ static void close_loops(struct server *server)
     if (own->flusher)
         flusher_stop(own->flusher);
     workers_drain(server->append_workers);
+    workers_drain(server->read_workers);
     workers_drain(server->workers);
     atomic_store(&own->is_closing, true);
     if (server->groups)
@@ -411,6 +415,7 @@ bool server_close(struct server *server)
         }
     }
     workers_destroy(server->append_workers);
+    workers_destroy(server->read_workers);
     workers_destroy(server->workers);
     if (own->flusher)
         flusher_destroy(own->flusher);
@@ -520,7 +525,7 @@ bool server_step(struct server *server)
                 return true;
             break;
         case 2:
-            if (workers_step(server->append_workers))
+            if (workers_step(server->append_workers) || workers_step(server->read_workers))
                 return true;
             break;
         default:

@@ -29,7 +29,8 @@ struct server {
     struct coordinator *groups; /* group coordinator; from the loops on */
     struct producer_ids *producer_ids;
     struct retire *retire;
-    struct workers *workers;
+    struct workers *workers;        /* all else that may block */
+    struct workers *read_workers;   /* what only reads or computes: nobody who writes stands before it */
     struct workers *append_workers; /* appends that block: a slow device holds up nothing else */
     struct peers *peers;
     struct fetch_sessions *fetch_sessions;
@@ -39,8 +40,10 @@ struct server {
     bool threaded;        /* as in server_options */
     authorizer authorize; /* never NULL */
     void *authorize_context;
-    _Atomic int64_t slow_device_until_ms; /* monotonic; until then appends run on workers */
-    struct server_private *own;           /* server.c */
+    /* slow_device.h: 0: not slow. Else appends run on workers, until one of them is quick at this time of the
+     * monotonic clock or later. */
+    _Atomic int64_t slow_device_until_ms;
+    struct server_private *own; /* server.c */
 };
 
 /* Opens the store, replays metadata, recovers, binds the listeners; serving starts with

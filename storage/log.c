@@ -35,6 +35,7 @@ static void release(struct pin *pin)
     pthread_mutex_destroy(&log->mutex);
     pthread_mutex_destroy(&log->prepare_mutex);
     pthread_mutex_destroy(&log->flush_mutex);
+    pthread_mutex_destroy(&log->readers_mutex);
     free(log->path);
     free(log->parent);
     free(log);
@@ -82,6 +83,7 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
     pthread_mutex_init(&log->mutex, NULL);
     pthread_mutex_init(&log->prepare_mutex, NULL);
     pthread_mutex_init(&log->flush_mutex, NULL);
+    pthread_mutex_init(&log->readers_mutex, NULL);
     atomic_init(&log->health, LOG_OK);
     log__use_config(log, config);
     atomic_init(&log->published.leader_epoch, -1);
@@ -364,21 +366,21 @@ static bool is_history_known(const struct log *log, int32_t requested)
 enum log_status log_epoch_at(struct log *log, int64_t offset, int32_t *epoch)
 {
     enum log_status status = LOG_OK;
-    pthread_mutex_lock(&log->mutex);
+    pthread_mutex_lock(&log->readers_mutex);
     if (log__state(log) != LOG_SHUT)
         *epoch = leader_epochs_at(&log->epochs, offset);
     else if (log->row.leader_epoch == 0 && offset >= log->row.start_offset)
         *epoch = 0; /* epochs never fall: all are the newest one */
     else
         status = LOG_BUSY;
-    pthread_mutex_unlock(&log->mutex);
+    pthread_mutex_unlock(&log->readers_mutex);
     return status;
 }
 
 enum log_status log_epoch_end(struct log *log, int32_t requested, int32_t *epoch, int64_t *end_offset)
 {
     enum log_status status = LOG_OK;
-    pthread_mutex_lock(&log->mutex);
+    pthread_mutex_lock(&log->readers_mutex);
     if (!is_history_known(log, requested)) {
         status = LOG_BUSY;
     } else if (log__state(log) == LOG_SHUT) {
@@ -388,7 +390,7 @@ enum log_status log_epoch_end(struct log *log, int32_t requested, int32_t *epoch
     } else {
         leader_epochs_end(&log->epochs, requested, log__moment(log).end, epoch, end_offset);
     }
-    pthread_mutex_unlock(&log->mutex);
+    pthread_mutex_unlock(&log->readers_mutex);
     return status;
 }
 

@@ -216,13 +216,22 @@ static enum log_status may_append(struct log *log, int32_t leader_epoch)
     enum file_status status;
     if (!segment_data(log__active(log), &log->home, 0, false, &status))
         return LOG_BUSY;
-    return leader_epochs_reserve(&log->epochs) ? LOG_OK : LOG_LIMIT;
+    if (log->epochs.count < log->epochs.capacity)
+        return LOG_OK;
+    pthread_mutex_lock(&log->readers_mutex);
+    bool has_room = leader_epochs_reserve(&log->epochs);
+    pthread_mutex_unlock(&log->readers_mutex);
+    return has_room ? LOG_OK : LOG_LIMIT;
 }
 
 static void note_epoch(struct log *log, int32_t leader_epoch)
 {
-    if (leader_epoch > leader_epochs_latest(&log->epochs) &&
-        leader_epochs_assign(&log->epochs, leader_epoch, log__moment(log).end)) {
+    if (leader_epoch <= leader_epochs_latest(&log->epochs))
+        return;
+    pthread_mutex_lock(&log->readers_mutex);
+    bool has_changed = leader_epochs_assign(&log->epochs, leader_epoch, log__moment(log).end);
+    pthread_mutex_unlock(&log->readers_mutex);
+    if (has_changed) {
         log->epochs_dirty = true;
         log__submit_job(log);
     }

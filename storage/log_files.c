@@ -211,8 +211,10 @@ static enum log_status write_identity(struct log *log)
     if (status != FILE_OK)
         return log__status_of(status);
     pthread_mutex_lock(&log->mutex);
+    pthread_mutex_lock(&log->readers_mutex);
     if (log->epoch_wanted >= 0 && leader_epochs_reserve(&log->epochs))
         leader_epochs_assign(&log->epochs, log->epoch_wanted, log__moment(log).end);
+    pthread_mutex_unlock(&log->readers_mutex);
     slice text = leader_epochs_text(&log->epochs);
     pthread_mutex_unlock(&log->mutex);
     if (slice_is_null(text))

@@ -25,7 +25,7 @@ static size_t first_unflushed(const struct segment_list *list)
 
 /* Index files that could not be completed, for lack of space or descriptors, go: a missing one is rebuilt at
  * the next start, a short one would be believed. */
-static void drop_index_files(struct log *log, struct segment *segment)
+void log__drop_index_files(struct log *log, struct segment *segment)
 {
     char path[SEGMENT_PATH_MAX];
     segment_index_close_files(&segment->offsets, &log->home);
@@ -58,7 +58,7 @@ static void collect_segments(struct log *log, struct log_flush *out)
         bool is_made = false;
         if (segment_save_indexes(segment, &log->home, 0) != FILE_OK ||
             txn_index_save(&segment->aborted, &log->home, segment->base_offset, &is_made) != FILE_OK) {
-            drop_index_files(log, segment); /* tried again with the next flush */
+            log__drop_index_files(log, segment); /* tried again with the next flush */
         } else if (segment->offsets.file) {
             hold(out, segment->offsets.file);
             hold(out, segment->times.file);
@@ -266,13 +266,15 @@ static enum log_status finish_files(struct log *log)
 static void let_go(struct log *log, enum log_state state)
 {
     struct segment_list *list = log__segments(log);
+    pthread_mutex_lock(&log->readers_mutex);
     atomic_store_explicit(&log->state, (int)state, memory_order_release);
     atomic_store_explicit(&log->segments, NULL, memory_order_release);
+    memset(log->mapped, 0, sizeof log->mapped);
+    pthread_mutex_unlock(&log->readers_mutex);
     for (size_t i = 0; list && i < list->count; i++)
         retire(log->env->retire, list->items[i], segment_destroy);
     if (list)
         retire(log->env->retire, list, free);
-    memset(log->mapped, 0, sizeof log->mapped);
     producer_state_destroy(log->producers);
     log->producers = NULL;
     log->producers_loaded = false;

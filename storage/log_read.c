@@ -20,6 +20,7 @@ struct reader {
     struct segment_access data;
     struct index_view index;
     uint32_t limit;    /* bytes that may be touched */
+    bool has_failed;   /* the device could not read them; says nothing about what they are */
     int64_t next_base; /* base offset of the next segment, or the log end offset */
 };
 
@@ -41,7 +42,7 @@ struct lookup {
 /* A sealed segment was mapped: the one that was mapped longest ago lets go of its mappings. */
 static void note_mapped(struct log *log, struct segment *segment)
 {
-    pthread_mutex_lock(&log->mutex);
+    pthread_mutex_lock(&log->readers_mutex);
     struct segment_list *list = log__segments(log);
     /* It may have been shut and opened again since this reader's turn began. */
     bool known = !list || list->items[segment_list_find(list, segment->base_offset)] != segment;
@@ -56,7 +57,7 @@ static void note_mapped(struct log *log, struct segment *segment)
         }
         *slot = segment;
     }
-    pthread_mutex_unlock(&log->mutex);
+    pthread_mutex_unlock(&log->readers_mutex);
 }
 
 /* Where the device failed below a mapping, pread says so instead of a signal, for the bytes that are asked
@@ -149,7 +150,7 @@ static enum log_status reader_open(struct reader *reader, struct log *log, const
 }
 
 /* The header of the batch at position; false: none that could lie there. */
-static bool read_head(const struct reader *reader, uint32_t position, struct batch_head *out)
+static bool read_head(struct reader *reader, uint32_t position, struct batch_head *out)
 {
     uint8_t bytes[BATCH_HEADER_SIZE];
     size_t got;
@@ -160,8 +161,9 @@ static bool read_head(const struct reader *reader, uint32_t position, struct bat
     if (reader->data.mapping) {
         ok = batch_head_read(reader->data.mapping->map.address + position, size_max, out);
     } else {
-        ok = file_pread(reader->data.file->file, bytes, sizeof bytes, position, &got) == FILE_OK &&
-             got == sizeof bytes && batch_head_read(bytes, size_max, out);
+        reader->has_failed |=
+            file_pread(reader->data.file->file, bytes, sizeof bytes, position, &got) != FILE_OK;
+        ok = !reader->has_failed && got == sizeof bytes && batch_head_read(bytes, size_max, out);
     }
     return ok && out->base_offset >= reader->segment->base_offset && out->last_offset < reader->next_base;
 }
@@ -353,7 +355,7 @@ static enum log_status look_up(struct lookup *lookup, bool resident_only)
         return LOG_NOT_FOUND;
     if (resident_only && !is_resident(lookup))
         return LOG_COLD;
-    if (!run(reader, find_range, lookup))
+    if (!run(reader, find_range, lookup) || reader->has_failed)
         return LOG_IO;
     return lookup->status;
 }

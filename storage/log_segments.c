@@ -85,6 +85,7 @@ static void swap_list(struct log *log, const struct leaving *leaving)
     for (size_t i = after; i < old->count; i++)
         list->items[used++] = old->items[i];
     list->count = used;
+    pthread_mutex_lock(&log->readers_mutex);
     for (struct removed_segment *removed = leaving->first; removed; removed = removed->next) {
         for (size_t i = 0; i < LOG_MAPPED_SEALED_MAX; i++) {
             if (log->mapped[i] == removed->segment)
@@ -92,6 +93,7 @@ static void swap_list(struct log *log, const struct leaving *leaving)
         }
     }
     log__set_segments(log, list);
+    pthread_mutex_unlock(&log->readers_mutex);
 }
 
 /* Hands them to the host, which unlinks their files in time. */
@@ -145,7 +147,10 @@ void log__raise_start(struct log *log, int64_t start)
         m.stable = start;
     log__publish(log, &m);
     log->host->start_rose(log->host, log);
-    if (leader_epochs_cut_start(&log->epochs, start)) {
+    pthread_mutex_lock(&log->readers_mutex);
+    bool has_changed = leader_epochs_cut_start(&log->epochs, start);
+    pthread_mutex_unlock(&log->readers_mutex);
+    if (has_changed) {
         log->epochs_dirty = true;
         log__submit_job(log);
     }

@@ -258,30 +258,54 @@ static bool is_all_durable(const struct opening *opening)
            opening->result.cut_size == 0;
 }
 
-/* Everything that was kept is on the device before anything relies on it. */
+/* What follows from the batches alone. */
+static enum file_status save_derived(struct log *log, struct segment *segment)
+{
+    bool is_made;
+    enum file_status status = segment_save_indexes(segment, &log->home, 0);
+    if (status == FILE_OK)
+        status = txn_index_save(&segment->aborted, &log->home, segment->base_offset, &is_made);
+    if (status == FILE_OK)
+        status = txn_index_flush(&segment->aborted, &log->home);
+    return status;
+}
+
+/* The indexes of a segment that is not the active one are on the device, and need no memory any more. */
+static enum file_status settle_sealed(struct log *log, struct segment *segment)
+{
+    enum file_status status = file_flush(segment->offsets.file->file);
+    if (status == FILE_OK)
+        status = file_flush(segment->times.file->file);
+    segment_index_leave_to_disk(&segment->offsets, log->env->retire);
+    segment_index_leave_to_disk(&segment->times, log->env->retire);
+    segment->flushed = true;
+    segment_close_files(segment, &log->home);
+    return status;
+}
+
+/* Everything that was kept is on the device before anything relies on it. A full disk keeps nobody from
+ * reading: what there is no room for stays in memory, with all that follows, until a later flush. */
 static enum log_status flush_kept(struct opening *opening)
 {
     struct log *log = opening->log;
     enum file_status status = FILE_OK;
+    bool is_full = false;
     for (size_t i = opening->first_loaded; i < opening->list->count && status == FILE_OK; i++) {
         struct segment *segment = opening->list->items[i];
+        bool is_active = i + 1 == opening->list->count;
         status = file_flush(atomic_load(&segment->data)->file);
-        bool is_made;
-        if (status == FILE_OK)
-            status = segment_save_indexes(segment, &log->home, 0);
-        if (status == FILE_OK)
-            status = txn_index_save(&segment->aborted, &log->home, segment->base_offset, &is_made);
-        if (status == FILE_OK)
-            status = txn_index_flush(&segment->aborted, &log->home);
-        if (i + 1 == opening->list->count || status != FILE_OK)
-            continue;
-        status = file_flush(segment->offsets.file->file);
-        if (status == FILE_OK)
-            status = file_flush(segment->times.file->file);
-        segment_index_leave_to_disk(&segment->offsets, log->env->retire);
-        segment_index_leave_to_disk(&segment->times, log->env->retire);
-        segment->flushed = true;
-        segment_close_files(segment, &log->home);
+        if (status == FILE_OK && !is_full)
+            status = save_derived(log, segment);
+        if (status == FILE_FULL)
+            is_full = true;
+        if (is_full && status != FILE_IO)
+            status = FILE_OK;
+        if (is_full) {
+            segment->flushed = false;
+            log__drop_index_files(log, segment);
+        } else if (status == FILE_OK && !is_active) {
+            status = settle_sealed(log, segment);
+        }
     }
     if (status == FILE_OK)
         status = file_flush_directory(log->env->files, log->path);
@@ -371,8 +395,8 @@ static void distrust_all(struct opening *opening)
 }
 
 /* Everything that is there was deleted already, and what was not is lost: the log is empty and goes on at its
- * start offset, as in Kafka, in a segment that begins there. A gap inside a segment would be taken for damage by
- * the next recovery. */
+ * start offset, as in Kafka, in a segment that begins there. A gap inside a segment would be taken for damage
+ * by the next recovery. */
 static enum log_status restart_at_start(struct opening *opening)
 {
     enum log_status status = drop_segments_from(opening, 0, "below_log_start");
@@ -384,6 +408,12 @@ static enum log_status restart_at_start(struct opening *opening)
     if (status == LOG_OK)
         status = make_segments(opening);
     return status == LOG_OK ? load_segments(opening) : status;
+}
+
+static enum log_status save_active_indexes(struct log *log, struct segment *active)
+{
+    enum file_status status = segment_save_indexes(active, &log->home, 0);
+    return status == FILE_FULL ? LOG_OK : log__status_of(status); /* saved with a later flush */
 }
 
 static enum log_status open_directory(struct opening *opening)
@@ -418,9 +448,7 @@ static enum log_status open_directory(struct opening *opening)
     if (status != LOG_OK || !opening->plan->unclean)
         return status;
     quarantine_file_write(log, opening->list);
-    if (is_all_durable(opening))
-        return log__status_of(segment_save_indexes(active, &log->home, 0));
-    return flush_kept(opening);
+    return is_all_durable(opening) ? save_active_indexes(log, active) : flush_kept(opening);
 }
 
 enum log_status log__load(struct log *log, const struct recovery_plan *plan, struct log_recovery *out)

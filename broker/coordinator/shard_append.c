@@ -1,6 +1,7 @@
 /* How an op's records get into the log: at once, or by a worker when that could block. */
 #include "broker/coordinator/shard_internal.h"
 #include "broker/loop_internal.h"
+#include "broker/slow_device.h"
 #include "codec/apis.h"
 #include "protocol/base/check.h"
 #include "protocol/record_batch.h"
@@ -16,7 +17,8 @@ static const struct record_schema *find_schema(const char *set, int type, const 
 {
     for (size_t i = 0; i < record_schema_count; i++) {
         const struct record_schema *schema = &record_schemas[i];
-        if (schema->type != type || strcmp(schema->set, set) != 0) /* numbers first: this runs for every record */
+        if (schema->type != type ||
+            strcmp(schema->set, set) != 0) /* numbers first: this runs for every record */
             continue;
         if (strcmp(schema->message.name + strlen(schema->message.name) - strlen(suffix), suffix) == 0)
             return schema;
@@ -34,7 +36,8 @@ static slice encode(struct arena *arena, const struct message_schema *message, i
     chain_init(&chain, arena);
     writer_init(&writer, &chain);
     if (!message->size(version, record, &size) || !writer_reserve(&writer, FRAME_SIZE + size) ||
-        !writer_int16(&writer, frame) || !message->encode(&writer, version, record) || !writer_finish(&writer))
+        !writer_int16(&writer, frame) || !message->encode(&writer, version, record) ||
+        !writer_finish(&writer))
         return SLICE_NULL;
     check(chain.count == 1);
     return chain.parts[0].bytes;
@@ -43,13 +46,14 @@ static slice encode(struct arena *arena, const struct message_schema *message, i
 void shard_op_add(struct shard_op *op, const char *set, int type, const void *key, int16_t value_version,
                   const void *value)
 {
-    static const struct batch_builder_options options = { .producer_id = -1, .producer_epoch = -1,
+    static const struct batch_builder_options options = { .producer_id = -1,
+                                                          .producer_epoch = -1,
                                                           .base_sequence = -1 };
     slice value_bytes = SLICE_NULL;
     slice key_bytes = encode(op->arena, &find_schema(set, type, "_key")->message, (int16_t)type, 0, key);
     if (value)
-        value_bytes =
-            encode(op->arena, &find_schema(set, type, "_value")->message, value_version, value_version, value);
+        value_bytes = encode(op->arena, &find_schema(set, type, "_value")->message, value_version,
+                             value_version, value);
     if (!op->records)
         op->records = batch_builder_open(op->arena, &options);
     if (!op->records || slice_is_null(key_bytes) || (value && slice_is_null(value_bytes)) ||
@@ -92,8 +96,9 @@ static int16_t error_of_append(enum log_status status)
     }
 }
 
-/* The bytes are those that were appended: what is read back at the next load is what is replayed now. Not in the op's
- * arena: a client that has used up what it may take would cost all groups of the shard their state. */
+/* The bytes are those that were appended: what is read back at the next load is what is replayed now. Not in
+ * the op's arena: a client that has used up what it may take would cost all groups of the shard their state.
+ */
 static bool replay(struct shard *shard, struct shard_op *op)
 {
     struct batch_view batch;
@@ -103,9 +108,13 @@ static bool replay(struct shard *shard, struct shard_op *op)
     enum batch_status status = BATCH_NO_MEMORY;
     bool ok = iterator != NULL;
     while (ok && (status = record_iterator_next(iterator, &record)) == BATCH_OK) {
-        const struct shard_record out = { .offset = record.offset, .timestamp = record.timestamp,
-                                          .key = record.key, .value = record.value, .producer_id = -1,
-                                          .producer_epoch = -1, .control_type = -1 };
+        const struct shard_record out = { .offset = record.offset,
+                                          .timestamp = record.timestamp,
+                                          .key = record.key,
+                                          .value = record.value,
+                                          .producer_id = -1,
+                                          .producer_epoch = -1,
+                                          .control_type = -1 };
         ok = shard->kind->replay(shard->state, &out);
         shard->end_offset = record.offset + 1;
     }
@@ -143,9 +152,10 @@ static void finish_append(struct shard *shard, struct shard_op *op)
 static enum log_status append_once(struct shard *shard, struct shard_op *op)
 {
     op->result = (struct log_append_result){ .status = LOG_OK, .base_offset = -1 };
-    enum log_status status =
-        log_append(shard->partition->log, &op->batch, 1, atomic_load(&shard->leader_epoch),
-                   shard_wall_ms(shard), &op->result);
+    struct slow_device_watch watch = slow_device_watch_begin(shard->server);
+    enum log_status status = log_append(shard->partition->log, &op->batch, 1,
+                                        atomic_load(&shard->leader_epoch), shard_wall_ms(shard), &op->result);
+    slow_device_watch_end(shard->server, &watch, status);
     return status == LOG_OK ? op->result.status : status;
 }
 
@@ -184,7 +194,8 @@ static void run_append(struct work *work)
     struct shard_op *op = shard->appending;
     unsigned rounds = 0;
     while ((op->append_status = append_once(shard, op)) == LOG_BUSY) {
-        enum log_status status = rounds++ < PREPARE_ROUNDS_MAX ? log_prepare(shard->partition->log) : LOG_LIMIT;
+        enum log_status status =
+            rounds++ < PREPARE_ROUNDS_MAX ? log_prepare(shard->partition->log) : LOG_LIMIT;
         if (status != LOG_OK) {
             op->append_status = status;
             break;
@@ -208,13 +219,6 @@ static void hand_over(struct shard *shard, struct shard_op *op)
 
 /* -- at once --------------------------------------------------------------------------------------- */
 
-/* A device that was slow a moment ago may be so again, and nothing blocks under a shard's lock. */
-static bool is_device_slow(const struct shard *shard)
-{
-    int64_t until_ms = atomic_load_explicit(&shard->server->slow_device_until_ms, memory_order_relaxed);
-    return until_ms > 0 && until_ms > shard_mono_ms(shard);
-}
-
 bool shard__append(struct shard *shard, struct shard_op *op)
 {
     if (batch_builder_finish(op->records, &op->batch) != BATCH_OK) {
@@ -227,7 +231,8 @@ bool shard__append(struct shard *shard, struct shard_op *op)
         shard__fail(shard, op);
         return true;
     }
-    op->append_status = is_device_slow(shard) ? LOG_BUSY : append_once(shard, op);
+    /* Nothing blocks under a shard's lock. */
+    op->append_status = slow_device_is_feared(shard->server) ? LOG_BUSY : append_once(shard, op);
     if (op->append_status == LOG_BUSY) {
         hand_over(shard, op);
         return false;

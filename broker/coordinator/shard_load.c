@@ -130,5 +130,5 @@ void shard__begin_load(struct shard *shard)
     }
     shard->phase = SHARD_LOADING;
     shard->load_work.run = run_load;
-    workers_submit(shard->server->workers, &shard->load_work);
+    workers_submit(shard->server->read_workers, &shard->load_work);
 }

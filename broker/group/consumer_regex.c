@@ -204,7 +204,7 @@ void consumer__refresh_regexes(struct consumer_group *consumer)
         return;
     consumer->refreshed_ms = now_ms;
     consumer->refresh_until_ms = now_ms + JOB_MAX_MS;
-    workers_submit(shard_server(group_shard(consumer->group))->workers, &job->work);
+    workers_submit(shard_server(group_shard(consumer->group))->read_workers, &job->work);
 }
 
 /* -- taking over ------------------------------------------------------------------------------- */

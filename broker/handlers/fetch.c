@@ -25,7 +25,7 @@ static enum handled warm_then_retry(struct request *rq, struct fetch_state *stat
     for (uint32_t i = 0; i < state->cold.count; i++)
         partition_hold(state->cold.items[i].partition);
     rq->resume = resume_fetch;
-    rq_work(rq, fetch__warm);
+    rq_read(rq, fetch__warm);
     return HANDLED_BUSY;
 }
 

@@ -327,6 +327,6 @@ enum handled handle_list_offsets(struct request *rq, const struct list_offsets_r
         return answer(rq);
     rq->state = state;
     rq->resume = resume_looked_up;
-    rq_work(rq, look_up_all);
+    rq_read(rq, look_up_all);
     return HANDLED_BUSY;
 }

@@ -153,6 +153,6 @@ enum handled handle_offset_for_leader_epoch(struct request *rq,
         return HANDLED_DONE;
     rq->state = state;
     rq->resume = resume_looked_up;
-    rq_work(rq, look_up_all);
+    rq_read(rq, look_up_all);
     return HANDLED_BUSY;
 }

@@ -288,7 +288,7 @@ enum handled handle_produce(struct request *rq, const struct produce_request *in
         if (!keep_records(rq))
             return HANDLED_CLOSE;
         rq->resume = resume_validated;
-        rq_work(rq, produce__validate_rest);
+        rq_read(rq, produce__validate_rest);
         return HANDLED_BUSY;
     }
     if (store_is_saturated(rq->server->store)) {

@@ -99,7 +99,8 @@ static bool step_without_flush(struct server *server)
         loop_turn(loop);
         return true;
     }
-    return workers_step(server->workers) || workers_step(server->append_workers);
+    return workers_step(server->workers) || workers_step(server->append_workers) ||
+           workers_step(server->read_workers);
 }
 
 bool sim_step(struct sim *sim)
