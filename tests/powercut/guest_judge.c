@@ -103,12 +103,13 @@ static int64_t judge_batch(struct judging *judging, int slot, const struct batch
     return batch_last_offset(batch) + 1;
 }
 
-/* Reads [start, end) of a slot; returns the size of its batches. */
-static uint64_t judge_range(struct judging *judging, int slot, int64_t start, int64_t end)
+/* Reads [start, end) of a slot; *size: of its batches. False: retention took records before they were read.
+ */
+static bool judge_range(struct judging *judging, int slot, int64_t start, int64_t end, uint64_t *size)
 {
-    uint64_t total = 0;
     int64_t offset = start;
     int attempts = 0;
+    *size = 0;
     while (offset < end) {
         struct one_fetch one;
         struct fetch_response response;
@@ -118,28 +119,27 @@ static uint64_t judge_range(struct judging *judging, int slot, int64_t start, in
             guest_fail("Fetch without an answer");
         const struct fetch_response_partition *partition = &response.topics[0].partitions[0];
         slice bytes = partition->records.bytes;
+        if (partition->error_code == ERR_OFFSET_OUT_OF_RANGE && slot == CUT_SHORT)
+            return false;
         if (partition->error_code != ERR_NONE || bytes.size == 0) {
-            /* Retention may have passed by; where it must not, the gap is counted. */
-            if (partition->error_code == ERR_OFFSET_OUT_OF_RANGE && partition->log_start_offset > offset)
-                offset = partition->log_start_offset;
             guest_again(&attempts, cut_slots[slot].topic, partition->error_code);
             continue;
         }
         while (batch_view(bytes, &batch) == BATCH_OK) {
             offset = judge_batch(judging, slot, &batch);
-            total += batch.size;
+            *size += batch.size;
             bytes = slice_of(bytes.data + batch.size, bytes.size - batch.size);
         }
     }
-    return total;
+    return true;
 }
 
 static void judge_map(struct judging *judging, int slot, int64_t end)
 {
     const int64_t *last = judging->guest->ledger.map_last[slot - CUT_MAP];
-    if (end < judging->guest->ledger.map_end[slot - CUT_MAP])
-        other(judging, "the end of a compacted log", slot, judging->guest->ledger.map_end[slot - CUT_MAP],
-              end);
+    int64_t acknowledged_end = judging->guest->ledger.map_end[slot - CUT_MAP];
+    if (acknowledged_end > 0 && end < acknowledged_end)
+        other(judging, "the end of a compacted log", slot, acknowledged_end, end);
     for (int key = 0; key < CUT_MAP_KEYS; key++)
         if (judging->map_read[key] < last[key])
             other(judging, "the last value of key", key, last[key], judging->map_read[key]);
@@ -147,15 +147,17 @@ static void judge_map(struct judging *judging, int slot, int64_t end)
 
 static void judge_slot(struct judging *judging, int slot)
 {
-    int64_t start = list_offset(judging, slot, TIMESTAMP_EARLIEST);
-    int64_t end = list_offset(judging, slot, TIMESTAMP_LATEST);
+    int64_t start, first, end = list_offset(judging, slot, TIMESTAMP_LATEST);
+    uint64_t size;
     memset(judging->map_read, -1, sizeof judging->map_read);
     judging->map_sequence = -1;
-    /* Retention takes from the front of "short" alone, and leaves as much as it was told to. */
-    int64_t first = slot == CUT_SHORT && start > 0 ? start : 0;
-    if (slot < CUT_MAP)
-        ledger_judge_begin(judging->judge, slot, first);
-    uint64_t size = judge_range(judging, slot, start < 0 ? 0 : start, end);
+    do {
+        start = list_offset(judging, slot, TIMESTAMP_EARLIEST);
+        /* Retention takes from the front of "short" alone, and leaves as much as it was told to. */
+        first = slot == CUT_SHORT && start > 0 ? start : 0;
+        if (slot < CUT_MAP)
+            ledger_judge_begin(judging->judge, slot, first);
+    } while (!judge_range(judging, slot, start < 0 ? 0 : start, end, &size));
     if (first > 0 && size < CUT_SHORT_RETENTION_SIZE)
         other(judging, "what retention left", slot, CUT_SHORT_RETENTION_SIZE, (int64_t)size);
     if (slot >= CUT_MAP)
