@@ -1,0 +1,442 @@
+/* Cuts the power of a machine again and again and asks each time whether what was acknowledged is there. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "protocol/base/check.h"
+#include "protocol/base/clock.h"
+#include "protocol/base/random.h"
+#include "tests/powercut/machine.h"
+#include "tests/support/temp_dir.h"
+
+enum {
+    ROUNDS = 20,
+    CONTROL_EVERY = 10, /* rounds for one of the control */
+    CONTROLS_MAX = 20,
+    DISK_CUTS_MAX = 16, /* then a new one */
+    DISK_SIZE = 256 << 20,
+    ROOM_MIN = 768 << 20, /* for a disk and a machine's memory in a tmpfs */
+    BOOT_MS = 60000,      /* until the guest says hello */
+    SILENCE_MS = 90000,   /* between two lines from then on */
+    WRITING_MS = 700,     /* most, from the first acknowledgement to the cut */
+    EARLY_ONE_IN = 5,     /* cuts before anything is acknowledged: in the start or the recovery */
+    CONSOLE_SHOWN = 4096, /* bytes, after a failure */
+    SKIPPED = 77,
+};
+
+/* Mount options that a disk gets by its number. */
+static const char *const mount_options[] = { "barrier=1", "barrier=1,data=writeback",
+                                             "barrier=1,nodelalloc" };
+
+enum result { RESULT_OK, RESULT_FAILED, RESULT_NO_MACHINE };
+
+struct totals {
+    int64_t cuts, early_cuts, disks, verdicts;
+    int64_t acknowledged; /* records */
+    int64_t commits, topics;
+    int64_t read; /* records, in all verdicts */
+    int64_t lost, other;
+};
+
+struct rig {
+    uint64_t seed;
+    struct random random;
+    struct temp_dir dir;
+    char big_dir[PATH_MAX / 2]; /* of the disk and the machine's memory */
+    char init[PATH_MAX], disk[PATH_MAX], console[PATH_MAX], ledger_path[PATH_MAX];
+    const char *kernel;
+    const char *flush; /* "durable" or "none" */
+    FILE *ledger;
+    int boot;         /* of this disk */
+    int64_t start_ms; /* a usual time from hello to the first acknowledgement; 0: not known */
+    bool has_booted;
+    char failure[CUT_LINE_SIZE];
+    struct totals totals;
+};
+
+static int64_t now_ms(void)
+{
+    return clock_mono_ms(clock_real());
+}
+
+static bool is_durable(const struct rig *rig)
+{
+    return strcmp(rig->flush, "durable") == 0;
+}
+
+static enum result failed(struct rig *rig, const char *what)
+{
+    if (!*rig->failure)
+        snprintf(rig->failure, sizeof rig->failure, "%s", what);
+    return RESULT_FAILED;
+}
+
+/* -- the disk ------------------------------------------------------------------------------------------- */
+
+static bool make_file_system(const char *path)
+{
+    pid_t child = fork();
+    int status;
+    check(child >= 0);
+    if (child == 0) {
+        int null_fd = open("/dev/null", O_RDWR);
+        dup2(null_fd, STDOUT_FILENO);
+        execlp("mkfs.ext4", "mkfs.ext4", "-q", "-F", "-b", "4096", "-N", "4096", "-J", "size=8", "-E",
+               "lazy_itable_init=0,lazy_journal_init=0", path, NULL);
+        _exit(127);
+    }
+    while (waitpid(child, &status, 0) < 0)
+        check(errno == EINTR);
+    return status == 0;
+}
+
+static enum result new_disk(struct rig *rig)
+{
+    int fd = open(rig->disk, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool made = fd >= 0 && ftruncate(fd, DISK_SIZE) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (!made || !make_file_system(rig->disk)) {
+        failed(rig, "mkfs.ext4 failed");
+        return rig->has_booted ? RESULT_FAILED : RESULT_NO_MACHINE;
+    }
+    if (rig->ledger)
+        fclose(rig->ledger);
+    rig->ledger = fopen(rig->ledger_path, "we");
+    check(rig->ledger != NULL);
+    rig->boot = 0;
+    rig->totals.disks++;
+    return RESULT_OK;
+}
+
+/* -- one boot ------------------------------------------------------------------------------------------- */
+
+static void power_on(struct rig *rig, struct machine *machine, const char *mode)
+{
+    char seed[64], boot[32], mounting[128], directory[PATH_MAX], flush[32], mode_parameter[32];
+    const char *parameters[] = { seed, boot, mounting, directory, flush, mode_parameter, NULL };
+    snprintf(seed, sizeof seed, "CUT_SEED=%" PRIu64, rig->seed);
+    snprintf(boot, sizeof boot, "CUT_BOOT=%d", rig->boot++);
+    snprintf(mounting, sizeof mounting, "CUT_MOUNT=%s",
+             mount_options[(size_t)rig->totals.disks % (sizeof mount_options / sizeof *mount_options)]);
+    snprintf(directory, sizeof directory, "CUT_DIR=%s", rig->dir.path);
+    snprintf(flush, sizeof flush, "CUT_FLUSH=%s", rig->flush);
+    snprintf(mode_parameter, sizeof mode_parameter, "CUT_MODE=%s", mode);
+    /* The last boot alone: this many lines would help nobody. */
+    check(truncate(rig->console, 0) == 0 || errno == ENOENT);
+    const struct machine_options options = {
+        .kernel = rig->kernel,
+        .init = rig->init,
+        .disk = rig->disk,
+        .console = rig->console,
+        .directory = rig->dir.path,
+        .memory = rig->big_dir,
+        .parameters = parameters,
+    };
+    machine_start(machine, &options);
+}
+
+static enum result judge(struct rig *rig, const char *line)
+{
+    int64_t records, acknowledged, lost, corrupt, duplicates, disordered, gaps, other;
+    if (sscanf(line,
+               "verdict %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64
+               " %" SCNd64,
+               &records, &acknowledged, &lost, &corrupt, &duplicates, &disordered, &gaps, &other) != 8)
+        return failed(rig, "a verdict that cannot be read");
+    rig->totals.verdicts++;
+    rig->totals.read += records;
+    rig->totals.lost += lost;
+    rig->totals.other += other;
+    if (!is_durable(rig))
+        return RESULT_OK;
+    return lost + corrupt + duplicates + disordered + gaps + other == 0 ? RESULT_OK : failed(rig, line);
+}
+
+/* What the next boot must know goes into the ledger. */
+static void keep(struct rig *rig, const char *line)
+{
+    static const char *const kept[] = { "ack ",  "commit ", "producer ", "topics",
+                                        "made ", "filled ", "removing ", "removed " };
+    int count;
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (strncmp(line, kept[i], strlen(kept[i])) == 0)
+            check(fprintf(rig->ledger, "%s .\n", line) > 0);
+    if (sscanf(line, "ack %*d %*d %*d %*d %d", &count) == 1)
+        rig->totals.acknowledged += count;
+    rig->totals.commits += strncmp(line, "commit ", 7) == 0;
+    rig->totals.topics += strncmp(line, "made ", 5) == 0 || strncmp(line, "removed ", 8) == 0;
+}
+
+struct watch {
+    int64_t hello_ms;
+    int64_t cut_ms; /* INT64_MAX: not known yet */
+    bool is_early, said_hello, is_writing, is_done;
+};
+
+static void hear_hello(struct rig *rig, struct watch *watch)
+{
+    rig->has_booted = watch->said_hello = true;
+    watch->hello_ms = now_ms();
+    if (watch->is_early)
+        watch->cut_ms = watch->hello_ms + (int64_t)random_below(&rig->random, (uint64_t)rig->start_ms);
+}
+
+static enum result hear(struct rig *rig, struct watch *watch, const char *line)
+{
+    if (!watch->said_hello)
+        hear_hello(rig, watch);
+    keep(rig, line);
+    if (strncmp(line, "verdict ", 8) == 0)
+        return judge(rig, line);
+    if (strcmp(line, "writing") == 0)
+        watch->is_writing = true;
+    else if (strcmp(line, "done") == 0)
+        watch->is_done = true;
+    else if (strncmp(line, "note ", 5) == 0 && is_durable(rig))
+        printf("%s\n", line);
+    else if (strncmp(line, "error ", 6) == 0)
+        return failed(rig, line);
+    else if (strncmp(line, "ack ", 4) == 0 && watch->is_writing && watch->cut_ms == INT64_MAX) {
+        int64_t now = now_ms();
+        rig->start_ms = now - watch->hello_ms + 1;
+        watch->cut_ms =
+            now + (int64_t)random_below(&rig->random, WRITING_MS) + (is_durable(rig) ? 0 : WRITING_MS);
+    }
+    return RESULT_OK;
+}
+
+/* Listens until it is time to cut, or all is said. */
+static enum result watch_machine(struct rig *rig, struct machine *machine, struct watch *watch)
+{
+    char line[CUT_LINE_SIZE];
+    enum result result = RESULT_OK;
+    while (result == RESULT_OK && !watch->is_done) {
+        int64_t patience = now_ms() + (watch->said_hello ? SILENCE_MS : BOOT_MS);
+        switch (machine_listen(machine, watch->cut_ms < patience ? watch->cut_ms : patience, line)) {
+        case MACHINE_LINE:
+            result = hear(rig, watch, line);
+            if (now_ms() >= watch->cut_ms) /* it has always something to say */
+                return result;
+            break;
+        case MACHINE_LATE:
+            return now_ms() >= watch->cut_ms ? RESULT_OK : failed(rig, "the guest hangs");
+        case MACHINE_ENDED:
+            return failed(rig, "the guest ended by itself");
+        }
+    }
+    return result;
+}
+
+/* What was said before the cut counts, too: an acknowledgement is one, heard late or not. */
+static enum result hear_the_rest(struct rig *rig, struct machine *machine, struct watch *watch)
+{
+    char line[CUT_LINE_SIZE];
+    enum result result = RESULT_OK;
+    watch->cut_ms = 0;
+    while (result == RESULT_OK && machine_listen(machine, now_ms() + BOOT_MS, line) == MACHINE_LINE)
+        result = hear(rig, watch, line);
+    return result;
+}
+
+static enum result run_machine(struct rig *rig, const char *mode, bool is_early)
+{
+    struct machine machine;
+    struct watch watch = { .is_early = is_early, .cut_ms = INT64_MAX };
+    power_on(rig, &machine, mode);
+    enum result result = watch_machine(rig, &machine, &watch);
+    machine_cut(&machine);
+    if (result == RESULT_OK)
+        result = hear_the_rest(rig, &machine, &watch);
+    machine_close(&machine);
+    check(fflush(rig->ledger) == 0);
+    return result == RESULT_FAILED && !rig->has_booted ? RESULT_NO_MACHINE : result;
+}
+
+/* -- rounds --------------------------------------------------------------------------------------------- */
+
+/* A disk lives through so many cuts; then it is read once more. */
+static enum result run_disk(struct rig *rig, int cuts)
+{
+    int64_t acknowledged = rig->totals.acknowledged;
+    enum result result = new_disk(rig);
+    for (int i = 0; i < cuts && result == RESULT_OK; i++) {
+        bool is_early = rig->start_ms > 0 && is_durable(rig) && random_below(&rig->random, EARLY_ONE_IN) == 0;
+        result = run_machine(rig, "write", is_early);
+        rig->totals.cuts += result == RESULT_OK;
+        rig->totals.early_cuts += result == RESULT_OK && is_early;
+    }
+    if (result == RESULT_OK)
+        result = run_machine(rig, "verify", false);
+    if (result == RESULT_OK)
+        printf("disk %" PRId64 " (%s): %d cuts, %" PRId64 " records acknowledged\n", rig->totals.disks,
+               rig->flush, cuts, rig->totals.acknowledged - acknowledged);
+    fflush(stdout);
+    return result;
+}
+
+static void print_console(const struct rig *rig)
+{
+    char line[CUT_LINE_SIZE];
+    FILE *console = fopen(rig->console, "re");
+    if (!console)
+        return;
+    puts("--- end of the console of the last boot");
+    if (fseek(console, -CONSOLE_SHOWN, SEEK_END) != 0)
+        rewind(console);
+    while (fgets(line, sizeof line, console))
+        fputs(line, stdout);
+    puts("---");
+    fclose(console);
+}
+
+static enum result run_durable(struct rig *rig, int rounds)
+{
+    enum result result = RESULT_OK;
+    rig->flush = "durable";
+    while (rig->totals.cuts < rounds && result == RESULT_OK) {
+        int64_t left = rounds - rig->totals.cuts;
+        int64_t cuts = 1 + (int64_t)random_below(&rig->random, DISK_CUTS_MAX);
+        result = run_disk(rig, (int)(cuts < left ? cuts : left));
+    }
+    const struct totals *t = &rig->totals;
+    if (result == RESULT_OK)
+        printf("pass powercut/durable %" PRId64 " cuts (%" PRId64 " of them while it started) of %" PRId64
+               " disks, acknowledged %" PRId64 " records, %" PRId64 " commits, %" PRId64
+               " topics made or removed, lost %" PRId64 ", read back %" PRId64 "\n",
+               t->cuts, t->early_cuts, t->disks, t->acknowledged, t->commits, t->topics, t->lost + t->other,
+               t->read);
+    return result;
+}
+
+/* The same without flushes must lose records, or the rig proves nothing. */
+static enum result run_control(struct rig *rig, int rounds)
+{
+    enum result result = RESULT_OK;
+    rig->flush = "none";
+    rig->totals = (struct totals){ 0 };
+    while (rig->totals.cuts < rounds && result == RESULT_OK)
+        result = run_disk(rig, 1);
+    if (result == RESULT_OK && rig->totals.lost == 0)
+        result = failed(rig, "nothing was lost without flushes: these cuts prove nothing");
+    if (result == RESULT_OK)
+        printf("pass powercut/control %" PRId64 " cuts with log.flush.interval.messages=9223372036854775807: "
+               "acknowledged %" PRId64 " records, lost %" PRId64 "\n",
+               rig->totals.cuts, rig->totals.acknowledged, rig->totals.lost);
+    return result;
+}
+
+/* -- the rig -------------------------------------------------------------------------------------------- */
+
+/* A tmpfs with room is the best place for what is written over and over. */
+static void choose_big_dir(struct rig *rig)
+{
+    struct statfs status;
+    if (statfs("/dev/shm", &status) == 0 && status.f_type == TMPFS_MAGIC && access("/dev/shm", W_OK) == 0 &&
+        (uint64_t)status.f_bavail * (uint64_t)status.f_bsize > ROOM_MIN &&
+        !(status.f_flags & 8 /* noexec */)) {
+        snprintf(rig->big_dir, sizeof rig->big_dir, "/dev/shm/runnel-powercut-XXXXXX");
+        if (mkdtemp(rig->big_dir))
+            return;
+    }
+    snprintf(rig->big_dir, sizeof rig->big_dir, "%s", rig->dir.path);
+}
+
+/* Programs lie where they were built; the guest finds them beside the ledger, whatever their path. */
+static void link_program(const struct rig *rig, const char *name, const char *program)
+{
+    char path[PATH_MAX], target[PATH_MAX];
+    check(snprintf(path, sizeof path, "%s/%s", rig->dir.path, name) < (int)sizeof path);
+    if (!realpath(program, target)) {
+        fprintf(stderr, "powercut: %s: %s\n", program, strerror(errno));
+        exit(64);
+    }
+    check(symlink(target, path) == 0);
+}
+
+static void rig_open(struct rig *rig, const char *guest, const char *broker)
+{
+    const char *given = getenv("RUNNEL_SEED");
+    const char *kernel = getenv("RUNNEL_UML");
+    if (given && *given)
+        rig->seed = strtoull(given, NULL, 0);
+    else
+        random_secure(&rig->seed, sizeof rig->seed);
+    printf("seed: RUNNEL_SEED=%" PRIu64 "\n", rig->seed);
+    random_seed(&rig->random, rig->seed);
+    rig->kernel = kernel && *kernel ? kernel : "linux.uml";
+    temp_dir_create(&rig->dir);
+    choose_big_dir(rig);
+    link_program(rig, "init", guest);
+    link_program(rig, "runnel", broker);
+    check(snprintf(rig->init, sizeof rig->init, "%s/init", rig->dir.path) < (int)sizeof rig->init);
+    check(snprintf(rig->disk, sizeof rig->disk, "%s/disk", rig->big_dir) < (int)sizeof rig->disk);
+    check(snprintf(rig->console, sizeof rig->console, "%s/console", rig->dir.path) <
+          (int)sizeof rig->console);
+    check(snprintf(rig->ledger_path, sizeof rig->ledger_path, "%s/ledger", rig->dir.path) <
+          (int)sizeof rig->ledger_path);
+    machine_prepare();
+}
+
+static void rig_close(struct rig *rig)
+{
+    if (rig->ledger)
+        fclose(rig->ledger);
+    unlink(rig->disk);
+    if (strcmp(rig->big_dir, rig->dir.path) != 0)
+        rmdir(rig->big_dir);
+    temp_dir_destroy(&rig->dir);
+}
+
+static int close_by_result(struct rig *rig, enum result result)
+{
+    if (result == RESULT_OK) {
+        rig_close(rig);
+        return 0;
+    }
+    if (machine_was_stopped()) {
+        rig_close(rig);
+        puts("fail powercut: stopped by a signal");
+        return 1;
+    }
+    print_console(rig);
+    if (result == RESULT_NO_MACHINE) {
+        printf("skip powercut User-mode Linux does not boot here: %s\n", rig->failure);
+        rig_close(rig);
+        return SKIPPED;
+    }
+    printf("fail powercut after %" PRId64 " cuts, boot %d of disk %" PRId64 " (%s): %s; kept: %s, %s\n",
+           rig->totals.cuts, rig->boot - 1, rig->totals.disks, rig->flush, rig->failure, rig->disk,
+           rig->dir.path);
+    return 1;
+}
+
+int main(int argc, char *argv[])
+{
+    static struct rig rig;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argc < 3 || argc > 4) {
+        fprintf(stderr, "usage: %s GUEST BROKER [ROUNDS]\n", argv[0]);
+        return 64;
+    }
+    int rounds = argc == 4 ? atoi(argv[3]) : ROUNDS;
+    if (rounds < 1) {
+        fprintf(stderr, "powercut: rounds must be a number above 0: %s\n", argv[3]);
+        return 64;
+    }
+    int controls = (rounds + CONTROL_EVERY - 1) / CONTROL_EVERY;
+    rig_open(&rig, argv[1], argv[2]);
+    enum result result = run_durable(&rig, rounds);
+    if (result == RESULT_OK)
+        result = run_control(&rig, controls < CONTROLS_MAX ? controls : CONTROLS_MAX);
+    return close_by_result(&rig, result);
+}
