@@ -179,7 +179,7 @@ END_TEST
  * was promised, whatever became of the pages. */
 START_TEST(nothing_is_flushed_after_a_failed_flush)
 {
-    uint64_t phase, stride = is_long() ? 1 : 17, failed = 0, at;
+    uint64_t phase, stride = is_long() ? 1 : 9, failed = 0, at;
     random_secure(&phase, sizeof phase);
     note_set_level((enum note_level)NOTE_NOTHING);
     signal(SIGABRT, tell_place);
@@ -202,7 +202,7 @@ START_TEST(nothing_is_flushed_after_a_failed_flush)
     story_destroy(&story, &sim);
     printf("flushes that failed: %" PRIu64 " of %" PRIu64 ", flushed afterwards 0, failures 0\n", failed,
            at - 1);
-    ck_assert_uint_gt(failed, is_long() ? 100 : 5);
+    ck_assert_uint_gt(failed, 5);
 }
 END_TEST
 
@@ -241,17 +241,23 @@ START_TEST(the_judge_sees_losses)
 }
 END_TEST
 
+/* CK_RUN_CASE=NAME runs one of them. */
+static TCase *add_case(Suite *suite, const char *name)
+{
+    TCase *tests = tcase_create(name);
+    tcase_set_timeout(tests, is_long() ? 100000 : 200);
+    suite_add_tcase(suite, tests);
+    return tests;
+}
+
 int main(void)
 {
     int stories = is_long() ? 3 : 1;
     Suite *suite = suite_create("crash points");
-    TCase *tests = tcase_create("what was promised holds");
-    tcase_set_timeout(tests, is_long() ? 100000 : 200);
-    tcase_add_loop_test(tests, every_point, 1, 1 + stories);
-    tcase_add_loop_test(tests, a_cut_in_recovery, 1, 1 + stories);
-    tcase_add_test(tests, nothing_is_flushed_after_a_failed_flush);
-    tcase_add_loop_test(tests, the_judge_sees_losses, 0, 2);
-    suite_add_tcase(suite, tests);
+    tcase_add_loop_test(add_case(suite, "points"), every_point, 1, 1 + stories);
+    tcase_add_loop_test(add_case(suite, "starts"), a_cut_in_recovery, 1, 1 + stories);
+    tcase_add_test(add_case(suite, "flushes"), nothing_is_flushed_after_a_failed_flush);
+    tcase_add_loop_test(add_case(suite, "controls"), the_judge_sees_losses, 0, 2);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
