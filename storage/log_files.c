@@ -426,7 +426,8 @@ static void run_job(struct storage_job *storage_job)
     log->snapshot = NULL;
     bool alive = log__state(log) == LOG_OPEN && log_health(log) == LOG_OK;
     pthread_mutex_unlock(&log->mutex);
-    if (alive) {
+    /* Another log of the directory may have failed a moment ago. */
+    if (alive && log->host->before_change(log->host, log) == LOG_OK) {
         (void)make_spares(log);
         enum log_status saved = epochs ? log__save_epochs(log) : LOG_OK;
         if (saved != LOG_IO)

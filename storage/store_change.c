@@ -104,5 +104,7 @@ enum log_status store__before_change(struct log_host *host, struct log *log)
 enum log_status store__before_flush(struct log_host *host, struct log *log)
 {
     (void)log;
+    if (store__is_failing(store__directory_of(host)))
+        return LOG_IO;
     return store__log_status(store__make_durable(store__directory_of(host)));
 }

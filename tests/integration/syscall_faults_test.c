@@ -37,7 +37,6 @@ enum {
     PRODUCE_VERSION = 9,
     FETCH_VERSION = 12,
     EXIT_SKIPPED = 77, /* what ctest takes for that */
-    EXIT_OF_LOADER = 127,
 };
 
 /* Calls that the broker stores with. often: about how many of them one thread makes, for the draw in CI. */
@@ -85,7 +84,7 @@ struct run {
     struct ledger *ledger;
     bool is_connected;
     /* What was promised; asked for is what an answer is missing to. */
-    bool has_topic, has_gone, is_gone, has_keys;
+    bool has_topic, is_gone, has_keys;
     int64_t acked_keys[KEYS];
     int64_t start_acked, commit_acked, commit_asked;
     int64_t sequence;
@@ -116,8 +115,13 @@ static const char *broker_binary(void)
     return chosen_binary;
 }
 
+static bool is_kill(const struct point *point)
+{
+    return strncmp(point->action, "signal=", 7) == 0;
+}
+
 /* A program that is the broker with a fault in it: its process is the broker's own, as strace goes beside it
- * (-D). */
+ * (-D). strace 6.1 forgets signals under --seccomp-bpf, which lets all other calls pass untouched. */
 static void write_wrapper(const struct run *run, const struct point *point,
                           char path[TEMP_DIR_PATH_SIZE + 16])
 {
@@ -125,11 +129,10 @@ static void write_wrapper(const struct run *run, const struct point *point,
     FILE *file = fopen(path, "we");
     check(file != NULL);
     check(fprintf(file,
-                  "#!/bin/sh\nexec strace -D -f --seccomp-bpf -o '%s/trace' -e trace=%s -e "
-                  "inject=%s:%s:when=%u '%s' "
+                  "#!/bin/sh\nexec strace -D -f %s -o '%s/trace' -e trace=%s -e inject=%s:%s:when=%u '%s' "
                   "\"$@\"\n",
-                  run->dir.path, point->call, point->call, point->action, point->number,
-                  broker_binary()) > 0);
+                  is_kill(point) ? "" : "--seccomp-bpf", run->dir.path, point->call, point->call,
+                  point->action, point->number, broker_binary()) > 0);
     check(fclose(file) == 0);
     check(chmod(path, 0755) == 0);
 }
@@ -148,10 +151,16 @@ static bool was_hit(const struct run *run)
     return is_hit;
 }
 
-static bool connect_client(struct run *run)
+static void disconnect_client(struct run *run)
 {
     if (run->is_connected)
         wire_close(&run->client);
+    run->is_connected = false;
+}
+
+static bool connect_client(struct run *run)
+{
+    disconnect_client(run);
     run->is_connected = wire_connect(&run->client, broker_process_address(run->broker), TIMEOUT_MS);
     return run->is_connected;
 }
@@ -164,8 +173,7 @@ static bool call(struct run *run, int16_t key, int16_t version, const void *requ
         return false;
     if (wire_call(&run->client, key, version, request, response))
         return true;
-    wire_close(&run->client);
-    run->is_connected = false;
+    disconnect_client(run);
     run->hangs += clock_mono_ms(clock_real()) - before_ms >= TIMEOUT_MS;
     return false;
 }
@@ -306,7 +314,8 @@ static void play(struct run *run, bool is_first)
         run->has_keys = create(run, "k", 1, "compact");
         find_coordinator(run);
     }
-    run->has_gone = create(run, "gone", 1, "delete") || run->has_gone;
+    run->is_gone = false; /* one of that name may come again */
+    (void)create(run, "gone", 1, "delete");
     for (int64_t round = from; round < from + ROUNDS && !broker_process_ended(run->broker, 0); round++) {
         produce(run, 0, 2);
         produce(run, 1, 3);
@@ -454,8 +463,7 @@ static void judge(struct run *run)
         ck_assert_msg(!has_topic(run, "gone"), "%s: a deleted topic is back", place);
     if (run->commit_acked >= 0)
         judge_commit(run);
-    wire_close(&run->client);
-    run->is_connected = false;
+    disconnect_client(run);
     int status = broker_process_stop(run->broker);
     ck_assert_msg(status == EXIT_OK, "%s: the next start ends with %d", place, status);
 }
@@ -466,7 +474,7 @@ static void judge(struct run *run)
  * nothing on the device is damaged. */
 static bool is_expected(const struct point *point, int status)
 {
-    if (strncmp(point->action, "signal=", 7) == 0)
+    if (is_kill(point))
         return status == 128 + 9 || status == EXIT_OK;
     if (strstr(point->action, "EMFILE") || strstr(point->action, "ENOMEM"))
         return status == EXIT_OK || status == EXIT_INTERNAL || status == EXIT_ADDRESS ||
@@ -513,9 +521,7 @@ static void prepare(struct run *run)
     run->broker = broker_process_start(broker_binary(), run->data_dir, arguments);
     play(run, true);
     ck_assert_int_eq(broker_process_kill(run->broker), 128 + 9);
-    if (run->is_connected)
-        wire_close(&run->client);
-    run->is_connected = false;
+    disconnect_client(run);
 }
 
 /* Returns whether the broker came to that call. */
@@ -535,14 +541,11 @@ static bool run_point(const struct point *point)
         play(&run, !point->in_recovery);
     else
         ck_assert_msg(broker_process_ended(run.broker, TIMEOUT_MS), "%s: neither ready nor ended", place);
-    if (run.is_connected)
-        wire_close(&run.client);
-    run.is_connected = false;
+    disconnect_client(&run);
     int status = broker_process_stop(run.broker);
     bool is_hit = was_hit(&run) || status == 128 + 9;
-    bool is_loader = status == EXIT_OF_LOADER && !is_ready; /* no broker yet */
-    ck_assert_msg(is_loader || is_expected(point, status), "%s: ended with %d", place, status);
-    ck_assert_msg(is_loader || status == EXIT_OK || status == 128 + 9 || says_why(&run),
+    ck_assert_msg(is_expected(point, status), "%s: ended with %d", place, status);
+    ck_assert_msg(status == EXIT_OK || status == 128 + 9 || says_why(&run),
                   "%s: ended with %d, and nobody says why", place, status);
     ck_assert_msg(run.hangs == 0, "%s: %u requests without an answer", place, run.hangs);
     judge(&run);
@@ -575,6 +578,21 @@ static const char *action_of(const struct call *call, size_t index, char text[32
     return text;
 }
 
+/* How many such calls are made before there is a broker: those of the loader. */
+static unsigned calls_of_loader(const char *call)
+{
+    char command[8192], line[4096];
+    unsigned count = 0;
+    snprintf(command, sizeof command, "strace -f -e trace=%s '%s' --version 2>&1 >/dev/null", call,
+             broker_binary());
+    FILE *lines = popen(command, "re");
+    check(lines != NULL);
+    while (fgets(line, sizeof line, lines))
+        count += strncmp(line, call, strlen(call)) == 0;
+    check(pclose(lines) == 0);
+    return count;
+}
+
 static unsigned every_number(const struct point *point_of_series)
 {
     struct point point = *point_of_series;
@@ -602,7 +620,7 @@ START_TEST(every_call)
                 break;
             if (!is_chosen("RUNNEL_CALL", calls[c].name) || !is_chosen("RUNNEL_ACTION", action))
                 continue;
-            struct point point = { calls[c].name, action, 1, _i == 1 };
+            struct point point = { calls[c].name, action, 1 + calls_of_loader(calls[c].name), _i == 1 };
             if (chosen) {
                 point.number = (unsigned)strtoul(chosen, NULL, 10);
                 total += run_point(&point);
@@ -631,7 +649,8 @@ START_TEST(some_calls)
         char text[32];
         const struct call *call = &calls[random_below(&random, CALLS)];
         const char *action = random_below(&random, 2) ? "signal=KILL" : action_of(call, 1, text);
-        struct point point = { call->name, action, 1 + (unsigned)random_below(&random, call->often),
+        unsigned first = 1 + calls_of_loader(call->name);
+        struct point point = { call->name, action, first + (unsigned)random_below(&random, call->often),
                                random_below(&random, 3) == 0 };
         hits += run_point(&point);
     }
