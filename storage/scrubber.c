@@ -216,9 +216,11 @@ static enum log_status find_segment(struct scrub_walk *walk)
                 segment_destroy(cursor->walked);
                 cursor->walked = NULL;
             }
+            find_limit(walk, list, i);
             if (!goes_on)
                 begin_segment(cursor, log, walk->segment->base_offset);
-            find_limit(walk, list, i);
+            if (!goes_on)
+                cursor->has_indexes = walk->is_whole;
         }
     }
     pthread_mutex_unlock(&log->mutex);
@@ -403,7 +405,7 @@ static enum log_status walk_segment(struct scrub_walk *walk, uint64_t size_end, 
             next_stop = walk->counts->size + STOP_INTERVAL;
         }
     }
-    return walk->is_whole ? scrub__finish_indexes(walk) : LOG_OK;
+    return walk->cursor->has_indexes ? scrub__finish_indexes(walk) : LOG_OK;
 }
 
 enum log_status scrubber_run(struct log *log, struct scrub_cursor *cursor, uint64_t size_max,

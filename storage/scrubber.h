@@ -47,6 +47,7 @@ struct scrub_cursor {
     struct scrub_batch pending;
     bool is_before_known, is_before_odd; /* of the batch in front of pending */
     bool has_damage;                     /* quarantined ranges: not all can be told of the indexes */
+    bool has_indexes; /* they lay in their files, for good, from the begin on: they are compared */
     bool has_odd_epochs;
     int64_t max_timestamp;  /* of the batches so far */
     uint32_t aborted_count; /* entries of the transaction index whose markers were met */

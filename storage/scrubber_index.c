@@ -22,8 +22,9 @@ static enum log_status open_entries(struct scrub_walk *walk, struct segment_inde
     char path[SEGMENT_PATH_MAX];
     uint64_t size = 0;
     entries->entry_size = index->entry_size;
-    /* What is in memory is written by the log itself; once a fault is known, there is nothing to compare. */
-    if (!walk->is_whole || !atomic_load(&index->on_disk) || state->fault)
+    /* What is in memory is written by the log itself, once whoever read something odd took it there. */
+    walk->cursor->has_indexes = walk->cursor->has_indexes && atomic_load(&index->on_disk);
+    if (!walk->cursor->has_indexes || state->fault)
         return LOG_OK;
     path_of(walk, suffix, path);
     enum file_status status = open_file_open(&walk->log->home, path, FILE_READ, &entries->file);
@@ -333,6 +334,7 @@ static enum log_status walk_again(struct scrub_walk *walk)
     struct scrub_cursor again = {
         .base_offset = cursor->base_offset,
         .is_inside = true,
+        .has_indexes = true,
         .was_shut = cursor->was_shut,
         .rewrites = cursor->rewrites,
         .expected = cursor->base_offset,
