@@ -2,12 +2,19 @@
 #include "broker/keeper.h"
 
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "broker/loop_internal.h"
 #include "broker/server.h"
 #include "protocol/base/check.h"
+#include "storage/scrubber.h"
 
 enum { SLICE_MS = 100 };
+enum {
+    IO_PRIORITY_LOWEST = 2 << 13 | 7,
+    IO_PRIORITY_OF_THREAD = 1
+}; /* best effort, level 7: ioprio_set(2) */
 
 /* One kind of work: its timer fires on the loop, a worker does it, its mail arms the timer again. */
 struct round {
@@ -24,33 +31,58 @@ struct keeper {
     struct server *server;
     struct loop *loop;
     atomic_bool is_stopping;
-    int64_t slice_end_ms; /* of the job that is running */
     struct round retention;
     struct round starts;
+    struct round scrubbing;
 };
 
-static bool is_stopping(void *context)
+static bool is_stopping(struct keeper *keeper)
 {
-    return atomic_load_explicit(&((struct keeper *)context)->is_stopping, memory_order_relaxed);
+    return atomic_load_explicit(&keeper->is_stopping, memory_order_relaxed);
+}
+
+/* A part of a round that one job does. */
+struct turn {
+    struct keeper *keeper;
+    int64_t end_ms;
+};
+
+static struct turn turn_begin(struct keeper *keeper)
+{
+    return (struct turn){ keeper, clock_mono_ms(keeper->server->clock) + SLICE_MS };
 }
 
 static bool is_slice_over(void *context)
 {
-    struct keeper *keeper = context;
-    return is_stopping(keeper) || clock_mono_ms(keeper->server->clock) >= keeper->slice_end_ms;
+    struct turn *turn = context;
+    return is_stopping(turn->keeper) || clock_mono_ms(turn->keeper->server->clock) >= turn->end_ms;
 }
 
 /* In slices, as other jobs wait for a worker, and all of the server for its quiescent states. */
 static bool retain(struct keeper *keeper)
 {
-    keeper->slice_end_ms = clock_mono_ms(keeper->server->clock) + SLICE_MS;
-    return store_retain(keeper->server->store, clock_wall_ms(keeper->server->clock), is_slice_over, keeper);
+    struct turn turn = turn_begin(keeper);
+    return store_retain(keeper->server->store, clock_wall_ms(keeper->server->clock), is_slice_over, &turn);
 }
 
 /* What fails is told by the store, and tried again after the next round. */
 static bool save_starts(struct keeper *keeper)
 {
     (void)store_save_starts(keeper->server->store);
+    return true;
+}
+
+/* What it reads waits behind what others read; a kernel that refuses costs nothing but that. Of the processor
+ * it needs next to nothing at its rate. */
+static bool scrub(struct keeper *keeper)
+{
+    struct turn turn = turn_begin(keeper);
+    long before = syscall(SYS_ioprio_get, IO_PRIORITY_OF_THREAD, 0);
+    (void)syscall(SYS_ioprio_set, IO_PRIORITY_OF_THREAD, 0, IO_PRIORITY_LOWEST);
+    keeper->scrubbing.interval_ms =
+        store_scrub(keeper->server->store, clock_wall_ms(keeper->server->clock), is_slice_over, &turn);
+    if (before >= 0)
+        (void)syscall(SYS_ioprio_set, IO_PRIORITY_OF_THREAD, 0, before);
     return true;
 }
 
@@ -123,6 +155,8 @@ struct keeper *keeper_start(struct server *server)
     keeper->loop = server->loops[0];
     round_init(&keeper->retention, keeper, retain, interval_ms);
     round_init(&keeper->starts, keeper, save_starts, INT64_MAX);
+    round_init(&keeper->scrubbing, keeper, scrub, SCRUB_DELAY_MS);
+    arm(&keeper->scrubbing, SCRUB_DELAY_MS);
     arm(&keeper->retention, first_ms < interval_ms ? first_ms : interval_ms);
     return keeper;
 }

@@ -55,6 +55,12 @@ enum file_status file_pread(struct file *file, void *out, size_t size, uint64_t 
     return file->system->ops->pread(file, out, size, position, got);
 }
 
+enum file_status file_pread_aside(struct file *file, void *out, size_t size, uint64_t position,
+                                  bool from_device, size_t *got)
+{
+    return file->system->ops->pread_aside(file, out, size, position, from_device, got);
+}
+
 enum file_status file_pwritev(struct file *file, const struct iovec *iov, int count, uint64_t position,
                               size_t *written)
 {

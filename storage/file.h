@@ -59,6 +59,11 @@ struct file_system_ops {
     enum file_status (*size)(struct file *, uint64_t *out);
     /* *got < size only at the end of the file. */
     enum file_status (*pread)(struct file *, void *out, size_t size, uint64_t position, size_t *got);
+    /* pread for who reads everything once and leaves the cache to others: what was not cached before is not
+     * afterwards either. from_device: what is cached and can be dropped is, and read again. For a file that
+     * the caller opened for this alone: it gets no read-ahead any more. */
+    enum file_status (*pread_aside)(struct file *, void *out, size_t size, uint64_t position,
+                                    bool from_device, size_t *got);
     /* Writes all of it or says how much in *written; short writes are continued, EINTR too. The
      * iovecs are not modified. At most IOV_MAX of them. */
     enum file_status (*pwritev)(struct file *, const struct iovec *iov, int count, uint64_t position,
@@ -113,6 +118,8 @@ void file_close(struct file *);
 enum file_status file_info(struct file_system *, const char *path, struct file_info *out);
 enum file_status file_size(struct file *, uint64_t *out);
 enum file_status file_pread(struct file *, void *out, size_t size, uint64_t position, size_t *got);
+enum file_status file_pread_aside(struct file *, void *out, size_t size, uint64_t position, bool from_device,
+                                  size_t *got);
 enum file_status file_pwritev(struct file *, const struct iovec *iov, int count, uint64_t position,
                               size_t *written);
 enum file_status file_pwrite(struct file *, const void *bytes, size_t size, uint64_t position);

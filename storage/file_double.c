@@ -339,13 +339,30 @@ static enum file_status double_size(struct file *file, uint64_t *out)
     return FILE_OK;
 }
 
+/* A bit that was flipped in the cache alone is the device's again. */
+static void unflip_cached(struct file_double *disk, uint32_t node)
+{
+    if (!disk->has_cached_flip || disk->cached_flip_node != node)
+        return;
+    disk->has_cached_flip = false;
+    file_double__flip_cache(disk, node, disk->cached_flip_position, disk->cached_flip_bit);
+}
+
 static enum file_status double_pread(struct file *file, void *out, size_t size, uint64_t position,
                                      size_t *got)
 {
     struct file_double *disk = lock_of(file);
-    int memfd = node_of(disk, file)->memfd;
+    uint32_t node = ((struct double_file *)file)->node;
+    int memfd = disk->nodes[node].memfd;
+    enum file_status status = FILE_OK;
 
     *got = 0;
+    if (disk->unreadable_size > 0 && node == disk->unreadable_node &&
+        position < disk->unreadable_position + disk->unreadable_size &&
+        disk->unreadable_position < position + size) {
+        size = position < disk->unreadable_position ? (size_t)(disk->unreadable_position - position) : 0;
+        status = FILE_IO;
+    }
     while (*got < size) {
         ssize_t n = pread(memfd, (uint8_t *)out + *got, size - *got, (off_t)(position + *got));
         check(n >= 0);
@@ -354,7 +371,18 @@ static enum file_status double_pread(struct file *file, void *out, size_t size, 
         *got += (size_t)n;
     }
     unlock(disk);
-    return FILE_OK;
+    return status;
+}
+
+static enum file_status double_pread_aside(struct file *file, void *out, size_t size, uint64_t position,
+                                           bool from_device, size_t *got)
+{
+    struct file_double *disk = lock_of(file);
+
+    if (from_device)
+        unflip_cached(disk, ((struct double_file *)file)->node);
+    unlock(disk);
+    return double_pread(file, out, size, position, got);
 }
 
 /* How much of `size` bytes at position may be written, and what is said about the rest. */
@@ -704,6 +732,7 @@ const struct file_system_ops file_double__ops = {
     .info = double_info,
     .size = double_size,
     .pread = double_pread,
+    .pread_aside = double_pread_aside,
     .pwritev = double_pwritev,
     .truncate = double_truncate,
     .flush = double_flush,

@@ -49,5 +49,11 @@ void file_double_set_open_limit(struct file_double *, unsigned count);
 void file_double_ignore_flushes(struct file_double *, bool ignore);
 /* Flips one bit of a file, in cache and on the device. False when it has no such byte. */
 bool file_double_flip_bit(struct file_double *, const char *path, uint64_t position, unsigned bit);
+/* The same in the cache of a file that was opened before: file_pread_aside(from_device) of the file,
+ * wherever, brings back what the device has. One at a time. */
+bool file_double_flip_cached_bit(struct file_double *, const char *path, uint64_t position, unsigned bit);
+/* Reads (not mappings) of the file fail with FILE_IO from now on where they touch [position, position +
+ * size), a bad sector; size 0: they no longer do. One such range at a time. False: there is no such file. */
+bool file_double_fail_read(struct file_double *, const char *path, uint64_t position, uint64_t size);
 
 #endif

@@ -168,6 +168,47 @@ void file_double_ignore_flushes(struct file_double *disk, bool ignore)
     disk->ignores_flushes = ignore;
 }
 
+void file_double__flip_cache(struct file_double *disk, uint32_t node, uint64_t position, unsigned bit)
+{
+    uint8_t byte;
+
+    if (disk->nodes[node].memfd < 0)
+        return;
+    check(pread(disk->nodes[node].memfd, &byte, 1, (off_t)position) == 1);
+    byte ^= (uint8_t)(1u << (bit & 7));
+    file_double__write_cache(disk->nodes[node].memfd, &byte, 1, position);
+}
+
+bool file_double_flip_cached_bit(struct file_double *disk, const char *path, uint64_t position, unsigned bit)
+{
+    struct file_double *same = lock_const(disk);
+    uint32_t node = file_double__node_at(disk, path);
+    bool found = node != NODE_NONE && disk->nodes[node].memfd >= 0 && position < disk->nodes[node].size;
+
+    if (found) {
+        check(!disk->has_cached_flip);
+        disk->has_cached_flip = true;
+        disk->cached_flip_node = node;
+        disk->cached_flip_position = position;
+        disk->cached_flip_bit = bit;
+        file_double__flip_cache(disk, node, position, bit);
+    }
+    pthread_mutex_unlock(&same->lock);
+    return found;
+}
+
+bool file_double_fail_read(struct file_double *disk, const char *path, uint64_t position, uint64_t size)
+{
+    struct file_double *same = lock_const(disk);
+    uint32_t node = file_double__node_at(disk, path);
+
+    disk->unreadable_node = node;
+    disk->unreadable_position = position;
+    disk->unreadable_size = node == NODE_NONE ? 0 : size;
+    pthread_mutex_unlock(&same->lock);
+    return node != NODE_NONE;
+}
+
 bool file_double_flip_bit(struct file_double *disk, const char *path, uint64_t position, unsigned bit)
 {
     struct file_double *same = lock_const(disk);
@@ -178,12 +219,7 @@ bool file_double_flip_bit(struct file_double *disk, const char *path, uint64_t p
         file_double__record(
             disk, (struct device_op){
                       .kind = DEVICE_FLIP, .node = node, .position = position, .bit = (uint8_t)(bit & 7) });
-        if (disk->nodes[node].memfd >= 0) {
-            uint8_t byte;
-            check(pread(disk->nodes[node].memfd, &byte, 1, (off_t)position) == 1);
-            byte ^= (uint8_t)(1u << (bit & 7));
-            file_double__write_cache(disk->nodes[node].memfd, &byte, 1, position);
-        }
+        file_double__flip_cache(disk, node, position, bit);
     }
     pthread_mutex_unlock(&same->lock);
     return found;

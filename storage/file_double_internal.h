@@ -55,6 +55,13 @@ struct file_double {
     struct fault rename_fault;
     struct fault flush_fault;
     bool ignores_flushes;
+    uint32_t unreadable_node;
+    uint64_t unreadable_position;
+    uint64_t unreadable_size; /* 0: all can be read */
+    bool has_cached_flip;
+    uint32_t cached_flip_node;
+    uint64_t cached_flip_position;
+    unsigned cached_flip_bit;
 };
 
 struct double_file {
@@ -74,6 +81,8 @@ uint32_t file_double__make_node(struct file_double *disk, uint32_t parent, const
                                 bool is_directory);
 /* NODE_NONE when there is no such path. */
 uint32_t file_double__node_at(const struct file_double *disk, const char *path);
+/* Flips one bit of what programs see, when the file was ever opened. */
+void file_double__flip_cache(struct file_double *disk, uint32_t node, uint64_t position, unsigned bit);
 void file_double__write_cache(int memfd, const uint8_t *bytes, size_t size, uint64_t position);
 
 #endif

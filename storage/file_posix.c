@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "protocol/base/check.h"
@@ -15,6 +16,9 @@
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
+#endif
+#ifndef RWF_DONTCACHE
+#define RWF_DONTCACHE 0x80
 #endif
 
 enum file_status file_posix__status(int error)
@@ -135,6 +139,59 @@ static enum file_status posix_pread(struct file *file, void *out, size_t size, u
     return FILE_OK;
 }
 
+static size_t page_size(void)
+{
+    static _Atomic size_t size;
+
+    if (!size)
+        size = (size_t)sysconf(_SC_PAGESIZE);
+    return size;
+}
+
+/* What of the range is cached already, from its begin on; none when nobody can tell. */
+static size_t read_cached(struct file *file, void *out, size_t size, uint64_t position)
+{
+    struct iovec iov = { out, size };
+    ssize_t n = preadv2(fd_of(file), &iov, 1, (off_t)position, RWF_NOWAIT);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Page by page, so that what two ranges share does not stay. */
+static void forget_range(struct file *file, uint64_t position, uint64_t size)
+{
+    uint64_t page = page_size(), begin = position & ~(page - 1),
+             end = (position + size + page - 1) & ~(page - 1);
+    (void)posix_fadvise(fd_of(file), (off_t)begin, (off_t)(end - begin), POSIX_FADV_DONTNEED);
+}
+
+static enum file_status posix_pread_aside(struct file *file, void *out, size_t size, uint64_t position,
+                                          bool from_device, size_t *got)
+{
+    struct iovec iov = { out, size };
+    ssize_t n;
+
+    if (from_device)
+        forget_range(file, position, size);
+    do {
+        n = preadv2(fd_of(file), &iov, 1, (off_t)position, RWF_DONTCACHE);
+    } while (n < 0 && errno == EINTR);
+    *got = n > 0 ? (size_t)n : 0;
+    if (n >= 0 && ((size_t)n == size || n == 0))
+        return FILE_OK;
+    if (n < 0 && errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS)
+        return file_posix__status(errno);
+    /* A kernel before 6.14, a file system that does not know it, or the end of the file is near. */
+    size_t before = *got, rest;
+    (void)posix_fadvise(fd_of(file), 0, 0, POSIX_FADV_RANDOM);
+    before += read_cached(file, (uint8_t *)out + before, size - before, position + before);
+    enum file_status status =
+        posix_pread(file, (uint8_t *)out + before, size - before, position + before, &rest);
+    *got = before + rest;
+    if (rest > 0)
+        forget_range(file, position + before, rest);
+    return status;
+}
+
 enum { WINDOW_COUNT = 64 };
 
 /* The iovecs from byte `skip` on, as many as fit. */
@@ -189,15 +246,6 @@ static enum file_status posix_truncate(struct file *file, uint64_t size)
         rc = ftruncate(fd_of(file), (off_t)size);
     } while (rc != 0 && errno == EINTR);
     return rc == 0 ? FILE_OK : file_posix__status(errno);
-}
-
-static size_t page_size(void)
-{
-    static _Atomic size_t size;
-
-    if (!size)
-        size = (size_t)sysconf(_SC_PAGESIZE);
-    return size;
 }
 
 static uint8_t *page_of(const uint8_t *address)
@@ -392,6 +440,7 @@ static const struct file_system_ops posix_ops = {
     .info = posix_info,
     .size = posix_size,
     .pread = posix_pread,
+    .pread_aside = posix_pread_aside,
     .pwritev = posix_pwritev,
     .truncate = posix_truncate,
     .flush = file_posix__flush,

@@ -322,6 +322,9 @@ enum log_status log__open_shut(struct log *log)
     /* Somebody was here since, or bytes are gone: all is walked, and what was acknowledged and is not there
      * any more is answered as damaged. */
     note_warn("log.row_distrusted", "log=%s reason=files_differ", log->name);
+    pthread_mutex_lock(&log->mutex);
+    log->rewrite_count++;
+    pthread_mutex_unlock(&log->mutex);
     plan.unclean = true;
     plan.row = NULL;
     plan.durable = (struct log_position){ 0, 0, 0 };

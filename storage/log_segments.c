@@ -85,6 +85,7 @@ static void swap_list(struct log *log, const struct leaving *leaving)
     for (size_t i = after; i < old->count; i++)
         list->items[used++] = old->items[i];
     list->count = used;
+    log->rewrite_count += leaving->keep != NULL;
     pthread_mutex_lock(&log->readers_mutex);
     for (struct removed_segment *removed = leaving->first; removed; removed = removed->next) {
         for (size_t i = 0; i < LOG_MAPPED_SEALED_MAX; i++) {

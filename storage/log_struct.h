@@ -112,6 +112,7 @@ struct log {
     bool is_names_dirty;         /* ... that sealed segments or names wait for a flush */
     bool directory_dirty;        /* names in the partition directory */
     bool parent_dirty;           /* the name of the partition directory itself */
+    uint32_t rewrite_count;      /* how often segments took the place of others */
     int64_t flush_due_ms;        /* as last told to the host */
     struct log_position durable; /* its place too */
     struct open_file *new_files[2]; /* partition.metadata and leader-epoch-checkpoint of a new directory */

@@ -250,6 +250,53 @@ static enum log_status rebuild_aborted(struct log *log, struct segment_list *lis
     return status;
 }
 
+static bool has_same_entries(const struct txn_index *a, const struct txn_index *b)
+{
+    const struct txn_block *blocks[] = { atomic_load(&((struct txn_index *)a)->block),
+                                         atomic_load(&((struct txn_index *)b)->block) };
+    uint32_t count = txn_index_count(a);
+    if (count != txn_index_count(b))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct aborted_transaction *x = &blocks[0]->entries[i], *y = &blocks[1]->entries[i];
+        if (x->producer_id != y->producer_id || x->first_offset != y->first_offset ||
+            x->last_offset != y->last_offset || x->last_stable_offset != y->last_stable_offset)
+            return false;
+    }
+    return true;
+}
+
+enum log_status log__rebuild_aborted(struct log *log, struct segment *segment, bool *is_other)
+{
+    struct txn_index fresh = { .file = NULL };
+    struct rebuild rebuild = {
+        .walk = { .log = log, .until = INT64_MAX, .visit = rebuild_visit, .io_fails = true }
+    };
+    struct segment_list *list = log__segments(log);
+    int64_t from;
+    enum log_status status = open_before(&rebuild, segment->base_offset, &from);
+    rebuild.walk.from = from;
+    for (size_t i = segment_list_find(list, from); i < list->count && status == LOG_OK; i++) {
+        rebuild.index = list->items[i] == segment ? &fresh : NULL;
+        status = log__walk_segment(&rebuild.walk, list->items[i]);
+        if (list->items[i] == segment)
+            break;
+    }
+    producer_state_destroy(rebuild.producers);
+    *is_other = status == LOG_OK && !has_same_entries(&fresh, &segment->aborted);
+    if (*is_other) {
+        pthread_mutex_lock(&log->mutex);
+        struct txn_block *old = atomic_exchange(&segment->aborted.block, atomic_exchange(&fresh.block, NULL));
+        if (txn_index_count(&segment->aborted) > 0)
+            atomic_store_explicit(&log->has_aborted, true, memory_order_release);
+        pthread_mutex_unlock(&log->mutex);
+        if (old)
+            retire(log->env->retire, old, free);
+    }
+    txn_index_destroy(&fresh);
+    return status;
+}
+
 /* What the file says of one segment; false: it has to be rebuilt. */
 static enum log_status load_segment(struct log *log, struct segment *segment, int64_t next_base,
                                     const struct segment_files *files, bool is_believed, bool *is_good)

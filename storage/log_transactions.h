@@ -26,6 +26,9 @@ void log__note_ended(struct log *log, const struct producer_marker *marker, int6
  * save. Under prepare_mutex. May block. */
 enum log_status log__load_aborted(struct log *log, struct segment_list *list,
                                   const struct log_directory *directory, bool unclean, size_t first_walked);
+/* The entries of a sealed segment, whose file is on the device, taken from the batches again; *is_other: they were
+ * different, and are what readers see now. Under prepare_mutex. May block. */
+enum log_status log__rebuild_aborted(struct log *log, struct segment *segment, bool *is_other);
 /* The first offset of the oldest open transaction at the log's end, -1: none, as a clean stop left it in the
  * newest producer snapshot. LOG_NOT_FOUND: that one is not of the end; the batches have to be asked. */
 enum log_status log__read_first_open(struct log *log, int64_t end_offset, int64_t *first_open);

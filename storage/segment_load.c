@@ -28,19 +28,24 @@ static enum log_status read_index(const struct segment_home *home, int64_t base_
 
 /* The entry at the position of a batch names that batch's last offset, or (written by Kafka <= 4.0) that of a
  * later batch of the same append. */
-static bool entry_is_true(struct file *file, uint64_t size, int64_t base_offset, struct offset_entry entry)
+static bool entry_is_true(struct file *file, uint64_t size, int64_t base_offset, struct offset_entry entry,
+                          int64_t *first)
 {
     uint8_t bytes[BATCH_HEADER_SIZE];
     size_t got;
     struct batch_head head;
-    return entry.position < size && file_pread(file, bytes, sizeof bytes, entry.position, &got) == FILE_OK &&
-           got == sizeof bytes && batch_head_read(bytes, size - entry.position, &head) &&
-           head.base_offset >= base_offset && head.base_offset <= base_offset + entry.relative;
+    bool is_true = entry.position < size &&
+                   file_pread(file, bytes, sizeof bytes, entry.position, &got) == FILE_OK &&
+                   got == sizeof bytes && batch_head_read(bytes, size - entry.position, &head) &&
+                   head.base_offset >= base_offset && head.base_offset <= base_offset + entry.relative;
+    if (is_true)
+        *first = head.base_offset;
+    return is_true;
 }
 
 /* Takes over what can be believed of the index files; growth is then as it was when the last believed
- * entry was made, just before its batch was accounted. */
-static enum log_status trust_indexes(struct segment_load *load, struct file *file)
+ * entry was made, just before its batch was accounted. *first: the base offset of that batch. */
+static enum log_status trust_indexes(struct segment_load *load, struct file *file, int64_t *first)
 {
     const struct segment_home *home = &load->log->home;
     struct segment *segment = load->segment;
@@ -60,7 +65,7 @@ static enum log_status trust_indexes(struct segment_load *load, struct file *fil
     if (offset_count > 0) {
         const uint8_t *bytes = offsets + (size_t)(offset_count - 1) * OFFSET_INDEX_ENTRY_SIZE;
         last = (struct offset_entry){ load_be32(bytes), load_be32(bytes + 4) };
-        if (!entry_is_true(file, load->trusted_size, segment->base_offset, last))
+        if (!entry_is_true(file, load->trusted_size, segment->base_offset, last, first))
             offset_count = 0;
     }
     if (offset_count == 0)
@@ -237,14 +242,15 @@ static enum log_status meet_damage(struct segment_load *load, struct segment_sca
     return pass_damage(load, scan);
 }
 
-static enum log_status walk(struct segment_load *load, struct file *file)
+/* From the end of what growth knows, where the batch with offset first begins. */
+static enum log_status walk(struct segment_load *load, struct file *file, int64_t first)
 {
     struct segment *segment = load->segment;
     struct segment_scan scan;
     struct pending pending = { .is_set = false };
     enum log_status status = LOG_OK;
-    if (!segment_scan_begin(&scan, file, segment->growth.size, atomic_load(&segment->size),
-                            segment->base_offset, load->checked_from != UINT32_MAX))
+    if (!segment_scan_begin(&scan, file, segment->growth.size, atomic_load(&segment->size), first,
+                            load->checked_from != UINT32_MAX))
         return LOG_LIMIT;
     while (status == LOG_OK) {
         int64_t expected = scan.expected;
@@ -283,6 +289,7 @@ enum log_status segment_load(struct segment_load *load)
     struct log *log = load->log;
     struct segment *segment = load->segment;
     uint32_t size = atomic_load(&segment->size);
+    int64_t first = segment->base_offset;
     struct random random = log__random(log, segment->base_offset);
     segment->growth =
         segment_growth_begin(segment->base_offset, &log->config, clock_wall_ms(log->env->clock), &random);
@@ -295,8 +302,8 @@ enum log_status segment_load(struct segment_load *load)
     if (load->trusted_size > size)
         load->trusted_size = size;
     if (load->trusted_size > 0)
-        status = trust_indexes(load, data->file);
+        status = trust_indexes(load, data->file, &first);
     if (size > 0)
         read_first_timestamp(load, data->file);
-    return status == LOG_OK ? walk(load, data->file) : status;
+    return status == LOG_OK ? walk(load, data->file, first) : status;
 }

@@ -5,7 +5,7 @@
 
 #include "protocol/base/crc32c.h"
 
-enum { SCAN_BUFFER_HEADERS = 16 << 10, SCAN_BUFFER_CRC = 256 << 10 };
+enum { SCAN_BUFFER_HEADERS = 16 << 10, SCAN_BUFFER_CRC = 256 << 10, SCAN_BLOCK = 4096 };
 
 bool segment_scan_begin(struct segment_scan *scan, struct file *file, uint64_t position, uint64_t limit,
                         int64_t expected, bool check_crc)
@@ -29,6 +29,13 @@ void segment_scan_end(struct segment_scan *scan)
     scan->buffer = NULL;
 }
 
+static enum file_status read_bytes(struct segment_scan *scan, void *out, size_t size, uint64_t position,
+                                   size_t *got)
+{
+    return scan->read ? scan->read(scan, out, size, position, got)
+                      : file_pread(scan->file, out, size, position, got);
+}
+
 /* size bytes at position, in the buffer; NULL: they cannot be read. size <= the capacity. */
 static const uint8_t *bytes_at(struct segment_scan *scan, uint64_t position, size_t size)
 {
@@ -37,9 +44,12 @@ static const uint8_t *bytes_at(struct segment_scan *scan, uint64_t position, siz
     uint64_t want = scan->limit - position;
     if (want > scan->buffer_capacity)
         want = scan->buffer_capacity;
+    /* Up to the end of a block, so that the next read begins with one. */
+    if (want == scan->buffer_capacity && want - (position + want) % SCAN_BLOCK >= size)
+        want -= (position + want) % SCAN_BLOCK;
     scan->buffer_size = 0;
     if (want < size ||
-        file_pread(scan->file, scan->buffer, (size_t)want, position, &scan->buffer_size) != FILE_OK)
+        read_bytes(scan, scan->buffer, (size_t)want, position, &scan->buffer_size) != FILE_OK)
         return NULL;
     scan->buffer_position = position;
     return scan->buffer_size >= size ? scan->buffer : NULL;
@@ -135,6 +145,6 @@ bool segment_scan_resync(struct segment_scan *scan)
 bool segment_scan_copy(struct segment_scan *scan, uint8_t *out)
 {
     size_t got;
-    return file_pread(scan->file, out, scan->head.size, scan->batch_position, &got) == FILE_OK &&
+    return read_bytes(scan, out, scan->head.size, scan->batch_position, &got) == FILE_OK &&
            got == scan->head.size;
 }

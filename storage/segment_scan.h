@@ -21,6 +21,9 @@ struct segment_scan {
     struct batch_head head;
     struct batch_view view; /* header fields of the batch; data is NULL */
     uint64_t batch_position;
+    /* Set behind segment_scan_begin() by who reads in a way of his own; NULL: file_pread(). */
+    enum file_status (*read)(struct segment_scan *, void *out, size_t size, uint64_t position, size_t *got);
+    void *context;
     /* the rest is the scan's own */
     uint8_t *buffer;
     size_t buffer_capacity;

@@ -114,6 +114,12 @@ bool store_starts_changed(struct store *store);
  * only once the caller has passed a quiescent state: so it should stop now and then. One caller at a time. */
 bool store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);
 
+/* One slice of verifying everything that lies on the device (scrubber.h): checksums, headers, indexes. Damage is
+ * quarantined and reported, wrong indexes are written anew. Returns for how many ms to wait before the next slice: the
+ * rate is kept so, and once nothing is due it is up to an hour. stop: as above, for an early end. May block; a worker,
+ * one caller at a time, with a quiescent state between two calls. now_ms: since the Unix epoch. */
+int64_t store_scrub(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);
+
 /* Compacts the log that is worth it most, if one is: once, or until the cleaner's step() says no. Returns whether one
  * was compacted; then there may be more. May block for long: for threads of their own, each with its cleaner, at most
  * one at a time on a log. now_ms: since the Unix epoch. */

@@ -253,6 +253,7 @@ enum store_status store_close(struct store *store, bool clean)
     if (clean)
         flush_everything(store);
     store__close_cleaning(store);
+    store__close_scrubbing(store, clean);
     list_logs(&run);
     close_logs(&run);
     store__close_segments(store, clean);

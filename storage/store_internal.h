@@ -1,6 +1,6 @@
 /* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
  * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_segments.c,
- * store_starts.c, store_retention.c, store_close.c, store_look.c, store_lost.c. */
+ * store_starts.c, store_retention.c, store_scrub.c, store_close.c, store_look.c, store_lost.c. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
 
@@ -81,6 +81,7 @@ struct store {
     struct log *logs; /* all of them, doubly linked */
     uint32_t retention_round;
     bool is_retaining; /* the round is not over yet */
+    struct store_scrub *scrub; /* who scrubs has it; NULL: nobody did yet */
     struct log *metadata;
     struct log_row metadata_row; /* as the last clean stop left it; segment_count 0: not known */
     int64_t metadata_written;    /* its offset in the durable positions; the flusher's */
@@ -209,6 +210,9 @@ void store__cleanable(struct log_host *host, struct log *log);
 void store__forget_cleaning(struct store *store, struct log *const *logs, size_t count);
 /* For the stop: no thread cleans any more. */
 void store__close_cleaning(struct store *store);
+
+/* store_scrub.c: for the stop, when nobody scrubs any more. */
+void store__close_scrubbing(struct store *store, bool clean);
 
 /* store_lru.c */
 void store__files_changed(struct log_host *host, int open_files, int maps);

@@ -1,5 +1,5 @@
-/* A compacted log that is written, read, looked up by time, deleted records from and compacted at once, on
- * real files; for ThreadSanitizer as much as for its own assertions. */
+/* A compacted log that is written, read, looked up by time, deleted records from, compacted and scrubbed at
+ * once, on real files; for ThreadSanitizer as much as for its own assertions. */
 #include <check.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -9,6 +9,7 @@
 
 #include "storage/cleaner_internal.h"
 #include "storage/log_struct.h"
+#include "storage/scrubber.h"
 #include "tests/support/log_rig.h"
 #include "tests/support/temp_dir.h"
 
@@ -16,7 +17,7 @@ enum { KEYS = 50, RECORDS = 12000, READERS = 2 };
 
 static struct log_rig *rig;
 static _Atomic bool is_written;
-static _Atomic uint64_t reads, rounds, replaced;
+static _Atomic uint64_t reads, rounds, replaced, scrubs;
 
 /* The value says the offset, so any reader can check any record. */
 static void *write_all(void *context)
@@ -165,10 +166,33 @@ static void *clean_all(void *context)
     return NULL;
 }
 
+/* Nothing is damaged, whatever takes the place of what while it is verified. */
+static void *scrub_all(void *context)
+{
+    unsigned member = retire_join(rig->retire);
+    struct scrub_cursor cursor = { .base_offset = 0 };
+    struct scrub_counts counts = { 0 };
+    (void)context;
+    while (!atomic_load(&is_written)) {
+        enum log_status status = scrubber_run(rig->log, &cursor, 700, NULL, NULL, &counts);
+        ck_assert_msg(status == LOG_OK || status == LOG_BUSY, "status %d", status);
+        if (status == LOG_OK) {
+            scrub_cursor_reset(&cursor);
+            atomic_fetch_add(&scrubs, 1);
+        }
+        retire_quiescent(rig->retire, member);
+    }
+    scrub_cursor_reset(&cursor);
+    ck_assert_uint_eq(counts.quarantined_count, 0);
+    ck_assert_uint_eq(counts.index_count, 0);
+    retire_leave(rig->retire, member);
+    return NULL;
+}
+
 START_TEST(all_at_once)
 {
     struct temp_dir root;
-    pthread_t threads[READERS + 2];
+    pthread_t threads[READERS + 3];
     temp_dir_create(&root);
     struct file_system *files = file_posix_create(2);
     rig = log_rig_create_on(files, root.path);
@@ -181,13 +205,16 @@ START_TEST(all_at_once)
     ck_assert_int_eq(pthread_create(&threads[1], NULL, clean_all, NULL), 0);
     for (int i = 0; i < READERS; i++)
         ck_assert_int_eq(pthread_create(&threads[2 + i], NULL, read_all, NULL), 0);
-    for (int i = 0; i < READERS + 2; i++)
+    ck_assert_int_eq(pthread_create(&threads[READERS + 2], NULL, scrub_all, NULL), 0);
+    for (int i = 0; i < READERS + 3; i++)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     retire_wake(rig->retire, rig->member);
     ck_assert_int_eq(read_once(rig->member), RECORDS);
-    printf("%" PRIu64 " reads of all, %" PRIu64 " rounds, %" PRIu64 " segments replaced\n", reads, rounds,
-           replaced);
+    printf("%" PRIu64 " reads of all, %" PRIu64 " rounds, %" PRIu64 " segments replaced, %" PRIu64
+           " scrubs\n",
+           reads, rounds, replaced, scrubs);
     ck_assert_uint_gt(rounds, 3);
+    ck_assert_uint_gt(scrubs, 0);
     log_rig_destroy(rig);
     file_posix_destroy(files);
     temp_dir_destroy(&root);

@@ -222,6 +222,56 @@ START_TEST(released_memory_is_given_back_and_read_again)
 }
 END_TEST
 
+static unsigned resident_pages(const struct file_map *map)
+{
+    unsigned count = 0;
+    for (size_t at = 0; at < map->size; at += 4096)
+        count += file_is_resident(files, map->address + at, 4096);
+    return count;
+}
+
+/* The scrubber's reads leave the cache as it was. */
+START_TEST(a_read_aside_brings_nothing_into_the_cache)
+{
+    enum { SIZE = 4 << 20, PIECE = 200000 };
+    static uint8_t bytes[SIZE], back[SIZE];
+    struct file_map map;
+    struct file *file = opened("f", FILE_READ | FILE_WRITE | FILE_CREATE);
+    struct file *aside = opened("f", FILE_READ);
+    size_t got;
+
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+    ck_assert_int_eq(file_pwrite(file, bytes, SIZE, 0), FILE_OK);
+    ck_assert_int_eq(file_flush(file), FILE_OK);
+    ck_assert_int_eq(file_map(file, 0, SIZE, &map), FILE_OK);
+    for (int from_device = 0; from_device < 2; from_device++) {
+        file_drop_cache(file);
+        bool has_cache = resident_pages(&map) == 0; /* else it lives in memory alone */
+        memset(back, 0, SIZE);
+        for (size_t at = 0; at < SIZE; at += PIECE) {
+            size_t size = SIZE - at < PIECE ? SIZE - at : PIECE;
+            ck_assert_int_eq(file_pread_aside(aside, back + at, size, at, from_device, &got), FILE_OK);
+            ck_assert_uint_eq(got, size);
+        }
+        ck_assert_mem_eq(bytes, back, SIZE);
+        if (has_cache)
+            ck_assert_uint_lt(resident_pages(&map), 32);
+    }
+    /* What was there stays. */
+    ck_assert_int_eq(file_populate(files, map.address, SIZE / 2), FILE_OK);
+    for (size_t at = 0; at < SIZE; at += PIECE)
+        ck_assert_int_eq(file_pread_aside(aside, back, PIECE, at, false, &got), FILE_OK);
+    ck_assert_uint_eq(got, SIZE % PIECE); /* the end of the file */
+    ck_assert_int_eq(file_pread_aside(aside, back, PIECE, SIZE, false, &got), FILE_OK);
+    ck_assert_uint_eq(got, 0);
+    ck_assert(file_is_resident(files, map.address, SIZE / 2));
+    file_unmap(files, &map);
+    file_close(aside);
+    file_close(file);
+}
+END_TEST
+
 START_TEST(a_fault_outside_the_guard_still_kills)
 {
     struct file_map map;
@@ -254,6 +304,7 @@ int main(void)
     tcase_add_test(tcase, a_lock_keeps_others_out);
     tcase_add_test(tcase, a_page_that_is_gone_is_an_answer);
     tcase_add_test(tcase, released_memory_is_given_back_and_read_again);
+    tcase_add_test(tcase, a_read_aside_brings_nothing_into_the_cache);
     tcase_add_test(tcase, a_fault_outside_the_guard_still_kills);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

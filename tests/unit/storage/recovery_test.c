@@ -92,6 +92,27 @@ START_TEST(a_torn_tail_is_cut_to_the_last_whole_batch)
 }
 END_TEST
 
+/* A clean stop's files are walked from the last index entry on: what is damaged there does not cost what lies in
+ * front of it. */
+START_TEST(damage_at_the_last_index_entry_costs_its_batch_alone)
+{
+    struct log_rig *rig = log_rig_create(NULL);
+    struct log_row row;
+    rig_fill(rig, 20 + _i, 100);
+    flush_all(rig);
+    ck_assert_int_eq(log_rig_close(rig, true, &row), LOG_OK);
+    uint64_t batch = row.active_size / (20 + (uint32_t)_i);
+    ck_assert(file_double_flip_bit(rig->disk, rig_path(rig, "00000000000000000000.log"),
+                                   (19 + (uint64_t)_i) * batch + BATCH_LAST_OFFSET_DELTA, 3));
+    log_rig_new_log(rig);
+    log__set_closed_row(rig->log, &row);
+    ck_assert_int_eq(log_open(rig->log), LOG_OK);
+    ck_assert_int_eq(log_offsets(rig->log).end, 20 + _i);
+    ck_assert_int_eq(rig_read_all(rig, 1000), 19 + _i);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
 START_TEST(garbage_behind_the_end_is_cut)
 {
     static const struct {
@@ -727,6 +748,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_kill_keeps_everything);
     tcase_add_test(tests, a_torn_tail_is_cut_to_the_last_whole_batch);
+    tcase_add_loop_test(tests, damage_at_the_last_index_entry_costs_its_batch_alone, 0, 2);
     tcase_add_test(tests, garbage_behind_the_end_is_cut);
     tcase_add_test(tests, only_the_unflushed_tail_is_scanned);
     tcase_add_test(tests, damage_before_the_durable_end_is_quarantined);

@@ -1,5 +1,5 @@
-/* The store under threads: appends, group commits, reads, deletions and the closing of idle files at once, on
- * real files; for ThreadSanitizer as much as for its own assertions. */
+/* The store under threads: appends, group commits, reads, deletions, the scrubber and the closing of idle
+ * files at once, on real files; for ThreadSanitizer as much as for its own assertions. */
 #include <check.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 
 #include "protocol/base/check.h"
 #include "storage/file.h"
+#include "storage/scrubber.h"
 #include "tests/support/storage_host.h"
 
 enum {
@@ -39,6 +40,7 @@ static char root[64];
 static struct log *logs[LOG_COUNT];
 static _Atomic unsigned writers_left;
 static _Atomic int64_t next_producer_id;
+static unsigned scrub_passes;
 
 static struct busy_host *host_of(struct storage_env *env)
 {
@@ -279,6 +281,26 @@ static void *retainer_main(void *argument)
     return NULL;
 }
 
+/* Pass after pass, as if a week went by between two; nothing is damaged. */
+static void *scrubber_main(void *argument)
+{
+    unsigned member = retire_join(host.env.retire);
+    int64_t now_ms = 1700000000000;
+    struct random random;
+
+    (void)argument;
+    random_seed(&random, 400);
+    while (atomic_load(&writers_left)) {
+        if (store_scrub(store, now_ms, half_of_the_time, &random) >= SCRUB_IDLE_MS) {
+            now_ms += SCRUB_PASS_MS;
+            scrub_passes++;
+        }
+        retire_quiescent(host.env.retire, member);
+    }
+    retire_leave(host.env.retire, member);
+    return NULL;
+}
+
 /* Topics that come and go; every second one is made anew before the old one is deleted. */
 static void *topics_main(void *argument)
 {
@@ -365,7 +387,7 @@ static void stop_host(void)
 static void run_threads(void)
 {
     pthread_t helpers[WORKERS + 1];
-    pthread_t users[WRITERS + READERS + 2];
+    pthread_t users[WRITERS + READERS + 3];
     unsigned numbers[WRITERS + READERS];
     unsigned count = 0;
 
@@ -382,6 +404,7 @@ static void run_threads(void)
     }
     ck_assert_int_eq(pthread_create(&users[count++], NULL, topics_main, NULL), 0);
     ck_assert_int_eq(pthread_create(&users[count++], NULL, retainer_main, NULL), 0);
+    ck_assert_int_eq(pthread_create(&users[count++], NULL, scrubber_main, NULL), 0);
     for (unsigned i = 0; i < count; i++)
         pthread_join(users[i], NULL);
     pthread_mutex_lock(&host.lock);
@@ -404,8 +427,11 @@ START_TEST(all_at_once)
         open_store(50);
         run_threads();
         expect_ends();
-        for (int i = 0; i < LOG_COUNT; i++)
+        for (int i = 0; i < LOG_COUNT; i++) {
             ck_assert_int_eq(log_offsets(logs[i]).durable, log_offsets(logs[i]).end);
+            ck_assert_uint_eq(log_stats(logs[i]).quarantined_count, 0);
+        }
+        ck_assert_uint_gt(scrub_passes, 0);
         ck_assert_uint_gt(atomic_load(&host.progress_count), 0);
         ck_assert_int_eq(store_close(store, clean), STORE_OK);
         open_store(0);
