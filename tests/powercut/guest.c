@@ -172,7 +172,8 @@ static void bring_up(void)
     must(tcsetattr(line_fd, TCSANOW, &raw) == 0, "tcsetattr");
     guest_report("hello");
     must(mkdir("/mnt/disk", 0755) == 0, "mkdir");
-    must(mount("/mnt/ubda", "/mnt/disk", "ext4", 0, parameter("CUT_MOUNT")) == 0, "mount the disk");
+    must(mount("/mnt/ubda", "/mnt/disk", parameter("CUT_FS"), 0, parameter("CUT_MOUNT")) == 0,
+         "mount the disk");
     must(symlink("/dev/console", "/mnt/disk/data.stderr") == 0 || errno == EEXIST, "symlink");
     if (access("/dev/console", W_OK) != 0)
         must(mount("devtmpfs", "/dev", "devtmpfs", 0, NULL) == 0, "mount /dev");

@@ -21,6 +21,11 @@ enum {
 };
 enum { TIMESTAMP_LATEST = -1, TIMESTAMP_EARLIEST = -2, OUTPUT_MAX = 64 << 20 };
 
+/* Retention counts what is in the log, as Kafka does; what was not acknowledged of it the cut may take. */
+enum {
+    RETAINED_SIZE_MIN = CUT_SHORT_RETENTION_SIZE - CUT_DEPTH * CUT_BATCH_RECORDS_MAX * (LEDGER_VALUE_MAX + 32)
+};
+
 struct judging {
     struct guest *guest;
     struct wire_client client;
@@ -158,8 +163,8 @@ static void judge_slot(struct judging *judging, int slot)
         if (slot < CUT_MAP)
             ledger_judge_begin(judging->judge, slot, first);
     } while (!judge_range(judging, slot, start < 0 ? 0 : start, end, &size));
-    if (first > 0 && size < CUT_SHORT_RETENTION_SIZE)
-        other(judging, "what retention left", slot, CUT_SHORT_RETENTION_SIZE, (int64_t)size);
+    if (first > 0 && size < RETAINED_SIZE_MIN)
+        other(judging, "what retention left", slot, RETAINED_SIZE_MIN, (int64_t)size);
     if (slot >= CUT_MAP)
         judge_map(judging, slot, end);
 }
