@@ -37,8 +37,10 @@ enum {
 
 enum {
     CUT_MAP_KEYS = 16,
-    CUT_SHORT_RETENTION_SIZE = 256 << 10, /* retention.bytes */
+    CUT_BATCH_RECORDS_MAX = 12,
+    CUT_DEPTH = 4,                        /* requests of a producer in flight */
     CUT_BOOTS_MAX = 64,                   /* of one disk; boots are counted from 0 */
+    CUT_SHORT_RETENTION_SIZE = 320 << 10, /* retention.bytes */
 };
 
 /* Lines, each ended by " .": a line that was cut short is none. "#" is what the host keeps for the next boot.

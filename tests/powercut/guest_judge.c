@@ -21,6 +21,11 @@ enum {
 };
 enum { TIMESTAMP_LATEST = -1, TIMESTAMP_EARLIEST = -2, OUTPUT_MAX = 64 << 20 };
 
+/* Retention counts what is in the log, as Kafka does; what was not acknowledged of it the cut may take. */
+enum {
+    RETAINED_SIZE_MIN = CUT_SHORT_RETENTION_SIZE - CUT_DEPTH * CUT_BATCH_RECORDS_MAX * (LEDGER_VALUE_MAX + 32)
+};
+
 struct judging {
     struct guest *guest;
     struct wire_client client;
@@ -138,8 +143,8 @@ static void judge_map(struct judging *judging, int slot, int64_t end)
 {
     const int64_t *last = judging->guest->ledger.map_last[slot - CUT_MAP];
     int64_t acknowledged_end = judging->guest->ledger.map_end[slot - CUT_MAP];
-    if (acknowledged_end > 0 && end < acknowledged_end)
-        other(judging, "the end of a compacted log", slot, acknowledged_end, end);
+    if (end < acknowledged_end) /* the producer is the only one: whatever it wrote behind the end is gone */
+        judging->verdict.records.lost += acknowledged_end - (end > 0 ? end : 0);
     for (int key = 0; key < CUT_MAP_KEYS; key++)
         if (judging->map_read[key] < last[key])
             other(judging, "the last value of key", key, last[key], judging->map_read[key]);
@@ -158,8 +163,8 @@ static void judge_slot(struct judging *judging, int slot)
         if (slot < CUT_MAP)
             ledger_judge_begin(judging->judge, slot, first);
     } while (!judge_range(judging, slot, start < 0 ? 0 : start, end, &size));
-    if (first > 0 && size < CUT_SHORT_RETENTION_SIZE)
-        other(judging, "what retention left", slot, CUT_SHORT_RETENTION_SIZE, (int64_t)size);
+    if (first > 0 && size < RETAINED_SIZE_MIN)
+        other(judging, "what retention left", slot, RETAINED_SIZE_MIN, (int64_t)size);
     if (slot >= CUT_MAP)
         judge_map(judging, slot, end);
 }
@@ -271,6 +276,7 @@ struct guest_verdict guest_judge(struct guest *guest)
         judge_slot(&judging, slot);
     struct ledger_verdict records = ledger_judge_close(judging.judge);
     records.records += judging.verdict.records.records;
+    records.lost += judging.verdict.records.lost;
     records.corrupt += judging.verdict.records.corrupt;
     records.disordered += judging.verdict.records.disordered;
     judging.verdict.records = records;

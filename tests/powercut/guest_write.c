@@ -19,12 +19,7 @@
 #include "tests/support/topic_client.h"
 
 enum { KEY_PRODUCE = 0, KEY_OFFSET_COMMIT = 8, KEY_CREATE_TOPICS = 19, KEY_INIT_PRODUCER_ID = 22 };
-enum {
-    PRODUCE_VERSION = 9,
-    DEPTH = 4, /* requests in flight */
-    BATCH_RECORDS_MAX = 12,
-    CODECS = 5,
-};
+enum { PRODUCE_VERSION = 9, CODECS = 5 };
 
 /* -- topics --------------------------------------------------------------------------------------------- */
 
@@ -132,7 +127,7 @@ struct cut_writer {
     int32_t base_sequences[CUT_SLOTS]; /* of the next batch, where there is a producer id */
     struct wire_client client;
     struct random random;
-    struct sent_batch sent[DEPTH];
+    struct sent_batch sent[CUT_DEPTH];
     int sent_count, answered_count;
 };
 
@@ -203,7 +198,7 @@ static struct batch_view build(struct cut_writer *writer, struct arena *arena, c
 
 static void send_batch(struct cut_writer *writer)
 {
-    struct sent_batch *sent = &writer->sent[writer->sent_count % DEPTH];
+    struct sent_batch *sent = &writer->sent[writer->sent_count % CUT_DEPTH];
     struct random shape; /* known from the sequence: who goes on must make the same batch again */
     struct arena arena;
     struct one_produce one;
@@ -211,7 +206,7 @@ static void send_batch(struct cut_writer *writer)
                 writer->guest->seed ^ ((uint64_t)writer->next * CUT_PRODUCERS + (uint64_t)writer->producer));
     sent->slot = writer->first_slot + (int)random_below(&writer->random, (uint64_t)writer->slot_count);
     sent->sequence = writer->next;
-    sent->count = 1 + (int32_t)random_below(&shape, BATCH_RECORDS_MAX);
+    sent->count = 1 + (int32_t)random_below(&shape, CUT_BATCH_RECORDS_MAX);
     arena_init(&arena, NULL);
     struct batch_view batch = build(writer, &arena, sent, (int)random_below(&shape, CODECS));
     one_produce(&one, cut_slots[sent->slot].topic, cut_slots[sent->slot].partition, batch_bytes(&batch));
@@ -225,7 +220,7 @@ static void send_batch(struct cut_writer *writer)
 
 static void receive_answer(struct cut_writer *writer)
 {
-    const struct sent_batch *sent = &writer->sent[writer->answered_count % DEPTH];
+    const struct sent_batch *sent = &writer->sent[writer->answered_count % CUT_DEPTH];
     int32_t correlation_id =
         writer->client.correlation_id - (writer->sent_count - writer->answered_count - 1);
     struct produce_response response;
@@ -262,7 +257,7 @@ static void *run_writer(void *context)
     else if (writer->producer == CUT_PRODUCER_FRESH)
         init_producer(writer, -1);
     for (;;) {
-        while (writer->sent_count - writer->answered_count < DEPTH)
+        while (writer->sent_count - writer->answered_count < CUT_DEPTH)
             send_batch(writer);
         receive_answer(writer);
     }

@@ -22,20 +22,36 @@ enum {
     ROUNDS = 20,
     CONTROL_EVERY = 10, /* rounds for one of the control */
     CONTROLS_MAX = 20,
-    DISK_CUTS_MAX = 16, /* then a new one */
-    DISK_SIZE = 256 << 20,
-    ROOM_MIN = 768 << 20, /* for a disk and a machine's memory in a tmpfs */
-    BOOT_MS = 60000,      /* until the guest says hello */
-    SILENCE_MS = 90000,   /* between two lines from then on */
-    WRITING_MS = 700,     /* most, from the first acknowledgement to the cut */
-    EARLY_ONE_IN = 5,     /* cuts before anything is acknowledged: in the start or the recovery */
-    CONSOLE_SHOWN = 4096, /* bytes, after a failure */
+    DISK_CUTS_MAX = 16,    /* then a new one */
+    DISK_SIZE = 320 << 20, /* the least that XFS takes is 300 MB */
+    ROOM_MIN = 768 << 20,  /* for a disk and a machine's memory in a tmpfs */
+    BOOT_MS = 60000,       /* until the guest says hello */
+    SILENCE_MS = 90000,    /* between two lines from then on */
+    WRITING_MS = 700,      /* most, from the first acknowledgement to the cut */
+    EARLY_ONE_IN = 5,      /* cuts before anything is acknowledged: in the start or the recovery */
+    CONSOLE_SHOWN = 4096,  /* bytes, after a failure */
     SKIPPED = 77,
 };
 
-/* Mount options that a disk gets by its number. */
-static const char *const mount_options[] = { "barrier=1", "barrier=1,data=writeback",
-                                             "barrier=1,nodelalloc" };
+/* What disks are, in turn: those whose program is not there are left out. */
+struct disk_kind {
+    const char *file_system, *mount_options;
+    const char *mkfs[12]; /* the disk's file is appended */
+};
+
+#define MKFS_EXT4                                                                                            \
+    {                                                                                                        \
+        "mkfs.ext4", "-q", "-F", "-b", "4096", "-N", "4096", "-J", "size=8", "-E", "lazy_itable_init=0"      \
+    }
+
+static const struct disk_kind disk_kinds[] = {
+    { "ext4", "data=ordered", MKFS_EXT4 },
+    { "xfs", "noquota", { "mkfs.xfs", "-q", "-f" } },
+    { "ext4", "data=writeback", MKFS_EXT4 },
+    { "btrfs", "datacow", { "mkfs.btrfs", "-q", "-f", "-m", "single" } },
+    { "ext4", "nodelalloc", MKFS_EXT4 },
+};
+enum { DISK_KINDS = sizeof disk_kinds / sizeof *disk_kinds };
 
 enum result { RESULT_OK, RESULT_FAILED, RESULT_NO_MACHINE };
 
@@ -56,6 +72,8 @@ struct rig {
     const char *kernel;
     const char *flush; /* "durable" or "none" */
     FILE *ledger;
+    const struct disk_kind *kind;
+    int disks_count;
     int boot;         /* of this disk */
     int64_t start_ms; /* a usual time from hello to the first acknowledgement; 0: not known */
     bool has_booted;
@@ -82,31 +100,52 @@ static enum result failed(struct rig *rig, const char *what)
 
 /* -- the disk ------------------------------------------------------------------------------------------- */
 
-static bool make_file_system(const char *path)
+enum { NOT_FOUND = 127 };
+
+/* The exit status of mkfs. */
+static int make_file_system(const struct disk_kind *kind, const char *path)
 {
+    const char *argv[sizeof kind->mkfs / sizeof *kind->mkfs + 1] = { NULL };
+    int status, count = 0;
+    while (kind->mkfs[count]) {
+        argv[count] = kind->mkfs[count];
+        count++;
+    }
+    argv[count] = path;
     pid_t child = fork();
-    int status;
     check(child >= 0);
     if (child == 0) {
         int null_fd = open("/dev/null", O_RDWR);
         dup2(null_fd, STDOUT_FILENO);
-        execlp("mkfs.ext4", "mkfs.ext4", "-q", "-F", "-b", "4096", "-N", "4096", "-J", "size=8", "-E",
-               "lazy_itable_init=0,lazy_journal_init=0", path, NULL);
-        _exit(127);
+        execvp(argv[0], (char **)argv);
+        _exit(NOT_FOUND);
     }
     while (waitpid(child, &status, 0) < 0)
         check(errno == EINTR);
-    return status == 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static bool make_empty_file(const char *path, off_t size)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool made = fd >= 0 && ftruncate(fd, size) == 0;
+    if (fd >= 0)
+        close(fd);
+    return made;
 }
 
 static enum result new_disk(struct rig *rig)
 {
-    int fd = open(rig->disk, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool made = fd >= 0 && ftruncate(fd, DISK_SIZE) == 0;
-    if (fd >= 0)
-        close(fd);
-    if (!made || !make_file_system(rig->disk)) {
-        failed(rig, "mkfs.ext4 failed");
+    const char *only = getenv("RUNNEL_POWERCUT_FS");
+    int status = NOT_FOUND;
+    for (int i = 0; i < DISK_KINDS && status == NOT_FOUND; i++) {
+        rig->kind = &disk_kinds[rig->disks_count++ % DISK_KINDS];
+        if (only && *only && strcmp(only, rig->kind->file_system) != 0)
+            continue;
+        status = make_empty_file(rig->disk, DISK_SIZE) ? make_file_system(rig->kind, rig->disk) : -1;
+    }
+    if (status != 0) {
+        failed(rig, "no file system can be made");
         return rig->has_booted ? RESULT_FAILED : RESULT_NO_MACHINE;
     }
     if (rig->ledger)
@@ -122,12 +161,13 @@ static enum result new_disk(struct rig *rig)
 
 static void power_on(struct rig *rig, struct machine *machine, const char *mode)
 {
-    char seed[64], boot[32], mounting[128], directory[PATH_MAX], flush[32], mode_parameter[32];
-    const char *parameters[] = { seed, boot, mounting, directory, flush, mode_parameter, NULL };
+    char seed[64], boot[32], file_system[32], mounting[64], directory[PATH_MAX], flush[32],
+        mode_parameter[32];
+    const char *parameters[] = { seed, boot, file_system, mounting, directory, flush, mode_parameter, NULL };
     snprintf(seed, sizeof seed, "CUT_SEED=%" PRIu64, rig->seed);
     snprintf(boot, sizeof boot, "CUT_BOOT=%d", rig->boot++);
-    snprintf(mounting, sizeof mounting, "CUT_MOUNT=%s",
-             mount_options[(size_t)rig->totals.disks % (sizeof mount_options / sizeof *mount_options)]);
+    snprintf(file_system, sizeof file_system, "CUT_FS=%s", rig->kind->file_system);
+    snprintf(mounting, sizeof mounting, "CUT_MOUNT=%s", rig->kind->mount_options);
     snprintf(directory, sizeof directory, "CUT_DIR=%s", rig->dir.path);
     snprintf(flush, sizeof flush, "CUT_FLUSH=%s", rig->flush);
     snprintf(mode_parameter, sizeof mode_parameter, "CUT_MODE=%s", mode);
@@ -181,6 +221,7 @@ struct watch {
     int64_t hello_ms;
     int64_t cut_ms; /* INT64_MAX: not known yet */
     bool is_early, said_hello, is_writing, is_done;
+    bool may_fail; /* what a cut left without flushes may be more than a broker can make sense of */
 };
 
 static void hear_hello(struct rig *rig, struct watch *watch)
@@ -204,6 +245,8 @@ static enum result hear(struct rig *rig, struct watch *watch, const char *line)
         watch->is_done = true;
     else if (strncmp(line, "note ", 5) == 0 && is_durable(rig))
         printf("%s\n", line);
+    else if (strncmp(line, "error ", 6) == 0 && watch->may_fail)
+        watch->is_done = true;
     else if (strncmp(line, "error ", 6) == 0)
         return failed(rig, line);
     else if (strncmp(line, "ack ", 4) == 0 && watch->is_writing && watch->cut_ms == INT64_MAX) {
@@ -252,6 +295,7 @@ static enum result run_machine(struct rig *rig, const char *mode, bool is_early)
 {
     struct machine machine;
     struct watch watch = { .is_early = is_early, .cut_ms = INT64_MAX };
+    watch.may_fail = !is_durable(rig) && strcmp(mode, "verify") == 0;
     power_on(rig, &machine, mode);
     enum result result = watch_machine(rig, &machine, &watch);
     machine_cut(&machine);
@@ -278,23 +322,30 @@ static enum result run_disk(struct rig *rig, int cuts)
     if (result == RESULT_OK)
         result = run_machine(rig, "verify", false);
     if (result == RESULT_OK)
-        printf("disk %" PRId64 " (%s): %d cuts, %" PRId64 " records acknowledged\n", rig->totals.disks,
-               rig->flush, cuts, rig->totals.acknowledged - acknowledged);
+        printf("disk %" PRId64 " (%s, %s, %s): %d cuts, %" PRId64 " records acknowledged\n",
+               rig->totals.disks, rig->flush, rig->kind->file_system, rig->kind->mount_options, cuts,
+               rig->totals.acknowledged - acknowledged);
     fflush(stdout);
     return result;
 }
 
-static void print_console(const struct rig *rig)
+/* The end of what the last boot said; its last line that is not empty goes to *last. */
+static void print_console(const struct rig *rig, char last[CUT_LINE_SIZE])
 {
     char line[CUT_LINE_SIZE];
     FILE *console = fopen(rig->console, "re");
+    snprintf(last, CUT_LINE_SIZE, "it says nothing");
     if (!console)
         return;
     puts("--- end of the console of the last boot");
     if (fseek(console, -CONSOLE_SHOWN, SEEK_END) != 0)
         rewind(console);
-    while (fgets(line, sizeof line, console))
+    while (fgets(line, sizeof line, console)) {
         fputs(line, stdout);
+        line[strcspn(line, "\r\n")] = '\0';
+        if (*line)
+            snprintf(last, CUT_LINE_SIZE, "%s", line);
+    }
     puts("---");
     fclose(console);
 }
@@ -329,8 +380,8 @@ static enum result run_control(struct rig *rig, int rounds)
     if (result == RESULT_OK && rig->totals.lost == 0)
         result = failed(rig, "nothing was lost without flushes: these cuts prove nothing");
     if (result == RESULT_OK)
-        printf("pass powercut/control %" PRId64 " cuts with log.flush.interval.messages=9223372036854775807: "
-               "acknowledged %" PRId64 " records, lost %" PRId64 "\n",
+        printf("pass powercut/control %" PRId64 " cuts with flushes that do nothing: acknowledged %" PRId64
+               " records, lost %" PRId64 "\n",
                rig->totals.cuts, rig->totals.acknowledged, rig->totals.lost);
     return result;
 }
@@ -363,7 +414,7 @@ static void link_program(const struct rig *rig, const char *name, const char *pr
     check(symlink(target, path) == 0);
 }
 
-static void rig_open(struct rig *rig, const char *guest, const char *broker)
+static void rig_open(struct rig *rig, const char *guest, const char *no_flush, const char *broker)
 {
     const char *given = getenv("RUNNEL_SEED");
     const char *kernel = getenv("RUNNEL_UML");
@@ -377,6 +428,7 @@ static void rig_open(struct rig *rig, const char *guest, const char *broker)
     temp_dir_create(&rig->dir);
     choose_big_dir(rig);
     link_program(rig, "init", guest);
+    link_program(rig, "no-flush.so", no_flush);
     link_program(rig, "runnel", broker);
     check(snprintf(rig->init, sizeof rig->init, "%s/init", rig->dir.path) < (int)sizeof rig->init);
     check(snprintf(rig->disk, sizeof rig->disk, "%s/disk", rig->big_dir) < (int)sizeof rig->disk);
@@ -408,15 +460,16 @@ static int close_by_result(struct rig *rig, enum result result)
         puts("fail powercut: stopped by a signal");
         return 1;
     }
-    print_console(rig);
+    char last[CUT_LINE_SIZE];
+    print_console(rig, last);
     if (result == RESULT_NO_MACHINE) {
-        printf("skip powercut User-mode Linux does not boot here: %s\n", rig->failure);
+        printf("skip powercut no machine can be had here: %s: %s\n", rig->failure, last);
         rig_close(rig);
         return SKIPPED;
     }
-    printf("fail powercut after %" PRId64 " cuts, boot %d of disk %" PRId64 " (%s): %s; kept: %s, %s\n",
-           rig->totals.cuts, rig->boot - 1, rig->totals.disks, rig->flush, rig->failure, rig->disk,
-           rig->dir.path);
+    printf("fail powercut after %" PRId64 " cuts, boot %d of disk %" PRId64 " (%s, %s): %s; kept: %s, %s\n",
+           rig->totals.cuts, rig->boot - 1, rig->totals.disks, rig->flush, rig->kind->file_system,
+           rig->failure, rig->disk, rig->dir.path);
     return 1;
 }
 
@@ -424,17 +477,17 @@ int main(int argc, char *argv[])
 {
     static struct rig rig;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc < 3 || argc > 4) {
-        fprintf(stderr, "usage: %s GUEST BROKER [ROUNDS]\n", argv[0]);
+    if (argc < 4 || argc > 5) {
+        fprintf(stderr, "usage: %s GUEST NO-FLUSH BROKER [ROUNDS]\n", argv[0]);
         return 64;
     }
-    int rounds = argc == 4 ? atoi(argv[3]) : ROUNDS;
+    int rounds = argc == 5 ? atoi(argv[4]) : ROUNDS;
     if (rounds < 1) {
-        fprintf(stderr, "powercut: rounds must be a number above 0: %s\n", argv[3]);
+        fprintf(stderr, "powercut: rounds must be a number above 0: %s\n", argv[4]);
         return 64;
     }
     int controls = (rounds + CONTROL_EVERY - 1) / CONTROL_EVERY;
-    rig_open(&rig, argv[1], argv[2]);
+    rig_open(&rig, argv[1], argv[2], argv[3]);
     enum result result = run_durable(&rig, rounds);
     if (result == RESULT_OK)
         result = run_control(&rig, controls < CONTROLS_MAX ? controls : CONTROLS_MAX);
