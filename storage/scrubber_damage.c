@@ -65,6 +65,7 @@ static enum log_status condemn(struct scrub_walk *walk, struct quarantine_range 
      * again. */
     if (log_health(log) == LOG_OK)
         quarantine_file_write(log, log__segments(log));
+    scrub__pass_range(walk, &range); /* index entries into it are not to blame */
     cursor->pending.is_set = false;
     cursor->is_before_known = false;
     cursor->has_damage = true;

@@ -10,12 +10,13 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "protocol/base/note.h"
 #include "storage/log_struct.h"
 #include "storage/scrubber.h"
 #include "tests/support/log_rig.h"
 #include "tests/support/temp_dir.h"
 
-enum { FLUSH_THREADS = 4, BATCHES_PER_FLUSH = 4096 };
+enum { FLUSH_THREADS = 4, BATCHES_PER_FLUSH = 4096, DAMAGED_SIZE = 1024 };
 
 #define MIB (double)(1 << 20)
 
@@ -98,19 +99,64 @@ static void write_log(struct log_rig *rig, size_t value_size, uint64_t size)
         continue;
 }
 
-static bool measure_own(struct file_system *files, size_t value_size)
+/* Flips bits of batches that are all of one size; the records in them, each once. */
+static int64_t plant(struct log_rig *rig, uint64_t flips)
+{
+    struct segment_list *list = log__segments(rig->log);
+    struct random chance;
+    uint8_t *is_hit = calloc((size_t)log_offsets(rig->log).end, 1), byte;
+    int64_t count = 0;
+    size_t got;
+    random_seed(&chance, 9);
+    for (uint64_t i = 0; i < flips && is_hit && list->count > 1; i++) {
+        size_t n = (size_t)random_below(&chance, list->count - 1);
+        int64_t base = list->items[n]->base_offset, records = list->items[n + 1]->base_offset - base;
+        uint64_t size = atomic_load(&list->items[n]->size), position = random_below(&chance, size);
+        int64_t offset = base + (int64_t)(position / (size / (uint64_t)records));
+        char name[64];
+        struct file *file;
+        snprintf(name, sizeof name, "%020" PRId64 ".log", base);
+        if (is_hit[offset] ||
+            file_open(rig->env.files, rig_path(rig, name), FILE_READ | FILE_WRITE, &file) != FILE_OK)
+            continue;
+        if (file_pread(file, &byte, 1, position, &got) == FILE_OK && got == 1) {
+            byte ^= (uint8_t)(1u << random_below(&chance, 8));
+            if (file_pwrite(file, &byte, 1, position) == FILE_OK)
+                count += is_hit[offset] = 1;
+        }
+        file_close(file);
+    }
+    free(is_hit);
+    return count;
+}
+
+static bool find_planted(struct log_rig *rig)
+{
+    const char *flips = getenv("RUNNEL_BENCH_FLIPS");
+    int64_t planted = plant(rig, flips ? strtoull(flips, NULL, 10) : 1000);
+    note_set_level((enum note_level) - 1);
+    (void)scrub(rig, "with flipped bits");
+    int64_t lost = log_offsets(rig->log).end - rig_read_all(rig, 1 << 20);
+    printf("batches with a flipped bit: %" PRId64 ", refused: %" PRId64 " of %" PRId64 "\n", planted, lost,
+           log_offsets(rig->log).end);
+    return lost == planted;
+}
+
+static bool measure_own(struct file_system *files, size_t value_size, bool is_damaged)
 {
     const char *mib = getenv("RUNNEL_BENCH_MIB");
     struct temp_dir root;
     char what[64];
     temp_dir_create(&root);
     struct log_rig *rig = log_rig_create_on(files, root.path);
-    rig->config.segment_bytes = 256 << 20;
+    rig->config.segment_bytes = 32 << 20;
     rig->config.index_interval_bytes = 4096;
     log_set_config(rig->log, &rig->config);
     write_log(rig, value_size, (mib ? strtoull(mib, NULL, 10) : 512) << 20);
     snprintf(what, sizeof what, "batches of %zu B", value_size);
     bool ok = measure(rig, what);
+    if (is_damaged)
+        ok = find_planted(rig) && ok;
     log_rig_destroy(rig);
     temp_dir_destroy(&root);
     return ok;
@@ -130,7 +176,7 @@ int main(int argc, char **argv)
         log_rig_destroy(rig);
     } else {
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-            ok = measure_own(files, sizes[i]) && ok;
+            ok = measure_own(files, sizes[i], sizes[i] == DAMAGED_SIZE) && ok;
     }
     file_posix_destroy(files);
     return ok ? 0 : 1;

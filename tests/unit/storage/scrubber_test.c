@@ -110,6 +110,7 @@ static void expect(struct log_rig *rig, struct scrub_counts counts, unsigned qua
                    const char *what, uint64_t position)
 {
     int64_t records = rig_read_all(rig, 1000);
+    ck_assert_msg(counts.index_count == 0, "%s at %" PRIu64 ": an index was written anew", what, position);
     ck_assert_msg(counts.quarantined_count == quarantined && records == BATCHES * RECORDS - lost,
                   "%s at %" PRIu64 ": %u quarantined, %" PRId64 " records are left", what, position,
                   counts.quarantined_count, records);
