@@ -8,6 +8,7 @@
 
 #include "protocol/base/check.h"
 #include "storage/checkpoint.h"
+#include "storage/side_file.h"
 
 #define LOCK_NAME ".lock"
 
@@ -196,6 +197,7 @@ static bool child_exists(const struct directory *directory, const char *name)
 struct scan {
     struct directory *directory;
     char unknown_directory[DIRECTORY_NAME_SIZE]; /* "" while there is none */
+    char odd[DIRECTORY_NAME_SIZE];               /* a link, pipe or device under a name that counts */
     char other[DIRECTORY_NAME_SIZE];             /* a file or directory that a new directory does not have */
     enum file_status status;
 };
@@ -240,40 +242,54 @@ static bool is_exempt_directory(const char *name)
     return strcmp(name, "lost+found") == 0 || strcmp(name, "remote-log-index-cache") == 0;
 }
 
-static bool scan_name(void *context, const char *name)
+/* Files of the log directory that a broker reads or replaces; those ahead of them are met when they are read.
+ */
+static bool is_known_file(const char *name)
+{
+    static const char *const names[] = {
+        CHECKPOINT_RECOVERY_POINT, CHECKPOINT_LOG_START_OFFSET,
+        CHECKPOINT_HIGH_WATERMARK, CHECKPOINT_CLEANER,
+        CLEAN_MARKER_NAME,         LOCK_NAME,
+        "bootstrap.checkpoint",    SIDE_TABLE_NAME,
+        SIDE_POSITIONS_NAME,
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool scan_name(void *context, const char *name, enum file_type type)
 {
     struct scan *scan = context;
     struct directory *directory = scan->directory;
     slice topic;
     int32_t partition;
-    struct file_info info;
 
     if (!scan->other[0] && !is_harmless(name))
         snprintf(scan->other, sizeof scan->other, "%s", name);
     enum directory_name_kind kind = directory_parse_name(name, &topic, &partition);
+    if (type == FILE_TYPE_ODD && (kind != DIRECTORY_OTHER || is_known_file(name)))
+        snprintf(scan->odd, sizeof scan->odd, "%s", name);
+    if (type != FILE_TYPE_DIRECTORY)
+        return true; /* plain files are nobody's business, in Kafka as here */
     if (kind != DIRECTORY_OTHER) {
         if (!remember(directory, name, kind, topic, partition))
             scan->status = FILE_LIMIT;
         return scan->status == FILE_OK;
     }
-    /* Kafka refuses to start over a directory that it cannot name; plain files are nobody's business. */
-    if (is_exempt_directory(name) || strcmp(name, META_PROPERTIES_NAME) == 0)
-        return true;
-    char *path = directory_child(directory, name);
-    if (!path) {
-        scan->status = FILE_LIMIT;
-        return false;
-    }
-    if (file_info(directory->files, path, &info) == FILE_OK && info.is_directory)
+    /* Kafka refuses to start over a directory that it cannot name. */
+    if (!is_exempt_directory(name) && strcmp(name, META_PROPERTIES_NAME) != 0)
         snprintf(scan->unknown_directory, sizeof scan->unknown_directory, "%s", name);
-    free(path);
     return true;
 }
 
 static enum store_status scan_names(struct directory *directory, char **error)
 {
     struct scan scan = { .directory = directory };
-    enum file_status status = file_list(directory->files, directory->path, scan_name, &scan);
+    enum file_status status = file_list_types(directory->files, directory->path, scan_name, &scan);
 
     if (status == FILE_OK)
         status = scan.status;
@@ -285,6 +301,12 @@ static enum store_status scan_names(struct directory *directory, char **error)
             "%s has no meta.properties and is not empty (%s): this is no log directory; choose another "
             "data directory",
             directory->path, scan.other);
+    if (scan.odd[0])
+        return refuse(
+            error, STORE_FOREIGN,
+            "%s/%s is a link, a pipe or a device; links are not followed there: put what it leads to in "
+            "its place (the log directory itself may be a link)",
+            directory->path, scan.odd);
     if (scan.unknown_directory[0])
         return refuse(error, STORE_FOREIGN,
                       "%s contains the directory %s, which is no partition; move it out of there",

@@ -145,8 +145,30 @@ enum file_status file_remove_directory(struct file_system *system, const char *p
     return system->ops->remove_directory(system, path);
 }
 
+struct name_visit {
+    bool (*visit)(void *context, const char *name);
+    void *context;
+};
+
+static bool visit_name(void *context, const char *name, enum file_type type)
+{
+    const struct name_visit *inner = context;
+
+    (void)type;
+    return inner->visit(inner->context, name);
+}
+
 enum file_status file_list(struct file_system *system, const char *path,
                            bool (*visit)(void *context, const char *name), void *context)
+{
+    struct name_visit inner = { visit, context };
+
+    return system->ops->list(system, path, visit_name, &inner);
+}
+
+enum file_status file_list_types(struct file_system *system, const char *path,
+                                 bool (*visit)(void *context, const char *name, enum file_type type),
+                                 void *context)
 {
     return system->ops->list(system, path, visit, context);
 }

@@ -38,6 +38,13 @@ struct file_info {
     bool is_regular; /* neither link, pipe nor device; links are not followed */
 };
 
+/* What a name in a directory stands for; a link is not followed. */
+enum file_type {
+    FILE_TYPE_REGULAR,
+    FILE_TYPE_DIRECTORY,
+    FILE_TYPE_ODD, /* a link, pipe, socket or device: nothing that a broker leaves behind */
+};
+
 /* One read-only mapping. address stays valid until unmapped, whatever happens to the name. Bytes at
  * and beyond the file's end must not be touched; the file may grow into the mapped range. */
 struct file_map {
@@ -84,7 +91,8 @@ struct file_system_ops {
     enum file_status (*remove_directory)(struct file_system *, const char *path);
     /* Calls visit for every entry but "." and "..", in any order; stops when it returns false. */
     enum file_status (*list)(struct file_system *, const char *path,
-                             bool (*visit)(void *context, const char *name), void *context);
+                             bool (*visit)(void *context, const char *name, enum file_type type),
+                             void *context);
     /* A whole-file POSIX record lock (what the JVM's FileChannel.lock takes), held until close. */
     enum file_status (*lock)(struct file *);
     /* Bytes that an unprivileged process may still write; UINT64_MAX when unknown. */
@@ -126,6 +134,9 @@ enum file_status file_make_directory(struct file_system *, const char *path);
 enum file_status file_remove_directory(struct file_system *, const char *path);
 enum file_status file_list(struct file_system *, const char *path,
                            bool (*visit)(void *context, const char *name), void *context);
+enum file_status file_list_types(struct file_system *, const char *path,
+                                 bool (*visit)(void *context, const char *name, enum file_type type),
+                                 void *context);
 enum file_status file_lock(struct file *);
 uint64_t file_free_space(struct file_system *, const char *path);
 

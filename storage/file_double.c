@@ -619,7 +619,8 @@ static enum file_status double_make_directory(struct file_system *system, const 
 }
 
 static enum file_status double_list(struct file_system *system, const char *path,
-                                    bool (*visit)(void *context, const char *name), void *context)
+                                    bool (*visit)(void *context, const char *name, enum file_type type),
+                                    void *context)
 {
     struct file_double *disk = lock_system(system);
     uint32_t node = file_double__node_at(disk, path);
@@ -631,15 +632,20 @@ static enum file_status double_list(struct file_system *system, const char *path
     /* visit may change the directory. */
     size_t count = disk->nodes[node].entry_count;
     char **names = check_memory(malloc((count + 1) * sizeof(char *)));
-    for (size_t i = 0; i < count; i++)
-        names[i] = copied_name(disk->nodes[node].entries[i].name);
+    enum file_type *types = check_memory(malloc((count + 1) * sizeof *types));
+    for (size_t i = 0; i < count; i++) {
+        const struct cache_entry *entry = &disk->nodes[node].entries[i];
+        names[i] = copied_name(entry->name);
+        types[i] = disk->nodes[entry->node].is_directory ? FILE_TYPE_DIRECTORY : FILE_TYPE_REGULAR;
+    }
     unlock(disk);
     bool goes_on = true;
     for (size_t i = 0; i < count; i++) {
-        goes_on = goes_on && visit(context, names[i]);
+        goes_on = goes_on && visit(context, names[i], types[i]);
         free(names[i]);
     }
     free(names);
+    free(types);
     return FILE_OK;
 }
 

@@ -53,8 +53,8 @@ static int fd_of(const struct file *file)
 static enum file_status posix_open(struct file_system *system, const char *path, int flags, struct file **out)
 {
     /* NONBLOCK: a pipe that somebody left in the directory must not hang us; regular files do not
-     * care. */
-    int mode = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+     * care. NOFOLLOW: a link would have us write, or truncate, what is none of ours. */
+    int mode = O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW;
     struct stat stat;
 
     *out = NULL;
@@ -322,8 +322,25 @@ static enum file_status posix_remove_directory(struct file_system *system, const
     return rmdir(path) == 0 ? FILE_OK : file_posix__status(errno);
 }
 
+/* File systems that do not say it with the name are asked. */
+static enum file_type type_of(DIR *directory, const struct dirent *entry)
+{
+    struct stat stat;
+
+    if (entry->d_type == DT_REG)
+        return FILE_TYPE_REGULAR;
+    if (entry->d_type == DT_DIR)
+        return FILE_TYPE_DIRECTORY;
+    /* What is gone meanwhile, or cannot be asked, whoever opens it will see. */
+    if (entry->d_type == DT_UNKNOWN &&
+        (fstatat(dirfd(directory), entry->d_name, &stat, AT_SYMLINK_NOFOLLOW) != 0 || S_ISREG(stat.st_mode)))
+        return FILE_TYPE_REGULAR;
+    return entry->d_type == DT_UNKNOWN && S_ISDIR(stat.st_mode) ? FILE_TYPE_DIRECTORY : FILE_TYPE_ODD;
+}
+
 static enum file_status posix_list(struct file_system *system, const char *path,
-                                   bool (*visit)(void *context, const char *name), void *context)
+                                   bool (*visit)(void *context, const char *name, enum file_type type),
+                                   void *context)
 {
     enum file_status status = FILE_OK;
 
@@ -340,7 +357,7 @@ static enum file_status posix_list(struct file_system *system, const char *path,
         }
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        if (!visit(context, entry->d_name))
+        if (!visit(context, entry->d_name, type_of(directory, entry)))
             break;
     }
     closedir(directory);

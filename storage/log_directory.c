@@ -1,9 +1,13 @@
 /* What lies in a partition directory, and the tidying with which Kafka begins to load it. */
 #include "storage/log_directory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "protocol/base/note.h"
+#include "storage/checkpoint.h"
+#include "storage/partition_metadata.h"
+#include "storage/quarantine_file.h"
 #include "storage/segment_scan.h"
 
 enum { BASE_DIGITS = 20 };
@@ -33,7 +37,8 @@ struct entry {
 struct listing {
     struct entry *entries;
     size_t count, capacity;
-    bool failed; /* no memory */
+    bool failed;                       /* no memory */
+    char odd[LOG_DIRECTORY_NAME_SIZE]; /* what is no file, but should be; "" while there is none */
 };
 
 static bool ends_with(const char *name, size_t size, const char *suffix)
@@ -89,7 +94,18 @@ static void classify(struct entry *entry)
     }
 }
 
-static bool visit(void *context, const char *name)
+/* A file of a log that is not a regular one: a link would have us write somewhere else, a pipe holds nothing.
+ */
+static bool is_odd(const struct entry *entry, enum file_type type)
+{
+    static const char *const names[] = { PARTITION_METADATA_NAME, CHECKPOINT_LEADER_EPOCH, QUARANTINE_NAME };
+    bool is_ours = entry->kind != KIND_OTHER;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        is_ours = is_ours || strcmp(entry->name, names[i]) == 0;
+    return is_ours && type != FILE_TYPE_REGULAR;
+}
+
+static bool visit(void *context, const char *name, enum file_type type)
 {
     struct listing *listing = context;
     if (listing->count == listing->capacity) {
@@ -110,6 +126,8 @@ static bool visit(void *context, const char *name)
     }
     classify(entry);
     listing->count++;
+    if (is_odd(entry, type))
+        snprintf(listing->odd, sizeof listing->odd, "%s", name);
     return true;
 }
 
@@ -124,12 +142,69 @@ static void listing_free(struct listing *listing)
 static enum file_status list_directory(const struct segment_home *home, struct listing *listing)
 {
     *listing = (struct listing){ .entries = NULL };
-    enum file_status status = file_list(home->env->files, home->path, visit, listing);
+    enum file_status status = file_list_types(home->env->files, home->path, visit, listing);
     if (status == FILE_OK && listing->failed)
         status = FILE_LIMIT;
     if (status != FILE_OK)
         listing_free(listing);
     return status;
+}
+
+/* The same, refused when something in it is no file. */
+static enum file_status list_files(const struct segment_home *home, struct listing *listing)
+{
+    enum file_status status = list_directory(home, listing);
+    if (status != FILE_OK || !listing->odd[0])
+        return status;
+    note_error("log.unusable", "path=%s file=%s reason=no_regular_file", home->path, listing->odd);
+    listing_free(listing);
+    return FILE_IO;
+}
+
+enum file_status log_directory_odd_name(const struct segment_home *home, char out[LOG_DIRECTORY_NAME_SIZE])
+{
+    struct listing listing;
+    enum file_status status = list_directory(home, &listing);
+    out[0] = 0;
+    if (status == FILE_OK) {
+        memcpy(out, listing.odd, sizeof listing.odd);
+        listing_free(&listing);
+    }
+    return status;
+}
+
+struct denied_search {
+    const struct segment_home *home;
+    bool only_logs;
+    char *out;
+};
+
+static bool search_denied(void *context, const char *name)
+{
+    struct denied_search *search = context;
+    struct entry entry = { .name = (char *)(uintptr_t)name }; /* only read from */
+    char path[SEGMENT_PATH_MAX];
+    struct file *file;
+    classify(&entry);
+    bool counts = search->only_logs ? entry.kind == KIND_LOG : entry.kind != KIND_OTHER;
+    if (!counts || entry.stage != STAGE_FINAL)
+        return true;
+    segment_home_path(search->home, name, path);
+    enum file_status status = file_open(search->home->env->files, path, FILE_READ | FILE_WRITE, &file);
+    if (status == FILE_OK)
+        file_close(file);
+    if (status == FILE_DENIED)
+        snprintf(search->out, LOG_DIRECTORY_NAME_SIZE, "%s", name);
+    return status != FILE_DENIED;
+}
+
+bool log_directory_denied_name(const struct segment_home *home, bool only_logs,
+                               char out[LOG_DIRECTORY_NAME_SIZE])
+{
+    struct denied_search search = { home, only_logs, out };
+    out[0] = 0;
+    (void)file_list(home->env->files, home->path, search_denied, &search);
+    return out[0] != 0;
 }
 
 static enum file_status remove_entry(const struct segment_home *home, const struct entry *entry)
@@ -239,7 +314,7 @@ static enum file_status tidy_temporaries(const struct segment_home *home, bool *
 {
     struct listing listing;
     int64_t cleaned[1] = { INT64_MAX };
-    enum file_status status = list_directory(home, &listing);
+    enum file_status status = list_files(home, &listing);
     if (status != FILE_OK)
         return status;
     for (size_t i = 0; i < listing.count; i++) {
@@ -255,7 +330,7 @@ static enum file_status tidy_temporaries(const struct segment_home *home, bool *
     if (status == FILE_OK)
         status = remove_where(home, &listing, is_cleaned, NULL, any);
     listing_free(&listing);
-    if (status != FILE_OK || (status = list_directory(home, &listing)) != FILE_OK)
+    if (status != FILE_OK || (status = list_files(home, &listing)) != FILE_OK)
         return status;
     status = finish_swaps(home, &listing, any);
     listing_free(&listing);
@@ -336,7 +411,7 @@ enum file_status log_directory_load(const struct segment_home *home, bool tidy, 
     if (any && status == FILE_OK)
         status = file_flush_directory(home->env->files, home->path);
     if (status == FILE_OK)
-        status = list_directory(home, &listing);
+        status = list_files(home, &listing);
     if (status != FILE_OK)
         return status;
     status = sort_out(home, &listing, tidy, out);

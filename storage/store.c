@@ -315,6 +315,8 @@ enum store_status store_open(struct storage_env *env, const struct store_options
     if (status == STORE_OK)
         status = store__read_found(store, error);
     if (status == STORE_OK)
+        status = store__look(store, error);
+    if (status == STORE_OK)
         status = inspect(store, options, error);
     if (status == STORE_OK)
         status = format_directories(store, options, error);

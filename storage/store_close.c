@@ -237,7 +237,10 @@ static enum store_status close_directory(struct store_directory *directory, cons
         status = STORE_IO;
     file_close(directory->positions);
     directory->positions = NULL;
-    directory_close(&directory->directory, clean && status == STORE_OK);
+    /* A start that was refused late leaves nothing either. */
+    bool is_untouched = directory->directory.made_lock && !atomic_load(&directory->has_changes) &&
+                        !atomic_load(&directory->is_fenced);
+    directory_close(&directory->directory, (clean && status == STORE_OK) || is_untouched);
     return status;
 }
 

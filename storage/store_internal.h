@@ -1,6 +1,6 @@
 /* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
  * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_segments.c,
- * store_starts.c, store_retention.c, store_close.c. */
+ * store_starts.c, store_retention.c, store_close.c, store_look.c, store_lost.c. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
 
@@ -166,6 +166,16 @@ struct store_found *store__find_found(const struct store *store, const char *nam
 /* NULL when nothing is known. */
 const struct side_position *store__find_position(const struct store *store, uuid topic_id, int32_t partition);
 void store__forget_found(struct store *store);
+
+/* store_look.c: before anything is changed. */
+/* Refuses directories of which a file that counts is none. Those of a clean stop are looked at when they are
+ * opened. */
+enum store_status store__look(struct store *store, const char **error);
+
+/* store_lost.c */
+/* A clean stop left end_offset > 0 of this partition, of which no directory is there. */
+void store__note_absent(struct store *store, slice topic, int32_t partition, int64_t end_offset);
+void store__forget_absent(struct store *store);
 
 /* store_flush.c */
 void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms);

@@ -5,6 +5,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
+#include "storage/log_directory.h"
 #include "storage/partition_metadata.h"
 #include "storage/store_internal.h"
 
@@ -36,6 +37,20 @@ static void failed(struct recover_run *run, enum store_status status, const stru
 static void failed_file(struct recover_run *run, enum file_status status, const struct log *log)
 {
     failed(run, store__status(status), log, file_status_name(status));
+}
+
+/* A log does not tell what it may not from what it cannot. */
+static void failed_io(struct recover_run *run, const struct log *log)
+{
+    const struct segment_home home = { run->store->env, NULL, log__path(log) };
+    char name[LOG_DIRECTORY_NAME_SIZE], text[LOG_DIRECTORY_NAME_SIZE + 64];
+
+    if (!log_directory_denied_name(&home, false, name)) {
+        failed(run, STORE_IO, log, "input/output error");
+        return;
+    }
+    snprintf(text, sizeof text, "%s: permission denied", name);
+    failed(run, STORE_DENIED, log, text);
 }
 
 static enum file_status adopt(struct store_directory *directory, const struct log *log)
@@ -145,7 +160,7 @@ static void judge(struct recover_run *run, struct log *log, enum log_status stat
         failed(run, STORE_LIMIT, log, "out of descriptors or memory");
         return;
     case LOG_IO:
-        failed(run, STORE_IO, log, "input/output error");
+        failed_io(run, log);
         return;
     case LOG_BUSY:
     case LOG_COLD:
