@@ -73,12 +73,10 @@ bool controller__check_assignment(struct commit *commit, const struct replica_as
     return true;
 }
 
-/* Which of several directories it will be is the store's choice, later: UNASSIGNED. */
+/* Ours is named, so that a start without it does not begin the partition anew; another broker's is UNASSIGNED. */
 static uuid directory_of(const struct controller *controller, int32_t broker_id)
 {
-    const struct store *store = controller->host.store;
-    bool is_known = broker_id == controller->host.config->node_id && store_directory_count(store) == 1;
-    return is_known ? store_directory_id(store, 0) : UUID_ONE;
+    return broker_id == controller->host.config->node_id ? store_place(controller->host.store) : UUID_ONE;
 }
 
 slice controller__encode_partition(struct commit *commit, uuid topic_id, int32_t index,

@@ -192,6 +192,20 @@ static enum store_status check_directory(struct opening *opening, const struct t
         opening->controller->place.directory, topic->name, index, text);
 }
 
+/* Known before anything is changed; the start itself finds the same or less. */
+static enum store_status check_lost(struct opening *opening, const struct topic *topic, int32_t index)
+{
+    const char *directory = opening->controller->place.directory;
+    int64_t end_offset;
+    const char *why = store_lost(opening->controller->host.store, topic->id, topic->name, index, &end_offset);
+    if (!why)
+        return STORE_OK;
+    return fail_with(opening, STORE_FOREIGN,
+                     "%s: the partition %s-%d had records up to offset %lld, but %s; put its directory back, "
+                     "or give these records up: an empty directory %s-%d goes on behind them",
+                     directory, topic->name, index, (long long)end_offset, why, topic->name, index);
+}
+
 static enum store_status check_image(struct opening *opening, const struct image *image)
 {
     const char *directory = opening->controller->place.directory;
@@ -211,6 +225,8 @@ static enum store_status check_image(struct opening *opening, const struct image
             enum store_status status = check_replicas(opening, topic, i);
             if (status == STORE_OK)
                 status = check_directory(opening, topic, i);
+            if (status == STORE_OK)
+                status = check_lost(opening, topic, i);
             if (status != STORE_OK)
                 return status;
         }

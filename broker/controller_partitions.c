@@ -17,7 +17,8 @@ static void open_partition(struct controller *controller, const struct topic *to
 {
     struct partition *partition = partition_create(controller->host.env->retire, topic->id, index);
     if (partition) {
-        partition->log = store_log(controller->host.store, topic->id, topic->name, index, config, partition);
+        partition->log = store_log_in(controller->host.store, topic->partitions[index].directory, topic->id,
+                                      topic->name, index, config, partition);
     }
     if (!partition || !partition->log) {
         note_error("partition.not_opened", "topic=%s partition=%d reason=out_of_memory next=restart",

@@ -290,8 +290,13 @@ static enum store_status format_directories(struct store *store, const struct st
 static enum store_status inspect(struct store *store, const struct store_options *options, const char **error)
 {
     const struct store_directory *first = &store->directories[0];
+    bool has_new = false;
 
-    if (!options->inspect || first->directory.is_new || first->has_facts)
+    for (size_t i = 1; i < store->directory_count; i++)
+        has_new = has_new || store->directories[i].directory.is_new;
+    /* What we wrote alone is read but once, unless something may be missing of it. */
+    bool is_known = first->has_facts && store->position_count == 0 && !has_new;
+    if (!options->inspect || first->directory.is_new || is_known)
         return STORE_OK;
     return options->inspect(options->context, store, error);
 }
@@ -380,13 +385,36 @@ static uint32_t choose_directory(const struct store *store)
     uint32_t best = 0;
 
     for (uint32_t i = 1; i < store->directory_count; i++) {
-        const struct store_directory *directory = &store->directories[i];
-        if (atomic_load(&store->directories[best].is_fenced) ||
+        const struct store_directory *directory = &store->directories[i], *other = &store->directories[best];
+        if (atomic_load(&other->is_fenced) ||
             (!atomic_load(&directory->is_fenced) &&
-             directory->log_count < store->directories[best].log_count))
+             directory->log_count + directory->placed_count < other->log_count + other->placed_count))
             best = i;
     }
     return best;
+}
+
+uuid store_place(struct store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    uint32_t index = choose_directory(store);
+    store->directories[index].placed_count++;
+    pthread_mutex_unlock(&store->lock);
+    return store_directory_id(store, index);
+}
+
+/* Where a log is to be made: as it was placed, else wherever it suits. */
+static uint32_t directory_for(struct store *store, uuid directory_id)
+{
+    for (uint32_t i = 0; i < store->directory_count; i++) {
+        struct store_directory *directory = &store->directories[i];
+        if (!uuid_equal(directory->directory.meta.directory_id, directory_id))
+            continue;
+        if (directory->placed_count > 0)
+            directory->placed_count--;
+        return i;
+    }
+    return choose_directory(store);
 }
 
 static struct log *new_log(struct store *store, uint32_t index, uuid topic_id, const char *topic,
@@ -444,8 +472,9 @@ static void take_name_back(struct store *store, uuid topic_id, const char *name)
     pthread_mutex_unlock(&store->delete_lock);
 }
 
-static struct log *find_or_create(struct store *store, uuid topic_id, const char *topic, int32_t partition,
-                                  const struct log_config *config, void *owner, const char *name)
+static struct log *find_or_create(struct store *store, uuid directory_id, uuid topic_id, const char *topic,
+                                  int32_t partition, const struct log_config *config, void *owner,
+                                  const char *name)
 {
     struct log *log = store__log_named(store, name);
 
@@ -460,7 +489,7 @@ static struct log *find_or_create(struct store *store, uuid topic_id, const char
                                      found->has_row && store__is_removed(store, found->topic_id));
         found = NULL;
     }
-    uint32_t directory = found ? found->directory : choose_directory(store);
+    uint32_t directory = found ? found->directory : directory_for(store, directory_id);
     log = new_log(store, directory, topic_id, topic, partition, config, owner);
     if (log && found)
         claim(store, found, log);
@@ -472,6 +501,12 @@ static struct log *find_or_create(struct store *store, uuid topic_id, const char
 struct log *store_log(struct store *store, uuid topic_id, const char *topic, int32_t partition,
                       const struct log_config *config, void *owner)
 {
+    return store_log_in(store, UUID_ZERO, topic_id, topic, partition, config, owner);
+}
+
+struct log *store_log_in(struct store *store, uuid directory_id, uuid topic_id, const char *topic,
+                         int32_t partition, const struct log_config *config, void *owner)
+{
     char name[DIRECTORY_NAME_SIZE + 16];
 
     snprintf(name, sizeof name, "%s-%d", topic, (int)partition);
@@ -481,7 +516,7 @@ struct log *store_log(struct store *store, uuid topic_id, const char *topic, int
         take_name_back(store, topic_id, name);
         pthread_mutex_lock(&store->lock);
     }
-    struct log *log = find_or_create(store, topic_id, topic, partition, config, owner, name);
+    struct log *log = find_or_create(store, directory_id, topic_id, topic, partition, config, owner, name);
     pthread_mutex_unlock(&store->lock);
     return log;
 }

@@ -61,6 +61,19 @@ bool store_was_clean(const struct store *store);
 struct log *store_log(struct store *store, uuid topic_id, const char *topic, int32_t partition,
                       const struct log_config *config, void *owner);
 
+/* The same. One that is not there yet is made in the directory of that id; another id: wherever it suits. */
+struct log *store_log_in(struct store *store, uuid directory_id, uuid topic_id, const char *topic,
+                         int32_t partition, const struct log_config *config, void *owner);
+/* Id of the directory in which a partition that is about to be made should be. It counts as being there from
+ * now on, so that many can be placed before the first is made. */
+uuid store_place(struct store *store);
+
+/* Until store_recover(), and inside inspect(): why what was acknowledged of this partition is not here, as
+ * far as our files and Kafka's checkpoints tell, or NULL. store_log() would begin it anew, and its offsets
+ * would be given out again. *end_offset: what they say its end was. */
+const char *store_lost(const struct store *store, uuid topic_id, const char *topic, int32_t partition,
+                       int64_t *end_offset);
+
 /* Recovers every log that may hold unflushed data, with up to `threads` threads; call it after
  * store_log() was called for all partitions of the metadata image and before serving. Truncates
  * torn tails, quarantines damage before the durable position, flushes what it kept. Directories of

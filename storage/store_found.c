@@ -121,6 +121,7 @@ static void keep_position(void *context, const struct side_position *position)
         return;
     *kept = (struct store_position){ .next = *bucket, .position = *position };
     *bucket = kept;
+    store->position_count += !uuid_equal(position->topic_id, UUID_ONE);
 }
 
 static bool read_child(const struct directory *directory, const char *name, uint8_t **bytes, size_t *size)
@@ -170,7 +171,8 @@ static void take_row(struct store *store, struct store_directory *directory, con
     /* The metadata log may have grown since. */
     if (directory->was_clean && directory->index == 0 && uuid_equal(row->topic_id, UUID_ONE))
         store->metadata_row = row->row;
-    if (!directory->was_clean || uuid_equal(row->topic_id, UUID_ONE))
+    /* Of one that is not there: store_lost(). */
+    if (!directory->was_clean || !found || uuid_equal(row->topic_id, UUID_ONE))
         keep_position(store, &position);
 }
 
@@ -219,6 +221,9 @@ static void read_checkpoint(struct store *store, struct store_directory *directo
             atomic_store(&directory->starts_stale, true);
         if (found && entries[i].offset >= 0)
             memcpy((char *)found + member, &entries[i].offset, sizeof entries[i].offset);
+        else if (entries[i].offset > 0 && member == offsetof(struct store_found, recovery_point) &&
+                 directory->was_clean_kafka) /* after a kill they may be of topics that were deleted */
+            store__note_absent(store, entries[i].topic, entries[i].partition, entries[i].offset);
     }
     free(entries);
     free(bytes);
@@ -241,11 +246,11 @@ static void read_facts(struct store *store, struct store_directory *directory)
     read_checkpoint(store, directory, CHECKPOINT_CLEANER, offsetof(struct store_found, clean_offset));
     if (!directory->was_clean && !directory->directory.may_be_foreign)
         read_positions(store, directory);
-    if (!has_some)
-        directory->was_clean = true; /* there is nothing to recover */
+    directory->was_clean_kafka = !directory->was_clean && directory->directory.marker.is_present;
     if (directory->was_clean)
         return;
-    directory->was_clean_kafka = directory->directory.marker.is_present;
+    if (!has_some)
+        directory->was_clean = true; /* there is nothing to recover */
     read_checkpoint(store, directory, CHECKPOINT_RECOVERY_POINT,
                     offsetof(struct store_found, recovery_point));
     read_checkpoint(store, directory, CHECKPOINT_LOG_START_OFFSET,
@@ -271,14 +276,16 @@ enum store_status store__read_found(struct store *store, const char **error)
         enum store_status status = add_names(store, i, error);
         if (status != STORE_OK)
             return status;
-        read_facts(store, &store->directories[i]);
     }
+    for (uint32_t i = 0; i < store->directory_count; i++)
+        read_facts(store, &store->directories[i]);
     return STORE_OK;
 }
 
 void store__forget_found(struct store *store)
 {
     store__forget_removed(store);
+    store__forget_absent(store);
     for (size_t i = 0; i < store->position_bucket_count; i++) {
         for (struct store_position *it = store->position_buckets[i]; it;) {
             struct store_position *next = it->next;

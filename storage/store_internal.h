@@ -55,6 +55,7 @@ struct store_directory {
     bool names_changed;          /* renames in it that no flush covers yet; under the dirty lock */
     _Atomic uint64_t dirty_bytes;
     _Atomic uint32_t log_count; /* changed under the store's lock */
+    uint32_t placed_count;      /* partitions that are to come here; under the store's lock */
 
     /* The durable positions; the flusher's alone once has_changes is set. */
     struct file *positions;
@@ -90,6 +91,8 @@ struct store {
     struct store_position **position_buckets;
     struct store_position *positions;
     size_t position_bucket_count;
+    size_t position_count;                  /* of partitions, not of the metadata log */
+    struct store_absent **absent;           /* store_lost.c */
     struct store_removed **removed_buckets; /* from the start up to the end of store_recover() */
     size_t removed_bucket_count;
     size_t removed_count;

@@ -90,17 +90,21 @@ static bool search_data(void *context, const char *name)
     return !search->is_found;
 }
 
+static bool may_hold_data(const struct store *store, const struct log *log)
+{
+    struct data_search search = { .files = store->env->files, .directory = log__path(log) };
+
+    return file_list(search.files, search.directory, search_data, &search) != FILE_OK || search.is_found;
+}
+
 /* Whether a directory without an id may hold records of a removed topic that had the same name. */
 static bool may_be_predecessors(const struct store *store, const struct store_found *found,
                                 const struct log *log)
 {
     slice topic = slice_of(log_name(log), (size_t)(strrchr(log_name(log), '-') - log_name(log)));
-    struct data_search search = { .files = store->env->files, .directory = log__path(log) };
 
-    if (!store__is_removed_name(store, topic, found->partition) ||
-        store__find_position(store, log__topic_id(log), found->partition))
-        return false;
-    return file_list(search.files, search.directory, search_data, &search) != FILE_OK || search.is_found;
+    return store__is_removed_name(store, topic, found->partition) &&
+           !store__find_position(store, log__topic_id(log), found->partition) && may_hold_data(store, log);
 }
 
 /* Whether the directory is this topic's. One without a readable id got nothing that was acknowledged: its id
@@ -190,7 +194,9 @@ static void open_one(struct recover_run *run, struct log *log)
     if (status != FILE_OK || !is_ours)
         return;
     struct log_position durable = durable_of(store, found, log, &start_offset);
-    if (directory->was_clean_kafka)
+    /* An empty directory in the place of one that had records goes on behind them. */
+    bool is_emptied = found->recovery_point > 0 && !may_hold_data(store, log);
+    if (directory->was_clean_kafka && !is_emptied)
         judge(run, log, log__open_clean(log, start_offset));
     else
         judge(run, log, log__recover(log, durable, start_offset, &recovery));
