@@ -292,6 +292,17 @@ failed:
     return status;
 }
 
+/* Somebody may have exchanged directories, and two logs may well be of the same size. */
+static bool is_others(const struct log *log)
+{
+    uuid topic_id;
+    enum file_status status = partition_metadata_read(log->env->files, log->path, &topic_id);
+    if (status != FILE_OK || uuid_equal(topic_id, log->topic_id))
+        return false;
+    note_error("log.unusable", "path=%s file=" PARTITION_METADATA_NAME " reason=other_topic_id", log->path);
+    return true;
+}
+
 enum log_status log__open_shut(struct log *log)
 {
     struct log_row row = log->row;
@@ -301,6 +312,8 @@ enum log_status log__open_shut(struct log *log)
                                   .start_offset = row.start_offset };
     if (!log->host->may_open(log->host, 1, 0))
         return LOG_LIMIT;
+    if (is_others(log))
+        return LOG_IO;
     enum log_status status = log__load(log, &plan, NULL);
     if (status != LOG_CORRUPT && status != LOG_NOT_FOUND)
         return status;
