@@ -18,7 +18,7 @@
 enum { TIMEOUT_MS = 10000, COMMAND_SIZE = 4096, EXIT_WAIT_MS = 20000 };
 enum { TAKEN = EXIT_OK };
 
-static struct temp_dir dir;
+static struct temp_dir dir, template;
 
 /* Runs a line of shell in the test's directory. */
 static int shell(const char *line)
@@ -60,26 +60,48 @@ static int start(bool with_second)
     return broker_process_kill(broker);
 }
 
-/* One topic with one record, stopped cleanly. */
-static void make_directory(void)
+static const char *const names[] = { "one", "two", "three", "four" };
+
+/* Some topics with a record each, stopped cleanly. */
+static void fill(const char *data, const char *const arguments[])
 {
-    const char *name = "one";
     struct wire_client client;
-    char data[TEMP_DIR_PATH_SIZE + 16];
-    temp_dir_create(&dir);
-    snprintf(data, sizeof data, "%s/data", dir.path);
-    struct broker_process *broker = broker_process_start(RUNNEL_BINARY, data, NULL);
-    load_make_topic(broker_process_address(broker), name);
+    struct broker_process *broker = broker_process_start(RUNNEL_BINARY, data, arguments);
     ck_assert(wire_connect(&client, broker_process_address(broker), TIMEOUT_MS));
-    ck_assert_int_eq(topic_client_produce(&client, name), 0);
+    ck_assert_int_eq(topic_client_create(&client, names, sizeof names / sizeof *names, 1), 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        ck_assert_int_eq(topic_client_produce(&client, names[i]), 0);
     wire_close(&client);
     ck_assert_int_eq(broker_process_stop(broker), EXIT_OK);
+}
+
+/* Once for all tests: they take copies. */
+static void make_template(void)
+{
+    char data[TEMP_DIR_PATH_SIZE + 16];
+    temp_dir_create(&template);
+    snprintf(data, sizeof data, "%s/data", template.path);
+    fill(data, NULL);
+}
+
+static void drop_template(void)
+{
+    temp_dir_destroy(&template);
+}
+
+static void make_directory(void)
+{
+    char line[TEMP_DIR_PATH_SIZE + 64];
+    temp_dir_create(&dir);
+    snprintf(line, sizeof line, "cp -a %s/data data", template.path);
+    ck_assert_int_eq(shell(line), 0);
 }
 
 static void judge(const char *what, int expected, const char *words, bool with_second)
 {
     ck_assert_int_eq(shell("rm -f data.stderr"), 0);
-    hash_tree("before");
+    if (expected != TAKEN)
+        hash_tree("before");
     int code = start(with_second);
     if (code != expected || (words && !file_says("data.stderr", words)))
         (void)shell("tail -n 5 data.stderr >&2");
@@ -96,6 +118,10 @@ static void judge(const char *what, int expected, const char *words, bool with_s
 /* KAFKA makes the directory one that Kafka was killed in: everything has to be recovered. */
 #define KAFKA                                                                                                \
     "rm data/*.runnel data/.kafka_cleanshutdown; printf '0\\n0\\n' > data/replication-offset-checkpoint;"
+/* KILLED: one that we were killed in. KAFKA_STOPPED: one that Kafka stopped in. */
+#define KILLED        "rm data/.kafka_cleanshutdown data/replication-offset-checkpoint;"
+#define KAFKA_STOPPED "rm data/*.runnel;"
+#define SEGMENT       "data/one-0/00000000000000000000"
 
 static const struct {
     const char *what;
@@ -158,6 +184,84 @@ static const struct {
     { "a lock of nobody", "touch data/.lock", TAKEN, NULL, false },
     { "the data directory is a link: where it leads counts", "mv data real; ln -s real data", TAKEN, NULL,
       false },
+    { "a second directory that is a link", "mkdir real; ln -s real second", TAKEN, NULL, true },
+
+    { "a link to a segment", KILLED "mv " SEGMENT ".log far; ln -s ../../far " SEGMENT ".log",
+      EXIT_DATA_DIR_FOREIGN, "00.log should be a file", false },
+    { "a link to an index: nobody writes where it leads",
+      KILLED "mv " SEGMENT ".index second; ln -s ../../second " SEGMENT ".index", EXIT_DATA_DIR_FOREIGN,
+      "00.index should be a file", false },
+    { "a link to nothing in the place of an index", KILLED "ln -sf nowhere " SEGMENT ".timeindex",
+      EXIT_DATA_DIR_FOREIGN, "00.timeindex should be a file", false },
+    { "a pipe in the place of a segment", KAFKA "rm " SEGMENT ".log; mkfifo " SEGMENT ".log",
+      EXIT_DATA_DIR_FOREIGN, "00.log should be a file", false },
+    { "a pipe in the place of a snapshot", KAFKA "mkfifo data/one-0/00000000000000000007.snapshot",
+      EXIT_DATA_DIR_FOREIGN, "07.snapshot should be a file", false },
+    { "a directory in the place of an index", KAFKA_STOPPED "rm " SEGMENT ".index; mkdir " SEGMENT ".index",
+      EXIT_DATA_DIR_FOREIGN, "00.index should be a file", false },
+    { "a directory in the place of the leader epochs",
+      KAFKA "rm data/one-0/leader-epoch-checkpoint; mkdir data/one-0/leader-epoch-checkpoint",
+      EXIT_DATA_DIR_FOREIGN, "leader-epoch-checkpoint should be a file", false },
+    { "a link to the topic's id",
+      KILLED "mv data/one-0/partition.metadata far; ln -s ../../far data/one-0/partition.metadata",
+      EXIT_DATA_DIR_FOREIGN, "partition.metadata should be a file", false },
+    { "a link to a segment of the metadata log, also after a clean stop",
+      "cd data/__cluster_metadata-0; mv 00000000000000000000.log ../../far; ln -s ../../far "
+      "00000000000000000000.log; cd ../..",
+      EXIT_DATA_DIR_FOREIGN, "00.log should be a file", false },
+    { "a link to a file of no kind is nobody's business", KILLED "ln -s /etc/passwd data/one-0/photo", TAKEN,
+      NULL, false },
+    { "a link to a partition", "mv data/one-0 far; ln -s ../far data/one-0", EXIT_DATA_DIR_FOREIGN,
+      "data/one-0 is a link", false },
+    { "a link to nothing under a partition's name", "ln -s nowhere data/one-1", EXIT_DATA_DIR_FOREIGN,
+      "data/one-1 is a link", false },
+    { "a pipe under a partition's name", "mkfifo data/one-1", EXIT_DATA_DIR_FOREIGN,
+      "data/one-1 is a link, a pipe", false },
+    { "a file under a partition's name is nobody's business", "touch data/one-1", TAKEN, NULL, false },
+    { "a checkpoint that is a pipe",
+      KAFKA "rm -f data/recovery-point-offset-checkpoint; mkfifo data/recovery-point-offset-checkpoint",
+      EXIT_DATA_DIR_FOREIGN, "recovery-point-offset-checkpoint is a link, a pipe", false },
+    { "a checkpoint that is a link", "touch far; ln -s ../far data/cleaner-offset-checkpoint",
+      EXIT_DATA_DIR_FOREIGN, "cleaner-offset-checkpoint is a link", false },
+    { "a table of ours that is a link to nothing", "ln -sf nowhere data/logs.runnel", EXIT_DATA_DIR_FOREIGN,
+      "logs.runnel is a link", false },
+    { "a lock that is a pipe", "mkfifo data/.lock", EXIT_STORAGE_FAILED, "cannot lock", false },
+
+    { "a partition is gone after our clean stop", "rm -r data/one-0", EXIT_DATA_DIR_FOREIGN,
+      "one-0 had records up to offset 1", false },
+    { "after our kill", KILLED "rm -r data/one-0", EXIT_DATA_DIR_FOREIGN, "one-0 had records up to offset 1",
+      false },
+    { "all of them are", KILLED "rm -r data/one-0 data/two-0 data/three-0 data/four-0", EXIT_DATA_DIR_FOREIGN,
+      "had records up to offset 1", false },
+    { "after Kafka's clean stop", KAFKA_STOPPED "rm -r data/one-0", EXIT_DATA_DIR_FOREIGN,
+      "one-0 had records up to offset 1", false },
+    { "after Kafka's kill nobody knows: its recovery points may be of a topic that was deleted",
+      KAFKA "rm -r data/one-0", TAKEN, NULL, false },
+    { "a partition is a file now", "rm -r data/one-0; touch data/one-0", EXIT_DATA_DIR_FOREIGN,
+      "one-0 had records up to offset 1", false },
+    { "another topic's id where ours had records",
+      KILLED "printf 'version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAADQ\n' > data/one-0/partition.metadata",
+      EXIT_DATA_DIR_FOREIGN, "names another topic", false },
+
+    { "a recovery point beyond the end: nothing is believed of it",
+      KAFKA "printf '0\n1\none 0 9000000000\n' > data/recovery-point-offset-checkpoint", TAKEN, NULL, false },
+    { "recovery points of 3 GiB", KAFKA "truncate -s 3G data/recovery-point-offset-checkpoint", TAKEN,
+      "side_file.unreadable", false },
+    { "high watermarks of garbage", KAFKA "head -c 100000 /dev/urandom > data/replication-offset-checkpoint",
+      TAKEN, NULL, false },
+    { "a cleaner's checkpoint that is cut", KAFKA "printf '0\n9\none 0' > data/cleaner-offset-checkpoint",
+      TAKEN, "checkpoint.unreadable", false },
+    { "a cleaner's checkpoint with a count that no memory holds",
+      KAFKA "printf '0\n2147483647\none 0 1\n' > data/cleaner-offset-checkpoint", TAKEN,
+      "checkpoint.unreadable", false },
+    { "leader epochs that are cut: they are in the batches",
+      KAFKA "printf '0\n2\n0 0' > data/one-0/leader-epoch-checkpoint", TAKEN, "log.epochs_rebuilt", false },
+    { "leader epochs of 3 GiB", KAFKA "truncate -s 3G data/one-0/leader-epoch-checkpoint", TAKEN,
+      "log.epochs_rebuilt", false },
+    { "a table of ours of garbage: as if Kafka had stopped", "head -c 100000 /dev/urandom > data/logs.runnel",
+      TAKEN, NULL, false },
+    { "durable positions of garbage: all is scanned",
+      KILLED "rm data/logs.runnel; head -c 100000 /dev/urandom > data/durable.runnel", TAKEN, NULL, false },
 };
 
 START_TEST(odd_directories)
@@ -165,6 +269,148 @@ START_TEST(odd_directories)
     make_directory();
     ck_assert_int_eq(shell(rows[_i].prepare), 0);
     judge(rows[_i].what, rows[_i].outcome, rows[_i].words, rows[_i].with_second);
+    temp_dir_destroy(&dir);
+}
+END_TEST
+
+/* --- partitions that are gone, or that nobody may read -------------------------------------------- */
+
+/* What was given up is not given out again: the new record has the next offset, whoever stopped before. */
+static const char *const emptied_after[] = { "rm data/one-0/*", KILLED "rm data/one-0/*",
+                                             KAFKA_STOPPED "rm data/one-0/*" };
+
+START_TEST(an_emptied_partition_goes_on)
+{
+    char data[TEMP_DIR_PATH_SIZE + 16];
+    struct wire_client client;
+    make_directory();
+    ck_assert_int_eq(shell(emptied_after[_i]), 0);
+    snprintf(data, sizeof data, "%s/data", dir.path);
+    struct broker_process *broker = broker_process_start(RUNNEL_BINARY, data, NULL);
+    ck_assert(wire_connect(&client, broker_process_address(broker), TIMEOUT_MS));
+    ck_assert_int_eq(topic_client_produce(&client, "one"), 0);
+    wire_close(&client);
+    ck_assert_int_eq(broker_process_stop(broker), EXIT_OK);
+    ck_assert(file_says("data/recovery-point-offset-checkpoint", "one 0 2"));
+    temp_dir_destroy(&dir);
+}
+END_TEST
+
+/* The records of our own topics name the log directory: without it nobody takes them for new. */
+START_TEST(a_log_directory_of_ours_is_gone)
+{
+    char data[TEMP_DIR_PATH_SIZE + 16], dirs[2 * TEMP_DIR_PATH_SIZE + 64];
+    temp_dir_create(&dir);
+    snprintf(data, sizeof data, "%s/data", dir.path);
+    snprintf(dirs, sizeof dirs, "log.dirs=%s/data,%s/second", dir.path, dir.path);
+    fill(data, (const char *const[]){ "--override", dirs, NULL });
+    ck_assert_int_eq(shell("test $(ls -d data/*-0 second/*-0 | grep -vc __) = 4"), 0);
+    ck_assert_int_eq(shell("test $(ls -d second/*-0 | wc -l) -ge 2"), 0);
+    ck_assert_int_eq(shell("mv second away"), 0);
+    judge("without the second", EXIT_DATA_DIR_FOREIGN, "is not among log.dirs", false);
+    judge("with an empty one in its place", EXIT_DATA_DIR_FOREIGN, "is not among log.dirs", true);
+    ck_assert_int_eq(shell("mv away second"), 0);
+    judge("with it", TAKEN, NULL, true);
+    temp_dir_destroy(&dir);
+}
+END_TEST
+
+/* A partition whose record names a directory is made there, and not where there are fewer. */
+START_TEST(a_partition_is_made_where_its_record_says)
+{
+    char data[TEMP_DIR_PATH_SIZE + 16], dirs[2 * TEMP_DIR_PATH_SIZE + 64];
+    struct wire_client client;
+    const char *const name = "late";
+    make_directory();
+    snprintf(data, sizeof data, "%s/data", dir.path);
+    snprintf(dirs, sizeof dirs, "log.dirs=%s/data,%s/second", dir.path, dir.path);
+    struct broker_process *broker = broker_process_start(RUNNEL_BINARY, data, NULL);
+    ck_assert(wire_connect(&client, broker_process_address(broker), TIMEOUT_MS));
+    ck_assert_int_eq(topic_client_create(&client, &name, 1, 1), 0); /* it has no directory yet */
+    wire_close(&client);
+    ck_assert_int_eq(broker_process_stop(broker), EXIT_OK);
+    broker = broker_process_start(RUNNEL_BINARY, data, (const char *const[]){ "--override", dirs, NULL });
+    ck_assert(wire_connect(&client, broker_process_address(broker), TIMEOUT_MS));
+    ck_assert_int_eq(topic_client_produce(&client, name), 0);
+    wire_close(&client);
+    ck_assert_int_eq(broker_process_stop(broker), EXIT_OK);
+    ck_assert_int_eq(shell("test -d data/late-0 && ! test -e second/late-0"), 0);
+    temp_dir_destroy(&dir);
+}
+END_TEST
+
+/* After a clean stop partitions are opened one by one, when somebody asks: then that one alone answers an
+ * error, nothing of it is changed, and where a link leads nobody writes. */
+static const char *const odd_when_opened[] = {
+    "mv " SEGMENT ".log far; ln -s ../../far " SEGMENT ".log",
+    "mv " SEGMENT ".index far; ln -s ../../far " SEGMENT ".index",
+    "rm " SEGMENT ".log; mkfifo " SEGMENT ".log",
+    "rm data/one-0/*.snapshot; mkfifo data/one-0/00000000000000000001.snapshot",
+    "rm data/one-0/leader-epoch-checkpoint; mkdir data/one-0/leader-epoch-checkpoint",
+    "mv data/one-0 far; mv data/three-0 data/one-0; mv far data/three-0", /* of the same size */
+};
+
+START_TEST(odd_files_of_one_partition)
+{
+    enum { KAFKA_STORAGE_ERROR = 56 };
+    static const char list[] = "(find data/one-0 -printf '%p %y %l\n' | sort; find data/one-0 far -type f"
+                               " -exec sha256sum {} + 2>/dev/null | sort) > ";
+    char data[TEMP_DIR_PATH_SIZE + 16], line[sizeof list + 16];
+    struct wire_client client;
+    make_directory();
+    ck_assert_int_eq(shell(odd_when_opened[_i]), 0);
+    snprintf(line, sizeof line, "%sbefore", list);
+    ck_assert_int_eq(shell(line), 0);
+    snprintf(data, sizeof data, "%s/data", dir.path);
+    struct broker_process *broker = broker_process_start(RUNNEL_BINARY, data, NULL);
+    ck_assert(wire_connect(&client, broker_process_address(broker), TIMEOUT_MS));
+    ck_assert_int_eq(topic_client_produce(&client, "one"), KAFKA_STORAGE_ERROR);
+    ck_assert_int_eq(topic_client_produce(&client, "two"), 0);
+    wire_close(&client);
+    ck_assert(!broker_process_ended(broker, 0));
+    (void)broker_process_stop(broker);
+    ck_assert(file_says("data.stderr", "log.unusable"));
+    snprintf(line, sizeof line, "%safter", list);
+    ck_assert_int_eq(shell(line), 0);
+    ck_assert_int_eq(shell("cmp before after"), 0);
+    temp_dir_destroy(&dir);
+}
+END_TEST
+
+/* As somebody else than root, who may read everything. */
+static const struct {
+    const char *what;
+    const char *prepare;
+    int outcome;
+    const char *words;
+} unreadable_rows[] = {
+    { "the log directory", "chmod 0 data", EXIT_DATA_DIR_UNWRITABLE, "data" },
+    { "a log directory that nobody may write", "chmod 0500 data", EXIT_DATA_DIR_UNWRITABLE, "cannot lock" },
+    { "meta.properties", "chmod 0 data/meta.properties", EXIT_DATA_DIR_UNWRITABLE, "meta.properties" },
+    { "a partition", KILLED "chmod 0 data/one-0", EXIT_DATA_DIR_UNWRITABLE, "one-0" },
+    { "a segment", KILLED "chmod 0 " SEGMENT ".log", EXIT_DATA_DIR_UNWRITABLE, "one-0" },
+    { "the metadata log", "chmod 0 data/__cluster_metadata-0/*.log", EXIT_DATA_DIR_UNWRITABLE,
+      "__cluster_metadata-0" },
+};
+
+START_TEST(unreadable_things)
+{
+    char line[COMMAND_SIZE / 2];
+    make_directory();
+    ck_assert_int_eq(shell(unreadable_rows[_i].prepare), 0);
+    if (geteuid() == 0) {
+        snprintf(
+            line, sizeof line,
+            "cp %s broker; chmod 755 . broker; touch data.stderr; chown -R 65534:65534 data data.stderr; "
+            "printf '#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups %s/broker \"$@\"\n'"
+            " > nobody; chmod 755 nobody",
+            getenv("RUNNEL_BINARY") ? getenv("RUNNEL_BINARY") : RUNNEL_BINARY, dir.path);
+        ck_assert_int_eq(shell(line), 0);
+        snprintf(line, sizeof line, "%s/nobody", dir.path);
+        setenv("RUNNEL_BINARY", line, 1);
+    }
+    judge(unreadable_rows[_i].what, unreadable_rows[_i].outcome, unreadable_rows[_i].words, false);
+    ck_assert_int_eq(shell("chmod -R u+rwX data"), 0);
     temp_dir_destroy(&dir);
 }
 END_TEST
@@ -344,8 +590,15 @@ int main(void)
     Suite *suite = suite_create("hostile_directory");
     TCase *tests = tcase_create("tests");
     tcase_set_timeout(tests, 120);
+    tcase_add_unchecked_fixture(tests, make_template, drop_template);
     tcase_add_loop_test(tests, odd_directories, 0, sizeof rows / sizeof *rows);
     tcase_add_loop_test(tests, metadata_of_others, 0, sizeof metadata_rows / sizeof *metadata_rows);
+    tcase_add_loop_test(tests, an_emptied_partition_goes_on, 0, sizeof emptied_after / sizeof *emptied_after);
+    tcase_add_test(tests, a_log_directory_of_ours_is_gone);
+    tcase_add_test(tests, a_partition_is_made_where_its_record_says);
+    tcase_add_loop_test(tests, odd_files_of_one_partition, 0,
+                        sizeof odd_when_opened / sizeof *odd_when_opened);
+    tcase_add_loop_test(tests, unreadable_things, 0, sizeof unreadable_rows / sizeof *unreadable_rows);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
