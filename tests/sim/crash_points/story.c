@@ -476,7 +476,8 @@ static void open_stage(struct stage *stage, struct story *story, struct sim *sim
     char all[512];
     snprintf(all, sizeof all,
              "auto.create.topics.enable=false\nconnections.max.idle.ms=-1\nlog.segment.delete.delay.ms=1000\n"
-             "offsets.topic.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n%s",
+             "offsets.topic.num.partitions=1\ngroup.initial.rebalance.delay.ms=0\n"
+             "metadata.log.max.record.bytes.between.snapshots=700\n%s",
              settings);
     *story = (struct story){ .tombstones_go_at = AT_NO_TIME };
     for (int i = 0; i < PRODUCERS; i++)

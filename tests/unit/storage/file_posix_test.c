@@ -102,6 +102,34 @@ START_TEST(statuses_say_what_happened)
 }
 END_TEST
 
+static bool note_type(void *context, const char *name, enum file_type type)
+{
+    char *types = context; /* by the first letter of the name */
+
+    types[name[0] - 'a'] = (char)('0' + type);
+    return true;
+}
+
+START_TEST(links_are_seen_and_not_followed)
+{
+    char types[8] = "-------";
+    struct file *file;
+
+    file_close(opened("a file", FILE_WRITE | FILE_CREATE));
+    ck_assert_int_eq(mkdir(at("b directory"), 0700), 0);
+    ck_assert_int_eq(symlink("a file", at("c link to a file")), 0);
+    ck_assert_int_eq(symlink("b directory", at("d link to a directory")), 0);
+    ck_assert_int_eq(symlink("nowhere", at("e link to nothing")), 0);
+    ck_assert_int_eq(mkfifo(at("f pipe"), 0600), 0);
+    ck_assert_int_eq(file_list_types(files, root, note_type, types), FILE_OK);
+    ck_assert_str_eq(types, "012222-");
+    ck_assert_int_eq(file_open(files, at("c link to a file"), FILE_READ, &file), FILE_IO);
+    ck_assert_int_eq(file_open(files, at("c link to a file"), FILE_WRITE | FILE_TRUNCATE, &file), FILE_IO);
+    ck_assert_int_eq(file_open(files, at("e link to nothing"), FILE_WRITE | FILE_CREATE, &file), FILE_IO);
+    ck_assert_int_ne(access(at("nowhere"), F_OK), 0);
+}
+END_TEST
+
 START_TEST(replaces_small_files)
 {
     uint8_t *bytes;
@@ -302,6 +330,7 @@ int main(void)
     tcase_add_test(tcase, replaces_small_files);
     tcase_add_test(tcase, flushes_groups_of_all_sizes);
     tcase_add_test(tcase, a_lock_keeps_others_out);
+    tcase_add_test(tcase, links_are_seen_and_not_followed);
     tcase_add_test(tcase, a_page_that_is_gone_is_an_answer);
     tcase_add_test(tcase, released_memory_is_given_back_and_read_again);
     tcase_add_test(tcase, a_read_aside_brings_nothing_into_the_cache);

@@ -121,13 +121,14 @@ static void expect(struct log_rig *rig, struct scrub_counts counts, unsigned qua
 START_TEST(what_is_right_is_left_alone)
 {
     struct log_rig *rig = filled(BATCHES);
+    unsigned changes = rig->change_count; /* the appends' own */
     for (uint64_t step = 1; step < 1 << 20; step *= 7) {
         struct scrub_counts counts = scrub_in_slices(rig, step);
         expect(rig, counts, 0, 0, "nothing", step);
         ck_assert_uint_eq(counts.index_count, 0);
         ck_assert_uint_eq(counts.size, log_stats(rig->log).size);
     }
-    ck_assert_uint_eq(rig->change_count, 1); /* the appends' own */
+    ck_assert_uint_eq(rig->change_count, changes);
     file_double_destroy(log_rig_destroy(rig));
 }
 END_TEST

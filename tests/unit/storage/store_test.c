@@ -686,6 +686,60 @@ START_TEST(several_directories_share_the_partitions)
 }
 END_TEST
 
+/* The controller places all partitions of a call before the store makes the first. */
+START_TEST(partitions_are_made_where_they_were_placed)
+{
+    static const char *three[] = { "/a", "/b", "/c" };
+    struct log_config config = storage_host_config(4096);
+    uuid places[6];
+    options.directories = three;
+    options.directory_count = 3;
+    open_store();
+    for (int i = 0; i < 6; i++)
+        places[i] = store_place(store);
+    for (int i = 5; i >= 0; i--) {
+        char path[32];
+        append_ok(store_log_in(store, places[i], TOPIC, "t", i, &config, NULL), 1);
+        snprintf(path, sizeof path, "%s/t-%d", three[i % 3], i);
+        ck_assert_msg(exists(path), "%s", path);
+    }
+    append_ok(log_of(TOPIC, "t", 6), 1);
+    ck_assert(exists("/a/t-6"));
+    close_store(true);
+}
+END_TEST
+
+/* What was there and is not, as our own files tell after a clean stop and after a kill. */
+START_TEST(what_is_gone_is_told)
+{
+    int64_t end;
+    for (int clean = 0; clean < 2; clean++) {
+        char topic[] = { 't', (char)('0' + clean), '\0' }, path[] = "/data/t0-0", aside[] = "/data/a0-0";
+        path[7] = aside[7] = topic[1];
+        open_store();
+        recover();
+        append_ok(log_of(TOPIC, topic, 0), 5);
+        append_ok(log_of(TOPIC, topic, 1), 1);
+        close_store(clean);
+        ck_assert_int_eq(file_rename(files, path, aside), FILE_OK);
+        open_store();
+        ck_assert_ptr_nonnull(store_lost(store, TOPIC, topic, 0, &end));
+        ck_assert_int_eq(end, 15);
+        ck_assert_ptr_null(store_lost(store, OTHER, topic, 0, &end)); /* another topic of that name */
+        ck_assert_ptr_null(store_lost(store, TOPIC, topic, 1, &end));
+        ck_assert_ptr_null(store_lost(store, TOPIC, topic, 2, &end)); /* never written */
+        close_store(false);
+        ck_assert_int_eq(file_rename(files, aside, path), FILE_OK);
+        open_store();
+        ck_assert_ptr_null(store_lost(store, TOPIC, topic, 0, &end));
+        (void)log_of(TOPIC, topic, 0);
+        (void)log_of(TOPIC, topic, 1);
+        recover();
+        close_store(true);
+    }
+}
+END_TEST
+
 /* Its changes leave the marker of the last clean stop where it is, so that marker alone proves nothing. */
 START_TEST(a_metadata_log_that_grew_behind_a_clean_stop_is_recovered)
 {
@@ -768,6 +822,8 @@ int main(void)
     tcase_add_test(tcase, page_cache_logs_are_written_back_under_pressure);
     tcase_add_test(tcase, flush_ms_is_due_in_time);
     tcase_add_test(tcase, several_directories_share_the_partitions);
+    tcase_add_test(tcase, partitions_are_made_where_they_were_placed);
+    tcase_add_test(tcase, what_is_gone_is_told);
     tcase_add_test(tcase, the_metadata_log_is_always_opened);
     tcase_add_test(tcase, a_flush_waits_for_descriptors);
     tcase_add_loop_test(tcase, a_metadata_log_that_grew_behind_a_clean_stop_is_recovered, 0, 2);
