@@ -57,6 +57,7 @@ enum {
  *                                     topic "made-N": was made, got a record, may be gone, is gone
  *   note TEXT                         about what OTHER counts
  *   error TEXT                        what must not happen
+ *   stopping, stopped                 the broker is told to, and did, after some writing
  *   done                              nothing more will come */
 enum { CUT_LINE_SIZE = 512 };
 

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -27,6 +28,8 @@
 
 enum { LINE_MAJOR = 4, LINE_MINOR = 64, DISK_MAJOR = 98, AGAIN_MS = 20 };
 
+static atomic_bool is_stopping;
+static pthread_t main_thread;
 static int line_fd = -1;
 static pthread_mutex_t line_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -59,6 +62,8 @@ void guest_fail(const char *format, ...)
 {
     char text[CUT_LINE_SIZE / 2];
     va_list arguments;
+    if (atomic_load(&is_stopping) && !pthread_equal(pthread_self(), main_thread))
+        pthread_exit(NULL);
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
@@ -112,9 +117,29 @@ static struct broker_process *start_broker(void)
     return broker;
 }
 
+/* Writes until the power goes, or for so many ms until the broker is stopped, and the power goes meanwhile or
+ * then. */
+static _Noreturn void write_until_the_cut(struct guest *guest, struct broker_process *broker)
+{
+    int stop_ms = atoi(parameter("CUT_STOP_MS"));
+    guest_write(guest);
+    if (stop_ms >= 0) {
+        poll(NULL, 0, stop_ms);
+        atomic_store(&is_stopping, true);
+        guest_report("stopping");
+        int status = broker_process_stop(broker);
+        if (status != 0)
+            guest_fail("the broker stopped with status %d", status);
+        guest_report("stopped");
+    }
+    for (;;)
+        pause();
+}
+
 static void work(void)
 {
     static struct guest guest;
+    main_thread = pthread_self();
     bool writes = strcmp(parameter("CUT_MODE"), "write") == 0;
     guest.seed = strtoull(parameter("CUT_SEED"), NULL, 10);
     guest.boot = atoi(parameter("CUT_BOOT"));
@@ -136,7 +161,7 @@ static void work(void)
                  verdict.records.corrupt, verdict.records.duplicates, verdict.records.disordered,
                  verdict.records.gaps, verdict.other);
     if (writes)
-        guest_write(&guest);
+        write_until_the_cut(&guest, broker);
     int status = broker_process_stop(broker);
     if (status != 0)
         guest_fail("the broker stopped with status %d", status);

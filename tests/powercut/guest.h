@@ -21,7 +21,8 @@ struct guest_verdict {
 
 /* One line for the host, at once; any thread. */
 void guest_report(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Reports an error and ends the program. */
+/* Reports an error and ends the program; while the broker is being stopped, the end of a thread and no error.
+ */
 _Noreturn void guest_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void guest_connect(const struct guest *guest, struct wire_client *client);
@@ -33,8 +34,8 @@ void guest_make_topics(const struct guest *guest);
 void guest_topic_name(char out[32], int number);
 /* Compares everything with the ledger. */
 struct guest_verdict guest_judge(struct guest *guest);
-/* Writes until the cut. */
-_Noreturn void guest_write(struct guest *guest);
+/* Begins to write, in threads of its own. */
+void guest_write(struct guest *guest);
 
 /* The ids of a group's coordinator: asks until it is there. */
 void guest_find_coordinator(struct wire_client *client);

@@ -322,7 +322,4 @@ void guest_write(struct guest *guest)
         writers[i].producer = i;
         check(pthread_create(&writers[i].thread, NULL, run_writer, &writers[i]) == 0);
     }
-    for (int i = 0; i < CUT_PRODUCERS; i++)
-        pthread_join(writers[i].thread, NULL);
-    guest_fail("the producers ended"); /* they do not */
 }

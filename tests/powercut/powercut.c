@@ -28,6 +28,8 @@ enum {
     BOOT_MS = 60000,       /* until the guest says hello */
     SILENCE_MS = 90000,    /* between two lines from then on */
     WRITING_MS = 700,      /* most, from the first acknowledgement to the cut */
+    STOP_MS = 150,         /* most, from a clean stop's begin to the cut */
+    STOP_ONE_IN = 6,       /* cuts while the broker stops, or when it just has */
     EARLY_ONE_IN = 5,      /* cuts before anything is acknowledged: in the start or the recovery */
     CONSOLE_SHOWN = 4096,  /* bytes, after a failure */
     SKIPPED = 77,
@@ -56,7 +58,7 @@ enum { DISK_KINDS = sizeof disk_kinds / sizeof *disk_kinds };
 enum result { RESULT_OK, RESULT_FAILED, RESULT_NO_MACHINE };
 
 struct totals {
-    int64_t cuts, early_cuts, disks, verdicts;
+    int64_t cuts, early_cuts, stop_cuts, disks, verdicts;
     int64_t acknowledged; /* records */
     int64_t commits, topics;
     int64_t read; /* records, in all verdicts */
@@ -159,11 +161,12 @@ static enum result new_disk(struct rig *rig)
 
 /* -- one boot ------------------------------------------------------------------------------------------- */
 
-static void power_on(struct rig *rig, struct machine *machine, const char *mode)
+static void power_on(struct rig *rig, struct machine *machine, const char *mode, int stop_ms)
 {
     char seed[64], boot[32], file_system[32], mounting[64], directory[PATH_MAX], flush[32],
-        mode_parameter[32];
-    const char *parameters[] = { seed, boot, file_system, mounting, directory, flush, mode_parameter, NULL };
+        mode_parameter[32], stop[32];
+    const char *parameters[] = { seed,  boot,           file_system, mounting, directory,
+                                 flush, mode_parameter, stop,        NULL };
     snprintf(seed, sizeof seed, "CUT_SEED=%" PRIu64, rig->seed);
     snprintf(boot, sizeof boot, "CUT_BOOT=%d", rig->boot++);
     snprintf(file_system, sizeof file_system, "CUT_FS=%s", rig->kind->file_system);
@@ -171,6 +174,7 @@ static void power_on(struct rig *rig, struct machine *machine, const char *mode)
     snprintf(directory, sizeof directory, "CUT_DIR=%s", rig->dir.path);
     snprintf(flush, sizeof flush, "CUT_FLUSH=%s", rig->flush);
     snprintf(mode_parameter, sizeof mode_parameter, "CUT_MODE=%s", mode);
+    snprintf(stop, sizeof stop, "CUT_STOP_MS=%d", stop_ms);
     /* The last boot alone: this many lines would help nobody. */
     check(truncate(rig->console, 0) == 0 || errno == ENOENT);
     const struct machine_options options = {
@@ -217,10 +221,15 @@ static void keep(struct rig *rig, const char *line)
     rig->totals.topics += strncmp(line, "made ", 5) == 0 || strncmp(line, "removed ", 8) == 0;
 }
 
+/* When the power goes: at random, but before there is anything to acknowledge; while there is; or while the
+ * broker stops. */
+enum moment { MOMENT_EARLY, MOMENT_WRITING, MOMENT_STOP };
+
 struct watch {
     int64_t hello_ms;
     int64_t cut_ms; /* INT64_MAX: not known yet */
-    bool is_early, said_hello, is_writing, is_done;
+    enum moment moment;
+    bool said_hello, is_writing, is_done;
     bool may_fail; /* what a cut left without flushes may be more than a broker can make sense of */
 };
 
@@ -228,7 +237,7 @@ static void hear_hello(struct rig *rig, struct watch *watch)
 {
     rig->has_booted = watch->said_hello = true;
     watch->hello_ms = now_ms();
-    if (watch->is_early)
+    if (watch->moment == MOMENT_EARLY)
         watch->cut_ms = watch->hello_ms + (int64_t)random_below(&rig->random, (uint64_t)rig->start_ms);
 }
 
@@ -291,12 +300,12 @@ static enum result hear_the_rest(struct rig *rig, struct machine *machine, struc
     return result;
 }
 
-static enum result run_machine(struct rig *rig, const char *mode, bool is_early)
+static enum result run_machine(struct rig *rig, const char *mode, enum moment moment)
 {
     struct machine machine;
-    struct watch watch = { .is_early = is_early, .cut_ms = INT64_MAX };
+    struct watch watch = { .moment = moment, .cut_ms = INT64_MAX };
     watch.may_fail = !is_durable(rig) && strcmp(mode, "verify") == 0;
-    power_on(rig, &machine, mode);
+    power_on(rig, &machine, mode, moment == MOMENT_STOP ? (int)random_below(&rig->random, WRITING_MS) : -1);
     enum result result = watch_machine(rig, &machine, &watch);
     machine_cut(&machine);
     if (result == RESULT_OK)
@@ -308,19 +317,29 @@ static enum result run_machine(struct rig *rig, const char *mode, bool is_early)
 
 /* -- rounds --------------------------------------------------------------------------------------------- */
 
+static enum moment draw_moment(struct rig *rig)
+{
+    if (!is_durable(rig) || rig->start_ms == 0)
+        return MOMENT_WRITING;
+    if (random_below(&rig->random, EARLY_ONE_IN) == 0)
+        return MOMENT_EARLY;
+    return random_below(&rig->random, STOP_ONE_IN) == 0 ? MOMENT_STOP : MOMENT_WRITING;
+}
+
 /* A disk lives through so many cuts; then it is read once more. */
 static enum result run_disk(struct rig *rig, int cuts)
 {
     int64_t acknowledged = rig->totals.acknowledged;
     enum result result = new_disk(rig);
     for (int i = 0; i < cuts && result == RESULT_OK; i++) {
-        bool is_early = rig->start_ms > 0 && is_durable(rig) && random_below(&rig->random, EARLY_ONE_IN) == 0;
-        result = run_machine(rig, "write", is_early);
+        enum moment moment = draw_moment(rig);
+        result = run_machine(rig, "write", moment);
         rig->totals.cuts += result == RESULT_OK;
-        rig->totals.early_cuts += result == RESULT_OK && is_early;
+        rig->totals.early_cuts += result == RESULT_OK && moment == MOMENT_EARLY;
+        rig->totals.stop_cuts += result == RESULT_OK && moment == MOMENT_STOP;
     }
     if (result == RESULT_OK)
-        result = run_machine(rig, "verify", false);
+        result = run_machine(rig, "verify", MOMENT_WRITING);
     if (result == RESULT_OK)
         printf("disk %" PRId64 " (%s, %s, %s): %d cuts, %" PRId64 " records acknowledged\n",
                rig->totals.disks, rig->flush, rig->kind->file_system, rig->kind->mount_options, cuts,
@@ -361,11 +380,11 @@ static enum result run_durable(struct rig *rig, int rounds)
     }
     const struct totals *t = &rig->totals;
     if (result == RESULT_OK)
-        printf("pass powercut/durable %" PRId64 " cuts (%" PRId64 " of them while it started) of %" PRId64
-               " disks, acknowledged %" PRId64 " records, %" PRId64 " commits, %" PRId64
-               " topics made or removed, lost %" PRId64 ", read back %" PRId64 "\n",
-               t->cuts, t->early_cuts, t->disks, t->acknowledged, t->commits, t->topics, t->lost + t->other,
-               t->read);
+        printf("pass powercut/durable %" PRId64 " cuts (%" PRId64 " in the start, %" PRId64
+               " in a stop) of %" PRId64 " disks, acknowledged %" PRId64 " records, %" PRId64
+               " commits, %" PRId64 " topics made or removed, lost %" PRId64 ", read back %" PRId64 "\n",
+               t->cuts, t->early_cuts, t->stop_cuts, t->disks, t->acknowledged, t->commits, t->topics,
+               t->lost + t->other, t->read);
     return result;
 }
 
