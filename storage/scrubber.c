@@ -282,7 +282,7 @@ static void note_odd_epochs(struct scrub_walk *walk, const struct scrub_batch *b
         return;
     walk->cursor->has_odd_epochs = true;
     note_warn("scrub.epochs_differ",
-              "log=%s segment=%lld offset=%lld leader_epoch=%d effect=\"several batches have another leader "
+              "log=%s segment=%lld offset=%lld leader_epoch=%d effect=\"batches have another leader "
               "epoch than "
               "the log's history says; they are served\"",
               walk->log->name, (long long)walk->segment->base_offset, (long long)batch->head.base_offset,
@@ -304,7 +304,9 @@ static enum log_status accept(struct scrub_walk *walk, int64_t next, bool has_su
         bool is_sure = is_lonely ? batch.head.leader_epoch > walk->epoch_latest || batch.head.leader_epoch < 0
                                  : !(cursor->is_before_known && cursor->is_before_odd) &&
                                        !(has_successor && is_successor_odd);
-        if (is_sure)
+        /* The metadata are replayed whatever their epochs are; without a batch of them there is no next
+         * start. */
+        if (is_sure && !uuid_equal(walk->log->topic_id, UUID_ONE))
             return scrub__judge_epoch(walk, next);
         note_odd_epochs(walk, &batch);
     }
