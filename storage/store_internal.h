@@ -61,6 +61,7 @@ struct store_directory {
     struct file *positions;
     uint64_t positions_size;
     bool positions_dirty;
+    bool positions_are_named; /* their name is on the device too; where it matters: store__before_rewrite() */
     int64_t positions_flushed_ms;
 };
 

@@ -107,6 +107,7 @@ enum file_status store__rewrite_positions(struct store_directory *directory)
     directory->positions = writer.file;
     directory->positions_size = writer.size;
     directory->positions_dirty = false;
+    directory->positions_are_named = false;
     writer.file = NULL;
 release:
     file_close(writer.file);
@@ -141,6 +142,7 @@ enum file_status store__open_positions(struct store_directory *directory)
     file_close(directory->positions);
     directory->positions = writer.file;
     directory->positions_size = writer.size;
+    directory->positions_are_named = false;
     return FILE_OK;
 }
 
@@ -211,8 +213,12 @@ enum log_status store__before_rewrite(struct log_host *host, struct log *log)
     } else {
         /* They could not be written at the start: those of the run before would be believed. */
         status = store__rewrite_positions(directory);
-        if (status == FILE_OK)
-            status = file_flush_directory(store->env->files, directory->directory.path);
+    }
+    /* Nor is a file of use whose name a power cut takes back: it would bring the one before it, whose positions lie
+     * below the gaps. */
+    if (status == FILE_OK && !directory->positions_are_named) {
+        status = file_flush_directory(store->env->files, directory->directory.path);
+        directory->positions_are_named = status == FILE_OK;
     }
     pthread_mutex_unlock(&store->group_lock);
     if (store__log_status(status) == LOG_IO)
