@@ -9,7 +9,7 @@
 /* Levels of the feature metadata.version. */
 enum {
     METADATA_VERSION_MIN = 7,                /* 3.3-IV3: the oldest whose records we understand, */
-    METADATA_VERSION_MAX = 29,               /* 4.2-IV1: and the newest */
+    METADATA_VERSION_MAX = 33,               /* 4.4-IV2: and the newest */
     METADATA_VERSION_NEW = 25,               /* 4.0-IV3, of new directories: every Kafka 4.x opens it */
     GROUP_VERSION_MAX = 1,                   /* consumer groups (KIP-848) */
     METADATA_VERSION_DIRECTORIES = 17,       /* partition records v1 */
