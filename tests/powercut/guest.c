@@ -105,6 +105,9 @@ static struct broker_process *start_broker(void)
         "--override", "log.cleaner.backoff.ms=100",
         "--override", "log.cleaner.min.cleanable.ratio=0.2",
         "--override", "offsets.topic.num.partitions=1",
+        "--override", "metadata.log.max.record.bytes.between.snapshots=500",
+        "--override", "metadata.log.segment.ms=100",
+        "--override", "metadata.max.retention.bytes=2000",
         NULL
     };
     int64_t begin = clock_mono_ms(clock_real());
