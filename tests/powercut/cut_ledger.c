@@ -57,7 +57,7 @@ static bool note_topic(struct cut_ledger *ledger, const char *line)
     for (int state = CUT_TOPIC_MADE; state <= CUT_TOPIC_REMOVED; state++) {
         if (strcmp(word, words[state]) != 0)
             continue;
-        check(number >= 0 && number < CUT_BOOTS_MAX);
+        check(number >= 0 && number < CUT_TOPICS);
         ledger->topics[number] = (enum cut_topic_state)state;
         return true;
     }

@@ -24,7 +24,7 @@ struct cut_ledger {
     int64_t map_last[CUT_SLOTS - CUT_MAP][CUT_MAP_KEYS]; /* newest acknowledged sequence; -1: none */
     int64_t map_end[CUT_SLOTS - CUT_MAP];                /* offset behind the last acknowledged */
     int64_t committed[CUT_CONTINUED - CUT_PLAIN];        /* -1: none */
-    enum cut_topic_state topics[CUT_BOOTS_MAX];
+    enum cut_topic_state topics[CUT_TOPICS];
     int64_t producer_ids[4 * CUT_BOOTS_MAX];
     int producer_ids_count;
 };

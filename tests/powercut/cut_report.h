@@ -38,8 +38,10 @@ enum {
 enum {
     CUT_MAP_KEYS = 16,
     CUT_BATCH_RECORDS_MAX = 12,
-    CUT_DEPTH = 4,                        /* requests of a producer in flight */
-    CUT_BOOTS_MAX = 64,                   /* of one disk; boots are counted from 0 */
+    CUT_DEPTH = 4,       /* requests of a producer in flight */
+    CUT_BOOTS_MAX = 64,  /* of one disk; boots are counted from 0 */
+    CUT_BOOT_TOPICS = 8, /* made in one boot, if there is time */
+    CUT_TOPICS = CUT_BOOTS_MAX * CUT_BOOT_TOPICS,
     CUT_SHORT_RETENTION_SIZE = 320 << 10, /* retention.bytes */
 };
 

@@ -97,16 +97,30 @@ static const char *parameter(const char *name)
 /* NULL: it does not start. */
 static struct broker_process *start_broker(void)
 {
-    static const char *const arguments[] = {
-        "--override", "log.initial.task.delay.ms=100",
-        "--override", "log.retention.check.interval.ms=100",
-        "--override", "log.segment.delete.delay.ms=200",
-        "--override", "log.flush.start.offset.checkpoint.interval.ms=200",
-        "--override", "log.cleaner.backoff.ms=100",
-        "--override", "log.cleaner.min.cleanable.ratio=0.2",
-        "--override", "offsets.topic.num.partitions=1",
-        NULL
-    };
+    bool is_cached = strcmp(parameter("CUT_FLUSH"), "cache") == 0;
+    const char *const arguments[] = { "--override",
+                                      "log.initial.task.delay.ms=100",
+                                      "--override",
+                                      "log.retention.check.interval.ms=100",
+                                      "--override",
+                                      "log.segment.delete.delay.ms=200",
+                                      "--override",
+                                      "log.flush.start.offset.checkpoint.interval.ms=200",
+                                      "--override",
+                                      "log.cleaner.backoff.ms=100",
+                                      "--override",
+                                      "log.cleaner.min.cleanable.ratio=0.2",
+                                      "--override",
+                                      "offsets.topic.num.partitions=1",
+                                      "--override",
+                                      "metadata.log.max.record.bytes.between.snapshots=500",
+                                      "--override",
+                                      "metadata.log.segment.ms=100",
+                                      "--override",
+                                      "metadata.max.retention.bytes=2000",
+                                      is_cached ? "--override" : NULL,
+                                      "log.flush.interval.messages=9223372036854775807",
+                                      NULL };
     int64_t begin = clock_mono_ms(clock_real());
     if (strcmp(parameter("CUT_FLUSH"), "none") == 0)
         check(setenv("LD_PRELOAD", "./no-flush.so", 1) == 0);

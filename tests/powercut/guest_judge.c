@@ -249,16 +249,16 @@ static bool has_record(struct judging *judging, int number)
 static void judge_topics(struct judging *judging)
 {
     const enum cut_topic_state *topics = judging->guest->ledger.topics;
-    bool listed[CUT_BOOTS_MAX];
+    bool listed[CUT_TOPICS];
     struct metadata_request request;
     struct metadata_response response;
     metadata_request_init(&request);
     request.topics_count = -1;
     if (!wire_call(&judging->client, KEY_METADATA, 9, &request, &response))
         guest_fail("Metadata without an answer");
-    for (int i = 0; i < CUT_BOOTS_MAX; i++)
+    for (int i = 0; i < CUT_TOPICS; i++)
         listed[i] = is_listed(&response, i);
-    for (int i = 0; i < CUT_BOOTS_MAX; i++) {
+    for (int i = 0; i < CUT_TOPICS; i++) {
         bool must_be = topics[i] == CUT_TOPIC_MADE || topics[i] == CUT_TOPIC_FILLED;
         if ((must_be && !listed[i]) || (topics[i] == CUT_TOPIC_REMOVED && listed[i]))
             other(judging, "topic", i, must_be, listed[i]);

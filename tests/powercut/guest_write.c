@@ -79,30 +79,44 @@ void guest_make_topics(const struct guest *guest)
     guest_report("topics");
 }
 
-/* A topic of this boot is made and gets a record; the one of the boot before the last goes. */
-static void *run_topics(void *context)
+static void make_topic(struct wire_client *client, int number)
 {
-    const struct guest *guest = context;
-    struct wire_client client;
     char name[32];
     const char *names = name;
     int16_t error_code;
-    int oldest = guest->boot - 2;
-    guest_connect(guest, &client);
-    guest_topic_name(name, guest->boot);
-    if ((error_code = topic_client_create(&client, &names, 1, 1)) != ERR_NONE)
+    guest_topic_name(name, number);
+    if ((error_code = topic_client_create(client, &names, 1, 1)) != ERR_NONE)
         guest_fail("CreateTopics of %s: error %d", name, error_code);
-    guest_report("made %d", guest->boot);
-    if ((error_code = topic_client_produce(&client, name)) != ERR_NONE)
+    guest_report("made %d", number);
+    if ((error_code = topic_client_produce(client, name)) != ERR_NONE)
         guest_fail("Produce to %s: error %d", name, error_code);
-    guest_report("filled %d", guest->boot);
-    if (oldest >= 0 && (guest->ledger.topics[oldest] == CUT_TOPIC_MADE ||
-                        guest->ledger.topics[oldest] == CUT_TOPIC_FILLED)) {
-        guest_topic_name(name, oldest);
-        guest_report("removing %d", oldest);
-        if ((error_code = topic_client_delete(&client, &names, 1)) != ERR_NONE)
-            guest_fail("DeleteTopics of %s: error %d", name, error_code);
-        guest_report("removed %d", oldest);
+    guest_report("filled %d", number);
+}
+
+static void remove_topic(struct wire_client *client, int number)
+{
+    char name[32];
+    const char *names = name;
+    int16_t error_code;
+    guest_topic_name(name, number);
+    guest_report("removing %d", number);
+    if ((error_code = topic_client_delete(client, &names, 1)) != ERR_NONE)
+        guest_fail("DeleteTopics of %s: error %d", name, error_code);
+    guest_report("removed %d", number);
+}
+
+/* Topics of this boot are made and get a record; those of the boots before go. */
+static void *run_topics(void *context)
+{
+    const struct guest *guest = context;
+    const enum cut_topic_state *topics = guest->ledger.topics;
+    struct wire_client client;
+    guest_connect(guest, &client);
+    for (int i = 0; i < CUT_BOOT_TOPICS; i++) {
+        int number = guest->boot * CUT_BOOT_TOPICS + i, older = number - CUT_BOOT_TOPICS;
+        make_topic(&client, number);
+        if (older >= 0 && (topics[older] == CUT_TOPIC_MADE || topics[older] == CUT_TOPIC_FILLED))
+            remove_topic(&client, older);
     }
     wire_close(&client);
     return NULL;
