@@ -383,9 +383,10 @@ public final class Exchange {
             long stable = offset(partition, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED);
             long timed = offset(partition, OffsetSpec.forTimestamp(1), IsolationLevel.READ_COMMITTED);
             long greatest = offset(partition, OffsetSpec.maxTimestamp(), IsolationLevel.READ_UNCOMMITTED);
-            /* Kafka looks for the greatest timestamp in the whole segment, also below the log start offset. */
+            /* Kafka looks for timestamps in the whole of the first segment that may have one, also below the log start
+             * offset; when that segment has none above it, Kafka finds nothing. */
             System.out.printf("offsets %s start=%s end=%d stable=%d%s%n", partition, compacted ? "-" : start, end, stable,
-                    compacted ? "" : " timed=" + timed + (start > 0 ? "" : " greatest=" + greatest));
+                    compacted || start > 0 ? "" : " timed=" + timed + " greatest=" + greatest);
             if (end > start) {
                 printRecords(partition, "read_uncommitted", end, compacted);
                 printRecords(partition, "read_committed", stable, compacted);

@@ -19,7 +19,13 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t size_max); /* libFuzz
 
 enum { STEPS_MAX = 100000, IDLE_MS = 700000, SEED = 1 };
 
-static const char settings[] = "log.segment.bytes=1048576\n";
+#define YEAR_MS (INT64_C(365) * 24 * 3600 * 1000)
+
+/* What the broker does by itself from time to time it does once in 31 years: in the end nothing else is due. */
+static const char settings[] = "log.segment.bytes=1048576\n"
+                               "log.initial.task.delay.ms=1000000000000\n"
+                               "log.retention.check.interval.ms=1000000000000\n"
+                               "offsets.retention.check.interval.ms=1000000000000\n";
 static struct frame_mutator mutator;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -107,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(loop__conn_count(loop) == 0);
     check(loop->budget.used == 0 && !loop->starved && !loop->spent);
     check(loop->purgatory.entry_count == 0);
-    check(timer_next_ms(&loop->timers) == INT64_MAX);
+    check(timer_next_ms(&loop->timers) > YEAR_MS);
     sim_close(&sim);
     return 0;
 }
