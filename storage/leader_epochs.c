@@ -78,6 +78,15 @@ int32_t leader_epochs_at(const struct leader_epochs *epochs, int64_t offset)
     return epoch;
 }
 
+int64_t leader_epochs_next(const struct leader_epochs *epochs, int64_t offset)
+{
+    for (uint32_t i = 0; i < epochs->count; i++) {
+        if (epochs->entries[i].start_offset > offset)
+            return epochs->entries[i].start_offset;
+    }
+    return INT64_MAX;
+}
+
 void leader_epochs_end(const struct leader_epochs *epochs, int32_t requested, int64_t log_end, int32_t *epoch,
                        int64_t *end_offset)
 {

@@ -32,6 +32,8 @@ bool leader_epochs_cut_start(struct leader_epochs *epochs, int64_t start_offset)
 
 /* The epoch that holds at offset, or -1. */
 int32_t leader_epochs_at(const struct leader_epochs *epochs, int64_t offset);
+/* Where the first epoch behind offset begins; INT64_MAX: nowhere. */
+int64_t leader_epochs_next(const struct leader_epochs *epochs, int64_t offset);
 /* OffsetForLeaderEpoch (facts: protocol 4.5). log_end: where the newest epoch ends. */
 void leader_epochs_end(const struct leader_epochs *epochs, int32_t requested, int64_t log_end, int32_t *epoch,
                        int64_t *end_offset);

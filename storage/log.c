@@ -179,6 +179,7 @@ void log__use_config(struct log *log, const struct log_config *config)
 {
     log->config = *config;
     atomic_store(&log->durable_mode, config->flush_messages == 1);
+    atomic_store(&log->may_have_gaps, (config->cleanup & LOG_CLEANUP_COMPACT) != 0);
     atomic_store(&log->map_size_max, (uint32_t)config->segment_bytes);
     atomic_store(&log->index_interval, (uint32_t)config->index_interval_bytes);
 }

@@ -65,7 +65,8 @@ enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment
 static enum log_status note_epoch(struct log_walk *walk, const struct segment_scan *scan)
 {
     struct log *log = walk->log;
-    if (scan->head.leader_epoch <= leader_epochs_latest(&log->epochs))
+    if (scan->head.leader_epoch <= leader_epochs_latest(&log->epochs) ||
+        scan->head.leader_epoch > walk->epoch_max)
         return LOG_OK;
     if (!leader_epochs_reserve(&log->epochs))
         return LOG_LIMIT;
@@ -74,7 +75,7 @@ static enum log_status note_epoch(struct log_walk *walk, const struct segment_sc
     return LOG_OK;
 }
 
-enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t end_offset)
+enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t end_offset, int32_t epoch_max)
 {
     char path[SEGMENT_PATH_MAX];
     struct segment_list *list = log__segments(log);
@@ -98,7 +99,9 @@ enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t 
         if (!is_last && next >= 0 && next <= latest)
             continue;
         /* The end of the active segment is what an unwritten file does not know. */
-        struct log_walk walk = { .log = log, .from = known, .until = INT64_MAX, .visit = note_epoch };
+        struct log_walk walk = {
+            .log = log, .from = known, .until = INT64_MAX, .visit = note_epoch, .epoch_max = epoch_max
+        };
         status = log__walk_segment(&walk, list->items[i]);
     }
     if (status == LOG_OK)

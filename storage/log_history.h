@@ -10,14 +10,17 @@ struct log_walk {
     struct log *log;
     int64_t from, until; /* batches that reach the first offset and begin below the second are visited */
     enum log_status (*visit)(struct log_walk *, const struct segment_scan *);
-    bool io_fails; /* what cannot be read is LOG_IO, else the end */
+    bool io_fails;     /* what cannot be read is LOG_IO, else the end */
+    int32_t epoch_max; /* of log__load_epochs() */
 };
 
 /* Visits every readable batch of the segment; damage is stepped over. Under prepare_mutex. May block. */
 enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment);
 
 /* Reads leader-epoch-checkpoint, cuts it to the log, and adds epochs that only the batches know (the file is
- * written behind the appends). Under prepare_mutex, segments set. */
-enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t end_offset);
+ * written behind the appends); none of these is newer than epoch_max, as they are under no checksum. Under
+ * prepare_mutex, segments set. */
+enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t end_offset,
+                                 int32_t epoch_max);
 
 #endif

@@ -124,8 +124,11 @@ bool log__read_marker(const struct segment_scan *scan, struct producer_marker *m
     uint8_t *bytes = malloc(scan->head.size);
     if (!bytes)
         return false;
-    *is_marker =
-        segment_scan_copy(&at, bytes) && producer_marker_read(slice_of(bytes, scan->head.size), marker);
+    /* One flipped bit makes a commit of an abort, and recovery checks no CRC below the durable end. */
+    struct batch_view view;
+    slice batch = slice_of(bytes, scan->head.size);
+    *is_marker = segment_scan_copy(&at, bytes) && batch_view(batch, &view) == BATCH_OK &&
+                 batch_crc_ok(&view) && producer_marker_read(batch, marker);
     free(bytes);
     return true;
 }

@@ -31,6 +31,11 @@ struct lookup {
     int64_t bound;
     size_t size_max; /* <= UINT32_MAX */
     bool at_least_one;
+    bool is_doubted;        /* headers are checked against their neighbours */
+    bool may_have_gaps;     /* the cleaner may have been here */
+    int32_t epoch_first;    /* what the history has at offset, ... */
+    int32_t epoch_last;     /* ... and at the end */
+    int64_t epoch_next;     /* where the first of them ends */
     enum log_status status; /* LOG_OK, LOG_NOT_FOUND: beyond the last batch, LOG_CORRUPT */
     uint32_t scan_from;     /* where the index says that the batch is at or behind */
     uint32_t start;         /* position of the batch that holds offset */
@@ -180,6 +185,67 @@ static void seek(void *context)
     lookup->scan_from = quarantine_skip(reader->quarantine, lookup->offset, entry.position);
 }
 
+/* Whether a batch whose header no checksum covers (base offset, size, leader epoch) fits behind one that
+ * ended before `expected`; -1: nobody knows where. */
+static bool is_plausible(const struct lookup *lookup, const struct batch_head *head, int64_t expected,
+                         int32_t epoch)
+{
+    bool fits = expected < 0 || head->base_offset == expected ||
+                (lookup->may_have_gaps && head->base_offset > expected);
+    return fits && head->leader_epoch >= epoch && head->leader_epoch <= lookup->epoch_last;
+}
+
+/* The base offset that a batch at this position should have, where that is known; else -1. */
+static int64_t expected_at(const struct reader *reader, uint32_t position)
+{
+    for (uint32_t i = 0; reader->quarantine && i < reader->quarantine->count; i++) {
+        if (reader->quarantine->ranges[i].end_position == position)
+            return reader->quarantine->ranges[i].next;
+    }
+    return position == 0 ? reader->segment->base_offset : -1;
+}
+
+/* What follows the range: the next batch, damage that is known, or the end of the segment. */
+static bool ends_plausibly(const struct lookup *lookup, int64_t expected)
+{
+    struct reader *reader = lookup->reader;
+    struct batch_head head;
+    if (lookup->may_have_gaps || quarantine_find(reader->quarantine, expected))
+        return true;
+    if (lookup->end < reader->limit)
+        return read_head(reader, lookup->end, &head) && head.base_offset == expected;
+    return expected == reader->next_base;
+}
+
+/* Before bytes that this process did not write are handed out for the first time. What looks odd is examined
+ * as a whole, and then the walk with all CRCs has the last word. */
+static bool is_range_plausible(const struct lookup *lookup)
+{
+    struct reader *reader = lookup->reader;
+    uint64_t believed = atomic_load_explicit(&reader->segment->believed, memory_order_relaxed);
+    uint32_t from = (uint32_t)(believed >> 32), to = (uint32_t)believed, position = lookup->start;
+    int64_t expected = expected_at(reader, position);
+    int32_t epoch = lookup->epoch_first;
+    struct batch_head head;
+    if ((lookup->start >= from && lookup->end <= to) || lookup->start == lookup->end)
+        return true;
+    while (position < lookup->end) {
+        if (!read_head(reader, position, &head) || !is_plausible(lookup, &head, expected, epoch) ||
+            (head.base_offset >= lookup->epoch_next && head.leader_epoch == lookup->epoch_first))
+            return false;
+        expected = head.last_offset + 1;
+        epoch = head.leader_epoch;
+        position += head.size;
+    }
+    if (!ends_plausibly(lookup, expected))
+        return false;
+    bool joins = to > from && lookup->start <= to && lookup->end >= from;
+    from = joins && from < lookup->start ? from : lookup->start;
+    to = joins && to > lookup->end ? to : lookup->end;
+    atomic_store_explicit(&reader->segment->believed, (uint64_t)from << 32 | to, memory_order_relaxed);
+    return true;
+}
+
 /* Finds the batch that holds lookup->offset, or the first one behind it. */
 static void find_start(struct lookup *lookup, struct batch_head *head)
 {
@@ -190,6 +256,9 @@ static void find_start(struct lookup *lookup, struct batch_head *head)
     for (; position < reader->limit; position += head->size) {
         lookup->status = LOG_CORRUPT;
         if (!read_head(reader, position, head) || head->base_offset < expected)
+            return;
+        if (lookup->is_doubted && position != lookup->scan_from &&
+            !is_plausible(lookup, head, expected, INT32_MIN))
             return;
         /* The index names batches at or before the offset: this one is not, so the index is wrong. */
         if (position == lookup->scan_from && position > 0 && head->base_offset > lookup->offset &&
@@ -254,9 +323,8 @@ static bool known_end(const struct lookup *lookup, uint32_t *end, int64_t *next)
 }
 
 /* Finds the start and the end of the answer. */
-static void find_range(void *context)
+static void find_extent(struct lookup *lookup)
 {
-    struct lookup *lookup = context;
     struct reader *reader = lookup->reader;
     struct batch_head head;
     struct offset_entry entry;
@@ -297,6 +365,14 @@ static void find_range(void *context)
         from = entry.position > lookup->start ? entry.position : lookup->start;
     if (!walk_to(lookup, from, (uint32_t)stop))
         (void)walk_to(lookup, lookup->start, (uint32_t)stop);
+}
+
+static void find_range(void *context)
+{
+    struct lookup *lookup = context;
+    find_extent(lookup);
+    if (lookup->status == LOG_OK && lookup->is_doubted && !is_range_plausible(lookup))
+        lookup->status = LOG_CORRUPT;
 }
 
 static bool is_mapped(const struct reader *reader)
@@ -343,6 +419,32 @@ static bool index_is_resident(const struct reader *reader)
                                                       (size_t)reader->index.count * reader->index.entry_size);
 }
 
+/* What this process wrote is as it was written, and what was examined has its damage quarantined. */
+static void begin_doubt(struct lookup *lookup)
+{
+    const struct reader *reader = lookup->reader;
+    struct log *log = reader->log;
+    struct segment *segment = reader->segment;
+    uint64_t believed = atomic_load_explicit(&segment->believed, memory_order_relaxed);
+    bool is_believed = lookup->scan_from >= believed >> 32 && reader->limit <= (uint32_t)believed;
+    lookup->is_doubted =
+        !is_believed && !atomic_load_explicit(&segment->examined, memory_order_acquire) &&
+        lookup->scan_from < atomic_load_explicit(&segment->written_from, memory_order_relaxed);
+    if (!lookup->is_doubted)
+        return;
+    lookup->may_have_gaps = atomic_load_explicit(&log->may_have_gaps, memory_order_relaxed);
+    pthread_mutex_lock(&log->readers_mutex);
+    lookup->epoch_first = leader_epochs_at(&log->epochs, lookup->offset);
+    lookup->epoch_last = leader_epochs_at(&log->epochs, reader->moment->end);
+    lookup->epoch_next = leader_epochs_next(&log->epochs, lookup->offset);
+    pthread_mutex_unlock(&log->readers_mutex);
+    if (lookup->epoch_last < 0) { /* no history */
+        lookup->epoch_first = INT32_MIN;
+        lookup->epoch_next = INT64_MAX;
+        lookup->epoch_last = INT32_MAX;
+    }
+}
+
 /* Answers the look-up in one segment. LOG_COLD only when resident_only. */
 static enum log_status look_up(struct lookup *lookup, bool resident_only)
 {
@@ -355,6 +457,7 @@ static enum log_status look_up(struct lookup *lookup, bool resident_only)
         return LOG_NOT_FOUND;
     if (resident_only && !is_resident(lookup))
         return LOG_COLD;
+    begin_doubt(lookup);
     if (!run(reader, find_range, lookup) || reader->has_failed)
         return LOG_IO;
     return lookup->status;

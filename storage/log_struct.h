@@ -77,6 +77,7 @@ struct log {
     _Atomic bool durable_mode;
     _Atomic uint32_t map_size_max;   /* segment.bytes, for readers */
     _Atomic uint32_t index_interval; /* index.interval.bytes, for readers */
+    _Atomic bool may_have_gaps;      /* the cleaner may have been here */
     _Atomic bool may_change;         /* before_change() was answered with LOG_OK */
     _Atomic bool has_aborted;        /* some segment's index of aborted transactions is not empty */
 
@@ -84,10 +85,12 @@ struct log {
     pthread_mutex_t prepare_mutex; /* whoever opens, shuts, makes files; before mutex */
     pthread_mutex_t flush_mutex;   /* one flush at a time; before mutex */
     /* What loops ask for while an append holds the mutex over a slow write: the epochs, the list of mapped
-     * segments, the end of being open. Changed under both; innermost, never held over a system call on a file. */
+     * segments, the end of being open. Changed under both; innermost, never held over a system call on a
+     * file. */
     pthread_mutex_t readers_mutex;
     struct log_config config;
-    struct segment *mapped[LOG_MAPPED_SEALED_MAX]; /* sealed segments that readers had mapped last; readers_mutex */
+    struct segment
+        *mapped[LOG_MAPPED_SEALED_MAX]; /* sealed segments that readers had mapped last; readers_mutex */
     uint32_t mapped_next;
     struct log_row row; /* while shut */
     struct leader_epochs epochs;
@@ -169,8 +172,8 @@ void log__note_cleanable(struct log *log);
 enum log_status log__open_shut(struct log *log);
 /* Submits a job that makes spares and writes what a worker has to write. Under the mutex. */
 void log__submit_job(struct log *log);
-/* Index files that could not be completed go, and are made anew with a later flush. Under the mutex, or while nobody
- * uses the log. */
+/* Index files that could not be completed go, and are made anew with a later flush. Under the mutex, or while
+ * nobody uses the log. */
 void log__drop_index_files(struct log *log, struct segment *segment);
 /* Drops spares, deletes their files. Under prepare_mutex. */
 void log__drop_spares(struct log *log);

@@ -148,6 +148,12 @@ static enum log_status quarantine_hole(struct opening *opening, struct segment *
                : LOG_LIMIT;
 }
 
+/* The newest leader epoch, where that is known. */
+static int32_t epoch_max_of(const struct recovery_plan *plan)
+{
+    return plan->row ? plan->row->leader_epoch : INT32_MAX;
+}
+
 static enum log_status load_one(struct opening *opening, size_t i, struct segment_load *load)
 {
     const struct recovery_plan *plan = opening->plan;
@@ -163,6 +169,7 @@ static enum log_status load_one(struct opening *opening, size_t i, struct segmen
         .next_base = i + 1 < opening->list->count ? opening->list->items[i + 1]->base_offset : INT64_MAX,
         .proven = plan->proven,
         .contiguous = plan->unclean && plan->durable.segment_base >= 0,
+        .epoch_max = epoch_max_of(plan),
     };
     atomic_store(&segment->offsets.on_disk, false);
     atomic_store(&segment->times.on_disk, false);
@@ -234,6 +241,7 @@ static enum log_status load_missing_indexes(struct opening *opening)
             .checked_from = UINT32_MAX,
             .next_base = opening->list->items[i + 1]->base_offset,
             .proven = INT64_MAX,
+            .epoch_max = INT32_MAX,
         };
         if (files->has_offset_index && files->has_time_index)
             continue;
@@ -466,7 +474,7 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
     int64_t start = plan->start_offset > opening.list->items[0]->base_offset
                         ? plan->start_offset
                         : opening.list->items[0]->base_offset;
-    status = log__load_epochs(log, start, opening.end_offset);
+    status = log__load_epochs(log, start, opening.end_offset, epoch_max_of(plan));
     if (status == LOG_OK)
         publish(&opening);
     else
@@ -504,64 +512,40 @@ static enum log_status take_entries(struct log *log, struct segment *segment, st
     return ok ? LOG_OK : LOG_LIMIT;
 }
 
-/* Quarantines what the scan stands before, up to the next good batch. */
-static bool quarantine_ahead(struct log *log, struct segment *segment, struct segment_scan *scan,
-                             int64_t next_base)
+/* Quarantines what a walk found to be damaged. */
+static enum log_status take_damage(struct log *log, struct segment *segment, const struct segment *walked)
 {
-    struct quarantine_range range = { scan->expected, next_base, (uint32_t)scan->position,
-                                      (uint32_t)scan->limit };
-    struct segment_scan ahead = *scan;
-    if (segment_scan_resync(&ahead)) {
-        range.end_position = (uint32_t)ahead.position;
-        if (segment_scan_next(&ahead) != SCAN_BATCH)
-            return false;
-        range.next = ahead.head.base_offset;
+    const struct quarantine *damage = atomic_load(&((struct segment *)(uintptr_t)walked)->quarantine);
+    for (uint32_t i = 0; damage && i < damage->count; i++) {
+        if (!segment_add_quarantine(segment, log->env->retire, damage->ranges[i]))
+            return LOG_LIMIT;
     }
-    scan->buffer_size = 0;
-    scan->expected = range.next;
-    scan->position = range.end_position;
-    note_error("log.quarantined", "log=%s first_offset=%lld next_offset=%lld position=%u segment=%lld",
-               log->name, (long long)range.first, (long long)range.next, range.position,
-               (long long)segment->base_offset);
-    return range.first >= range.next || segment_add_quarantine(segment, log->env->retire, range);
+    return LOG_OK;
 }
 
 enum log_status log__examine(struct log *log, struct segment *segment, int64_t next_base)
 {
-    enum file_status file_status;
-    struct segment_scan scan;
-    struct segment_entries entries;
     struct log_moment m = log__moment(log);
-    uint32_t limit = segment->base_offset == m.end_base ? m.end_position : atomic_load(&segment->size);
-    struct open_file *data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &file_status);
-    if (!data)
-        return log__status_of(file_status);
+    bool is_end = segment->base_offset == m.end_base;
     struct segment *walked = segment_create(segment->base_offset);
-    if (!walked || !segment_scan_begin(&scan, data->file, 0, limit, segment->base_offset, true)) {
-        if (walked)
-            segment_destroy(walked);
+    if (!walked)
         return LOG_LIMIT;
-    }
     note_warn("log.examined", "log=%s base_offset=%lld reason=odd_read", log->name,
               (long long)segment->base_offset);
-    scan.bound = segment->base_offset == m.end_base ? m.end : next_base;
-    enum log_status status = LOG_OK;
-    while (status == LOG_OK) {
-        enum scan_result result = segment_scan_next(&scan);
-        if (result == SCAN_END)
-            break;
-        if (result == SCAN_BATCH) {
-            walked->growth.size = (uint32_t)scan.batch_position;
-            segment_growth_add(&walked->growth, &scan.head, &log->config, &entries);
-            segment_add_entries(walked, log->env->retire, &entries);
-        } else if (result == SCAN_IO || !quarantine_ahead(log, segment, &scan, scan.bound)) {
-            status = LOG_IO;
-        }
-    }
-    segment_scan_end(&scan);
+    atomic_store(&walked->size, is_end ? m.end_position : atomic_load(&segment->size));
+    struct segment_load load = {
+        .log = log,
+        .segment = walked,
+        .next_base = is_end ? m.end : next_base,
+        .proven = INT64_MAX,
+        .epoch_max = m.leader_epoch,
+    };
+    enum log_status status = segment_load(&load);
     segment_add_final_time_entry(walked, log->env->retire);
     if (status == LOG_OK)
         status = take_entries(log, segment, walked);
+    if (status == LOG_OK)
+        status = take_damage(log, segment, walked);
     if (status == LOG_OK)
         quarantine_file_write(log, log__segments(log));
     segment_destroy(walked);

@@ -74,6 +74,8 @@ struct segment {
     _Atomic bool is_gone;      /* its names are given up or another's: what they open is not it */
     _Atomic bool is_rewritten; /* took the place of others: has gaps, and lies below the high watermark */
     _Atomic bool examined;     /* walked with all CRCs because a read met something odd */
+    _Atomic uint64_t
+        believed; /* bytes whose batch headers a reader has checked: first << 32 | behind the last */
     _Atomic int64_t largest_timestamp; /* of its records, or its file's time; for retention */
     _Atomic uint32_t written_from;     /* bytes from here on were written by this process */
     _Atomic(struct open_file *) data;  /* NULL: closed */

@@ -108,6 +108,7 @@ struct pending {
     struct batch_head head;
     uint64_t position;
     int64_t expected; /* what its base offset should at least be */
+    int32_t epoch_before;
     bool is_set;
 };
 
@@ -148,11 +149,12 @@ static enum log_status quarantine(struct segment_load *load, struct segment_scan
 
 /* Whether the odd one is not the batch at the scan's position, but the one before: it left a gap in front and
  * reaches over this one, which is whole and would fit. */
-static bool is_predecessors_fault(const struct segment_scan *scan, const struct pending *pending)
+static bool is_predecessors_fault(struct segment_scan *scan, const struct pending *pending)
 {
     struct segment_scan here = *scan;
     if (!pending->is_set || pending->head.base_offset == pending->expected)
         return false;
+    scan->buffer_size = 0; /* the buffer is shared, and has other bytes from here on */
     here.expected = pending->expected + 1;
     here.check_crc = true;
     here.buffer_size = 0;
@@ -165,6 +167,18 @@ static bool ends_at_proven(const struct segment_load *load)
 {
     bool may_be_cleaned = !load->contiguous && load->next_base != INT64_MAX;
     return load->proven < load->next_base && !may_be_cleaned;
+}
+
+/* Whether what comes behind the batch at which the scan stands begins where it should: else its own base
+ * offset, which is under no checksum, may be damaged as well. */
+static bool fits_successor(const struct segment_load *load, struct segment_scan *behind)
+{
+    int64_t expected = behind->expected;
+    if (atomic_load(&load->log->may_have_gaps))
+        return true;
+    enum scan_result result = segment_scan_next(behind);
+    return result == SCAN_END ? load->next_base == INT64_MAX || expected == load->next_base
+                              : result != SCAN_BATCH || behind->head.base_offset == expected;
 }
 
 /* Finds the next batch behind the scan's position that can be believed: one below the durable end, or the one
@@ -191,7 +205,7 @@ static bool find_good_batch(const struct segment_load *load, const struct segmen
         if (segment_scan_next(&here) != SCAN_BATCH)
             return false;
         *base_offset = here.head.base_offset;
-        if (!has_end || *base_offset <= load->proven)
+        if ((!has_end || *base_offset <= load->proven) && fits_successor(load, &here))
             return true;
         ahead.buffer_size = 0;
         found = segment_scan_resync(&ahead);
@@ -242,15 +256,47 @@ static enum log_status meet_damage(struct segment_load *load, struct segment_sca
     return pass_damage(load, scan);
 }
 
-/* From the end of what growth knows, where the batch with offset first begins. */
+/* Leader epochs never fall, and are under no checksum: a batch that stands out between two that fit is
+ * damaged. Where these contradict each other nobody knows. */
+static bool has_odd_epoch(const struct segment_load *load, const struct pending *pending, int32_t epoch_after)
+{
+    int32_t epoch = pending->head.leader_epoch;
+    return pending->is_set && pending->expected < load->proven && pending->epoch_before <= epoch_after &&
+           (epoch < pending->epoch_before || epoch > epoch_after);
+}
+
+/* The pending batch is damaged, but ends where it says. */
+static enum log_status quarantine_pending(struct segment_load *load, struct segment_scan *scan,
+                                          struct pending *pending)
+{
+    scan->position = pending->position;
+    scan->expected = pending->expected;
+    pending->is_set = false;
+    return quarantine(load, scan, pending->head.last_offset + 1, pending->position + pending->head.size);
+}
+
+/* Whether the damage at the scan's position may begin in what was not read with its CRC. A tail that is torn
+ * just where the proven part ends does not. */
+static bool was_believed(const struct segment_load *load, const struct segment_scan *scan,
+                         const struct pending *pending)
+{
+    bool was_checked = !pending->is_set || pending->position >= load->checked_from;
+    return scan->position < load->checked_from || (!was_checked && scan->position != load->checked_from);
+}
+
+/* From the end of what growth knows, where the batch with offset first begins.
+ * LOG_CORRUPT: it met damage behind what it had believed without a look at it, or at its checksum: nobody
+ * knows where that begins, so the whole segment has to be walked with all CRCs. */
 static enum log_status walk(struct segment_load *load, struct file *file, int64_t first)
 {
     struct segment *segment = load->segment;
     struct segment_scan scan;
     struct pending pending = { .is_set = false };
     enum log_status status = LOG_OK;
-    if (!segment_scan_begin(&scan, file, segment->growth.size, atomic_load(&segment->size), first,
-                            load->checked_from != UINT32_MAX))
+    int32_t epoch = -1; /* of the last batch that was accepted, or may be */
+    uint64_t begin = segment->growth.size;
+    if (!segment_scan_begin(&scan, file, segment->growth.size, atomic_load(&segment->size),
+                            first, load->checked_from != UINT32_MAX))
         return LOG_LIMIT;
     while (status == LOG_OK) {
         int64_t expected = scan.expected;
@@ -259,6 +305,16 @@ static enum log_status walk(struct segment_load *load, struct file *file, int64_
         enum scan_result result = segment_scan_next(&scan);
         if (result == SCAN_END)
             break;
+        bool is_odd = result == SCAN_BATCH && has_odd_epoch(load, &pending, scan.head.leader_epoch);
+        if ((is_odd || result == SCAN_DAMAGED) && (begin > 0 || was_believed(load, &scan, &pending))) {
+            status = LOG_CORRUPT;
+            break;
+        }
+        if (is_odd) {
+            epoch = pending.epoch_before;
+            status = quarantine_pending(load, &scan, &pending);
+            continue;
+        }
         if (result == SCAN_BATCH && load->contiguous && expected >= load->proven &&
             scan.head.base_offset != expected) {
             scan.position =
@@ -269,12 +325,20 @@ static enum log_status walk(struct segment_load *load, struct file *file, int64_
         if (result == SCAN_BATCH) {
             segment->has_markers |= (scan.view.attributes & BATCH_ATTRIBUTE_CONTROL) != 0;
             accept_pending(load, &pending);
-            pending = (struct pending){ scan.head, scan.batch_position, expected, true };
+            pending = (struct pending){ scan.head, scan.batch_position, expected, epoch, true };
+            epoch = scan.head.leader_epoch;
             load->scanned_size += scan.check_crc ? scan.head.size : 0;
         } else {
             status = result == SCAN_DAMAGED ? meet_damage(load, &scan, &pending) : LOG_IO;
         }
     }
+    bool ends_odd = status == LOG_OK && has_odd_epoch(load, &pending, load->epoch_max);
+    if (status == LOG_CORRUPT || (begin > 0 && ends_odd)) {
+        segment_scan_end(&scan);
+        return LOG_CORRUPT;
+    }
+    if (ends_odd)
+        status = quarantine_pending(load, &scan, &pending);
     accept_pending(load, &pending);
     load->next_offset = scan.expected;
     load->kept_size = (uint32_t)scan.limit;
@@ -305,5 +369,18 @@ enum log_status segment_load(struct segment_load *load)
         status = trust_indexes(load, data->file, &first);
     if (size > 0)
         read_first_timestamp(load, data->file);
-    return status == LOG_OK ? walk(load, data->file, first) : status;
+    if (status == LOG_OK)
+        status = walk(load, data->file, first);
+    if (status != LOG_CORRUPT)
+        return status;
+    int64_t first_timestamp = segment->growth.first_timestamp;
+    segment->growth =
+        segment_growth_begin(segment->base_offset, &log->config, clock_wall_ms(log->env->clock), &random);
+    segment->growth.first_timestamp = first_timestamp;
+    if (!segment_index_assign(&segment->offsets, log->env->retire, NULL, 0) ||
+        !segment_index_assign(&segment->times, log->env->retire, NULL, 0))
+        return LOG_LIMIT;
+    segment->offsets.saved_count = segment->times.saved_count = 0;
+    load->checked_from = 0;
+    return walk(load, data->file, segment->base_offset);
 }

@@ -13,7 +13,8 @@ struct segment_load {
     uint32_t checked_from; /* bytes from here on are scanned with their CRC; UINT32_MAX: none */
     int64_t next_base;     /* base offset of the next segment; INT64_MAX: this is the last one */
     int64_t proven;        /* damage below this offset is quarantined, beyond it is torn */
-    bool contiguous; /* beyond proven, batches follow one another without gaps (the cleaner was not here) */
+    bool contiguous;   /* beyond proven, batches follow one another without gaps (the cleaner was not here) */
+    int32_t epoch_max; /* the newest leader epoch that the last batch may have; INT32_MAX: not known */
     /* out */
     int64_t next_offset; /* behind the last batch that is kept */
     uint32_t kept_size;  /* bytes; less than the file when the tail is torn */

@@ -104,9 +104,8 @@ const struct side_position *store__find_position(const struct store *store, uuid
 }
 
 /* Without memory a position is not known, which costs time only. */
-static void keep_position(void *context, const struct side_position *position)
+static void keep_position(struct store *store, const struct side_position *position)
 {
-    struct store *store = context;
     struct store_position **bucket = position_bucket(store, position->topic_id, position->partition);
 
     for (struct store_position *it = *bucket; it; it = it->next) {
@@ -122,6 +121,20 @@ static void keep_position(void *context, const struct side_position *position)
     *kept = (struct store_position){ .next = *bucket, .position = *position };
     *bucket = kept;
     store->position_count += !uuid_equal(position->topic_id, UUID_ONE);
+}
+
+/* Takes the records of one file. */
+struct position_reading {
+    struct store *store;
+    size_t count;
+};
+
+static void take_position(void *context, const struct side_position *position)
+{
+    struct position_reading *reading = context;
+
+    reading->count++;
+    keep_position(reading->store, position);
 }
 
 static bool read_child(const struct directory *directory, const char *name, uint8_t **bytes, size_t *size)
@@ -146,8 +159,11 @@ static void read_positions(struct store *store, struct store_directory *director
 
     if (!read_child(&directory->directory, SIDE_POSITIONS_NAME, &bytes, &size))
         return;
+    struct position_reading reading = { .store = store };
     directory->has_positions = side_positions_parse(
-        slice_of(bytes, size), directory->directory.meta.directory_id, keep_position, store);
+        slice_of(bytes, size), directory->directory.meta.directory_id, take_position, &reading);
+    directory->has_all_positions =
+        directory->has_positions && SIDE_POSITIONS_HEADER_SIZE + reading.count * SIDE_POSITION_SIZE == size;
     directory->has_facts |= directory->has_positions;
     free(bytes);
 }

@@ -40,6 +40,7 @@ struct store_directory {
     bool was_clean;       /* stopped by us, with a table to prove it; or new */
     bool has_positions;   /* a positions file of ours was found: a log that it does not name is ours from its
                              start */
+    bool has_all_positions; /* ... with every record of it readable */
     bool has_facts;       /* our table or positions were found, and nobody else was here since */
     bool was_clean_kafka; /* stopped by Kafka, or by us without a table */
 
@@ -202,6 +203,9 @@ void store__note_positions(struct store_directory *directory, const struct log_f
 enum file_status store__open_positions(struct store_directory *directory);
 /* The log's own, flushed at once. Not under the group lock. */
 enum log_status store__before_rewrite(struct log_host *host, struct log *log);
+/* Start offsets that files do not tell, into the durable positions, flushed: before the checkpoint, which has no
+ * checksum. */
+enum file_status store__note_starts(struct store_directory *directory);
 /* Rewrites them all; for after a recovery, and when the file grew long. */
 enum file_status store__rewrite_positions(struct store_directory *directory);
 

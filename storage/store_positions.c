@@ -225,3 +225,45 @@ enum log_status store__before_rewrite(struct log_host *host, struct log *log)
         store__want_fence(directory);
     return store__log_status(status);
 }
+
+static void add_starts(struct store_directory *directory, struct position_writer *writer)
+{
+    struct store *store = directory->store;
+
+    pthread_mutex_lock(&store->lock);
+    for (struct log *log = store->logs; log; log = log__node(log)->all_next) {
+        int64_t start;
+        if (log__node(log)->directory != directory->index || log__node(log)->is_deleted ||
+            log == store->metadata || !log__start_to_save(log, &start))
+            continue;
+        struct log_position durable = log__durable_position(log);
+        if (durable.segment_base < 0)
+            continue;
+        struct side_position position = position_of(log, durable);
+        write_position(writer, &position);
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
+enum file_status store__note_starts(struct store_directory *directory)
+{
+    struct store *store = directory->store;
+    enum file_status status;
+
+    pthread_mutex_lock(&store->group_lock);
+    if (!directory->positions) {
+        status = store__rewrite_positions(directory);
+    } else {
+        struct position_writer writer = { .file = directory->positions, .size = directory->positions_size };
+        add_starts(directory, &writer);
+        write_out(&writer);
+        status = writer.status;
+        directory->positions_size = writer.size;
+        if (status == FILE_OK)
+            status = file_flush(directory->positions);
+        if (status == FILE_OK)
+            directory->positions_dirty = false;
+    }
+    pthread_mutex_unlock(&store->group_lock);
+    return status;
+}

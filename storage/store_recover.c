@@ -67,6 +67,22 @@ static enum file_status adopt(struct store_directory *directory, const struct lo
     return status;
 }
 
+/* Ids are drawn at random: two that differ within one letter of their text are one, and a bit of it is
+ * damaged. */
+static bool is_damaged_id(uuid a, uuid b)
+{
+    enum { BITS = 8 * sizeof a.bytes, LETTER_BITS = 6 };
+    int first = BITS, last = 0;
+
+    for (int i = 0; i < BITS; i++) {
+        if (((a.bytes[i / 8] ^ b.bytes[i / 8]) >> (7 - i % 8) & 1) != 0) {
+            first = i < first ? i : first;
+            last = i;
+        }
+    }
+    return first < BITS && first / LETTER_BITS == last / LETTER_BITS;
+}
+
 struct data_search {
     struct file_system *files;
     const char *directory;
@@ -119,6 +135,10 @@ static enum file_status check_topic(struct store_directory *directory, const str
     *is_ours = true;
     if (status == FILE_OK && uuid_equal(topic_id, log__topic_id(log)))
         return FILE_OK;
+    if (status == FILE_OK && is_damaged_id(topic_id, log__topic_id(log))) {
+        note_warn("partition.id_damaged", "path=%s effect=repaired", log__path(log));
+        return adopt(directory, log);
+    }
     if (status == FILE_NOT_FOUND || status == FILE_IO) {
         status = file_info(directory->directory.files, log__path(log), &info);
         if (status != FILE_OK || !info.is_directory)
@@ -139,8 +159,10 @@ static struct log_position durable_of(const struct store *store, const struct st
 {
     const struct side_position *position = store__find_position(store, log__topic_id(log), found->partition);
 
+    /* The positions have checksums, and are written before the checkpoint, which has none. */
+    bool is_sure = store->directories[found->directory].has_all_positions;
     *start_offset = found->start_offset;
-    if (position && position->start_offset > *start_offset)
+    if (position && position->start_offset >= 0 && (is_sure || position->start_offset > *start_offset))
         *start_offset = position->start_offset;
     if (position)
         return position->durable;

@@ -58,6 +58,8 @@ static enum file_status save_starts(struct store_directory *directory)
         bool was_stale = atomic_exchange(&directory->starts_stale, false);
         status = store__begin_changes(directory);
         if (status == FILE_OK)
+            status = store__note_starts(directory);
+        if (status == FILE_OK)
             status = write_starts(directory);
         if (status != FILE_OK) {
             atomic_store(&directory->starts_changed, true);

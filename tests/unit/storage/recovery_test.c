@@ -262,9 +262,10 @@ START_TEST(any_flipped_bit_costs_one_batch_at_most)
         restart(rig, LOG_POSITION_OF_OFFSET(10));
         int64_t count = rig_read_all(rig, 1000);
         ck_assert_int_eq(log_offsets(rig->log).end, 10);
-        /* The leader epoch is under no checksum, and a raised base offset shows only with its neighbours. */
-        if (in_batch >= 12 && in_batch < 16)
-            ck_assert_int_eq(count, 10);
+        /* Base offset and leader epoch are under no checksum: they show with their neighbours, and a raised epoch of
+         * the last batch not at all. */
+        if (in_batch >= 12 && in_batch < 16 && position / batch == 9)
+            ck_assert(count == 9 || count == 10);
         else
             ck_assert_msg(count == 9 || count == 8, "position %" PRId64 " bit %u: %" PRId64, position, bit,
                           count);
