@@ -427,7 +427,7 @@ static void run_job(struct storage_job *storage_job)
         (void)make_spares(log);
         if (epochs)
             (void)log__save_epochs(log);
-        (void)log__write_snapshot(log, snapshot);
+        (void)log__write_snapshot(log, snapshot, true);
     } else {
         log__free_snapshot(snapshot);
     }

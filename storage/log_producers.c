@@ -362,17 +362,17 @@ void log__free_snapshot(struct pending_snapshot *snapshot)
     free(snapshot);
 }
 
-enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot)
+enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot, bool flush)
 {
     if (!snapshot)
         return LOG_OK;
     enum file_status status =
-        producer_files_write(log->env->files, log->path, snapshot->offset, snapshot->producers);
+        producer_files_write(log->env->files, log->path, snapshot->offset, snapshot->producers, flush);
     log__free_snapshot(snapshot);
     return log__status_of(status);
 }
 
-enum log_status log__finish_snapshot(struct log *log)
+enum log_status log__finish_snapshot(struct log *log, bool flush)
 {
     int64_t end = log__moment(log).end;
     enum log_status status = log__load_producers(log); /* else what is known would be replaced by nothing */
@@ -383,7 +383,7 @@ enum log_status log__finish_snapshot(struct log *log)
     pthread_mutex_unlock(&log->mutex);
     if (!snapshot)
         return LOG_LIMIT;
-    status = log__write_snapshot(log, snapshot);
+    status = log__write_snapshot(log, snapshot, flush);
     if (status == LOG_OK && log->stray_snapshot >= 0 && log->stray_snapshot != end)
         (void)producer_files_unlink(log->env->files, log->path, log->stray_snapshot);
     log->stray_snapshot = end == log__active(log)->base_offset ? -1 : end;

@@ -29,9 +29,9 @@ bool log__read_marker(const struct segment_scan *scan, struct producer_marker *m
 struct pending_snapshot *log__take_snapshot(struct log *log, int64_t offset, int64_t now_ms);
 void log__free_snapshot(struct pending_snapshot *snapshot);
 /* Writes the snapshot, flushed, and frees it; NULL does nothing. */
-enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot);
+enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot, bool flush);
 /* Replaces the snapshot of the stop before by one of this moment. Under prepare_mutex, while nothing appends.
  */
-enum log_status log__finish_snapshot(struct log *log);
+enum log_status log__finish_snapshot(struct log *log, bool flush);
 
 #endif

@@ -103,6 +103,7 @@ struct log {
     bool job_pending;
     bool producers_loaded;       /* under prepare_mutex */
     bool changed;                /* written to since it was opened: indexes and snapshot are due at close */
+    bool has_unflushed_files;    /* of those that a clean stop flushes; under prepare_mutex */
     bool epochs_dirty;           /* the file is older than the cache */
     bool is_data_dirty;          /* the host knows that the end is beyond the durable end */
     bool is_names_dirty;         /* ... that sealed segments or names wait for a flush */
