@@ -363,9 +363,33 @@ static bool is_idle(struct log *log)
     return true;
 }
 
+/* What the segments hold open, which let_go() gives back. Under the mutex, when open. */
+static struct log_open_count count_open(const struct log *log)
+{
+    const struct segment_list *list = log__segments(log);
+    struct log_open_count count = { 0, 0 };
+    for (size_t i = 0; i < list->count; i++) {
+        struct segment *segment = list->items[i];
+        count.files += (atomic_load(&segment->data) != NULL) + (segment->offsets.file != NULL) +
+                       (segment->times.file != NULL) + (segment->aborted.file != NULL);
+        count.maps += (atomic_load(&segment->mapping) != NULL) +
+                      (atomic_load(&segment->offsets.mapping) != NULL) +
+                      (atomic_load(&segment->times.mapping) != NULL);
+    }
+    return count;
+}
+
 bool log__close_files(struct log *log)
 {
+    struct log_open_count unused;
+    return log__close_counted(log, &unused);
+}
+
+bool log__close_counted(struct log *log, struct log_open_count *count)
+{
     bool closed = false;
+    if (log__state(log) != LOG_OPEN)
+        return false;
     if (pthread_mutex_trylock(&log->prepare_mutex) != 0)
         return false;
     pthread_mutex_lock(&log->mutex);
@@ -378,6 +402,7 @@ bool log__close_files(struct log *log)
         pthread_mutex_lock(&log->mutex);
         if (is_idle(log)) {
             fill_row(log, &log->row);
+            *count = count_open(log);
             let_go(log, LOG_SHUT);
             closed = true;
         }
