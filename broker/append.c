@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "broker/loop.h"
 #include "broker/server.h"
@@ -24,8 +25,8 @@ struct appender {
     struct group *groups; /* in order of first use; kept between turns */
     size_t group_count;
     size_t group_capacity;
-    uint32_t *slots; /* hash of partition -> index of group + 1; 0: free */
-    size_t slot_count; /* a power of two, at least twice group_capacity */
+    uint32_t *slots;            /* hash of partition -> index of group + 1; 0: free */
+    size_t slot_count;          /* a power of two, at least twice group_capacity */
     struct batch_view *batches; /* scratch of one log_append() */
     struct log_append_result *results;
     size_t scratch_capacity;
@@ -82,8 +83,11 @@ void appender_add(struct appender *appender, struct append *append)
     rq_hold(append->rq);
     append->rq->appends_pending++;
     append->next = NULL;
-    append->result = (struct log_append_result){ .status = LOG_OK, .base_offset = -1, .last_offset = -1,
-                                                 .append_time_ms = -1 };
+    append->waits_since_ms = 0;
+    append->waits = 0;
+    append->result = (struct log_append_result){
+        .status = LOG_OK, .base_offset = -1, .last_offset = -1, .append_time_ms = -1
+    };
     if (appender->group_count == appender->group_capacity)
         grow_groups(appender);
     size_t slot = slot_of(appender, append->partition);
@@ -169,8 +173,8 @@ static struct append *queue_take(struct append_queue *queue)
     return first;
 }
 
-/* Opening, the directory and a roll each need a turn, and somebody may close the files in between. Who is busy
- * still is not helped by more of it; a client may try again. */
+/* Opening, the directory and a roll each need a turn, and somebody may close the files in between. Who is
+ * busy still is not helped by more of it; a client may try again. */
 enum { PREPARE_ROUNDS_MAX = 16 };
 
 /* Prepares the log and appends one batch; what needs preparing again (the next roll) is prepared. */
@@ -190,7 +194,41 @@ static void append_blocking(struct log *log, struct append *append, int64_t now_
     }
 }
 
-/* One round of what is queued, then the other partitions have their turn. */
+/* More logs are wanted at once than files may be open. So long an append waits until others were flushed and
+ * closed; the rounds bound it where the clock stands still. */
+enum { FILES_WAIT_MS = 10000, FILES_WAIT_ROUNDS_MAX = 20000, FILES_PAUSE_NS = 1000 * 1000 };
+/* So often it is tried again although files seem to be had: perhaps others gave them back since. */
+enum { FILES_ROUNDS_MIN = 4 };
+
+static bool waits_for_files(struct append *append)
+{
+    struct server *server = append->rq->server;
+    if (append->result.status != LOG_LIMIT || atomic_load(&server->is_ending) ||
+        append->waits++ == FILES_WAIT_ROUNDS_MAX ||
+        (append->waits > FILES_ROUNDS_MIN && !store_is_short_of_files(server->store)))
+        return false;
+    int64_t now_ms = clock_mono_ms(server->clock);
+    if (append->waits_since_ms == 0)
+        append->waits_since_ms = now_ms;
+    return now_ms - append->waits_since_ms < FILES_WAIT_MS;
+}
+
+/* Puts what was taken back in front. */
+static void queue_return(struct append_queue *queue, struct append *first)
+{
+    struct append *last = first;
+    while (last->next)
+        last = last->next;
+    pthread_mutex_lock(&queue->mutex);
+    last->next = queue->first;
+    queue->first = first;
+    if (!queue->last)
+        queue->last = last;
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+/* One round of what is queued, then the other partitions have their turn. What waits for files waits in the
+ * queue, as nothing that was closed is free before the job has ended. */
 static void run_queue(struct work *work)
 {
     struct append_queue *queue = (struct append_queue *)((char *)work - offsetof(struct append_queue, work));
@@ -202,20 +240,26 @@ static void run_queue(struct work *work)
         return;
     }
     struct server *server = append->rq->server;
+    if (append->waits > 0 && store_is_short_of_files(server->store))
+        nanosleep(&(struct timespec){ .tv_nsec = FILES_PAUSE_NS }, NULL);
     for (struct append *next; append; append = next) {
         /* Once posted the append is its loop's: nothing of it is read afterwards. */
         struct loop *loop = append->rq->loop;
         struct partition *moved = partition;
         next = append->next;
         append_blocking(partition->log, append, clock_wall_ms(server->clock));
+        if (waits_for_files(append)) {
+            queue_return(queue, append);
+            break;
+        }
         server_partition_progress(server, &moved, 1);
         loop_post(loop, &append->mail);
     }
     workers_submit(server->append_workers, &queue->work);
 }
 
-/* The bytes leave the receive buffer: they are copied to the request's arena. A queue that is active holds its
- * partition. */
+/* The bytes leave the receive buffer: they are copied to the request's arena. A queue that is active holds
+ * its partition. */
 static void queue_push(struct append *append, struct workers *workers)
 {
     struct append_queue *queue = &append->partition->append_queue;

@@ -41,6 +41,7 @@ struct server {
     void *authorize_context;
     _Atomic int64_t slow_device_until_ms; /* monotonic; until then appends run on workers */
     struct server_private *own;           /* server.c */
+    atomic_bool is_ending; /* no group is flushed any more: who waits for one gives up */
 };
 
 /* Opens the store, replays metadata, recovers, binds the listeners; serving starts with
