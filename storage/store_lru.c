@@ -156,7 +156,8 @@ void store__used(struct log_host *host, struct log *log)
 
 /* --- sweeping ---------------------------------------------------------------------------------- */
 
-/* The next logs that were not used since the last round; false when the round is over. */
+/* The next logs that were not used since the last round; false when the round is over. The metadata log stays open: a
+ * change of it must not fail for want of descriptors that partitions took. */
 static bool next_idle(struct store *store, struct log *batch[SWEEP_BATCH], size_t *count)
 {
     int64_t round = atomic_load(&store->sweep_round);
@@ -165,7 +166,8 @@ static bool next_idle(struct store *store, struct log *batch[SWEEP_BATCH], size_
     pthread_mutex_lock(&store->lock);
     struct log *log = store->sweep_hand ? store->sweep_hand : store->logs;
     for (; log && *count < SWEEP_BATCH; log = log__node(log)->all_next) {
-        if (atomic_load(&log__node(log)->used_ms) != round && !log__node(log)->is_deleted)
+        if (atomic_load(&log__node(log)->used_ms) != round && !log__node(log)->is_deleted &&
+            log != store->metadata)
             batch[(*count)++] = log;
     }
     store->sweep_hand = log;
