@@ -198,7 +198,7 @@ static void append_blocking(struct log *log, struct append *append, int64_t now_
  * closed; the rounds bound it where the clock stands still. */
 enum { FILES_WAIT_MS = 10000, FILES_WAIT_ROUNDS_MAX = 20000, FILES_PAUSE_NS = 1000 * 1000 };
 /* So often it is tried again although files seem to be had: perhaps others gave them back since. */
-enum { FILES_ROUNDS_MIN = 4 };
+enum { FILES_ROUNDS_MIN = 50 };
 
 static bool waits_for_files(struct append *append)
 {
@@ -240,7 +240,7 @@ static void run_queue(struct work *work)
         return;
     }
     struct server *server = append->rq->server;
-    if (append->waits > 0 && store_is_short_of_files(server->store))
+    if (append->waits > 0)
         nanosleep(&(struct timespec){ .tv_nsec = FILES_PAUSE_NS }, NULL);
     for (struct append *next; append; append = next) {
         /* Once posted the append is its loop's: nothing of it is read afterwards. */

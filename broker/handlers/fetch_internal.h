@@ -11,7 +11,7 @@
 enum { FETCH_COLD_ROUNDS_MAX = 3 };
 /* Those in which no descriptor was to be had, with a pause in each: so many while they are short, and some in any case,
  * as others may have given theirs back since. */
-enum { FETCH_LIMIT_ROUNDS_MIN = 4, FETCH_LIMIT_ROUNDS_MAX = 2000, FETCH_LIMIT_PAUSE_NS = 1000 * 1000 };
+enum { FETCH_LIMIT_ROUNDS_MIN = 50, FETCH_LIMIT_ROUNDS_MAX = 2000, FETCH_LIMIT_PAUSE_NS = 1000 * 1000 };
 
 /* A partition that a look-up refused: unknown, or not allowed. It comes last in the answer, as in Kafka. */
 struct fetch_refusal {
