@@ -149,6 +149,7 @@ static int16_t commit_finish(struct commit *commit)
     struct image *before = atomic_exchange_explicit(&controller->image, next, memory_order_acq_rel);
     controller__retire_replaced(controller, commit->change);
     retire(controller->host.env->retire, before, image__free);
+    controller__commit_grew(controller, &commit->batches);
     return ERR_NONE;
 }
 

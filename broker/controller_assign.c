@@ -85,10 +85,7 @@ slice controller__encode_partition(struct commit *commit, uuid topic_id, int32_t
                                    const struct replica_assignment *assignment)
 {
     const struct controller *controller = commit->controller;
-    int16_t level = image_change_feature(commit->change, "metadata.version");
-    int16_t version = level >= METADATA_VERSION_ELIGIBLE_REPLICAS ? 2
-                      : level >= METADATA_VERSION_DIRECTORIES     ? 1
-                                                                  : 0;
+    int16_t version = metadata_partition_version(image_change_feature(commit->change, "metadata.version"));
     const int32_t *brokers = assignment ? assignment->broker_ids : &controller->host.config->node_id;
     size_t count = assignment ? assignment->broker_count : 1;
     struct partition_record record;

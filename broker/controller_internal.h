@@ -11,6 +11,7 @@
 #include "broker/metadata_bootstrap.h"
 #include "broker/metadata_log.h"
 #include "broker/metadata_replay.h"
+#include "storage/env.h"
 
 /* Bounds on what clients can make us keep, and do at once (Kafka's MAX_PARTITIONS_PER_BATCH). */
 enum { PARTITIONS_MAX = 100000, PARTITIONS_PER_CALL_MAX = 10000, CONTROLLER_MESSAGE_SIZE = 256 };
@@ -45,6 +46,13 @@ struct controller {
     bool has_open_transaction; /* somebody's, not ended: aborted with the next change */
     bool needs_bootstrap;      /* the log lacks the records it has to begin with */
     bool is_failed;            /* a write or flush failed: nobody knows what is on the disk */
+    bool has_leftovers;        /* a removed topic's directory kept its name: the log alone says what it is */
+
+    struct metadata_kept kept; /* complete when the controller is open */
+    uint64_t tail_bytes;       /* of records that no snapshot covers, about */
+    int64_t snapshot_ms;       /* monotonic, of the newest snapshot, or of the start */
+    struct storage_job snapshot_job;
+    atomic_bool is_snapshotting; /* from the submission to the end of the job */
 };
 
 /* A group of commands on its way into the log. */
@@ -80,6 +88,9 @@ slice controller__encode_partition(struct commit *commit, uuid topic_id, int32_t
 /* controller_configs.c: a null value takes the setting away. Null: no memory. */
 slice controller__encode_config(struct commit *commit, enum config_resource_type type, slice resource, slice name,
                                 slice value);
+
+/* controller_snapshot.c: after a commit, by whoever leads: has a worker write a snapshot when it is time. */
+void controller__commit_grew(struct controller *controller, const struct metadata_batches *batches);
 
 /* controller_elections.c: makes this node the leader of partitions that have none. False: not committed. */
 bool controller__elect_leaders(struct controller *controller);

@@ -80,6 +80,7 @@ static bool replay_record(void *context, const struct metadata_record *record)
     struct opening *opening = context;
     if (record->epoch > opening->last_epoch)
         opening->last_epoch = record->epoch;
+    opening->controller->tail_bytes += record->value.size;
     return metadata_replay_visit(&opening->replay, record);
 }
 
@@ -127,6 +128,10 @@ static enum store_status replay_bootstrap(struct opening *opening)
         if (status != FILE_OK)
             return fail(opening, store_status_of_file(status), "writing the bootstrap files",
                         file_status_name(status));
+        metadata_snapshot_free(&opening->snapshot);
+        enum store_status read = replay_snapshot(opening); /* who votes */
+        if (read != STORE_OK)
+            return read;
     }
     if (image_change_feature(opening->change, "metadata.version"))
         return STORE_OK;
@@ -279,6 +284,8 @@ static struct controller *controller_create(const struct controller_host *host)
         return NULL;
     controller->host = *host;
     controller->last = &controller->first;
+    metadata_kept_init(&controller->kept);
+    controller->snapshot_ms = clock_mono_ms(host->env->clock);
     pthread_mutex_init(&controller->mutex, NULL);
     pthread_cond_init(&controller->done, NULL);
     snprintf(controller->log_directory, sizeof controller->log_directory, "%s/__cluster_metadata-0",
@@ -308,6 +315,7 @@ static bool opening_begin(struct opening *opening)
         return false;
     }
     metadata_replay_init(&opening->replay, opening->change, config->node_id);
+    opening->replay.kept = &controller->kept;
     return true;
 }
 
@@ -394,12 +402,13 @@ enum store_status controller_inspect(const struct controller_host *host, const c
 
 void controller_close(struct controller *controller)
 {
-    check(controller->first == NULL && !controller->is_leading);
+    check(controller->first == NULL && !controller->is_leading && !atomic_load(&controller->is_snapshotting));
     struct image *image = atomic_load(&controller->image);
     if (image) {
         controller__free_partitions(image);
         image_destroy(image);
     }
+    metadata_kept_destroy(&controller->kept);
     pthread_mutex_destroy(&controller->mutex);
     pthread_cond_destroy(&controller->done);
     free(controller);

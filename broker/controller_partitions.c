@@ -83,6 +83,7 @@ static void delete_logs(struct removal *removal)
 {
     enum log_status status =
         store_delete_logs(removal->controller->host.store, removal->logs, removal->log_count);
+    removal->controller->has_leftovers |= status != LOG_OK;
     if (status != LOG_OK)
         note_warn("partition.delete_failed", "status=%d next=\"the next start removes what is left\"",
                   status);

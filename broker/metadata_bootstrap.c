@@ -7,6 +7,7 @@
 
 #include "broker/metadata_files.h"
 #include "broker/metadata_replay.h"
+#include "broker/metadata_snapshot.h"
 
 enum { BOOTSTRAP_SIZE_MAX = 16 << 20, CONTROLLER_PORT = 9093 };
 
@@ -18,28 +19,13 @@ static void path_of(const struct metadata_place *place, int which, char out[PATH
     snprintf(out, PATH_MAX, "%s/%s", which == 0 ? place->log_directory : place->directory, file_names[which]);
 }
 
-static void add_header(struct metadata_batches *batches)
-{
-    struct snapshot_header_record header;
-    snapshot_header_record_init(&header);
-    metadata_batches_add_control(batches, CONTROL_RECORD_SNAPSHOT_HEADER, &header);
-}
-
-static void add_footer(struct metadata_batches *batches)
-{
-    struct snapshot_footer_record footer;
-    snapshot_footer_record_init(&footer);
-    metadata_batches_cut(batches);
-    metadata_batches_add_control(batches, CONTROL_RECORD_SNAPSHOT_FOOTER, &footer);
-}
-
 /* kraft.version 1: the voters are what the log says. Kafka asks that its own controller listener
  * has this name, and corrects host and port when it starts. */
 static slice voters_snapshot(const struct metadata_place *place, struct arena *arena)
 {
     struct metadata_batches batches;
     metadata_batches_init(&batches, arena, 0, 0, place->now_ms);
-    add_header(&batches);
+    metadata_snapshot_begin(&batches, 0);
 
     struct kraft_version_record version;
     kraft_version_record_init(&version);
@@ -64,7 +50,7 @@ static slice voters_snapshot(const struct metadata_place *place, struct arena *a
     voters.voters_count = 1;
     metadata_batches_add_control(&batches, CONTROL_RECORD_VOTERS, &voters);
 
-    add_footer(&batches);
+    metadata_snapshot_end(&batches);
     return metadata_batches_bytes(&batches);
 }
 
@@ -87,11 +73,11 @@ static slice bootstrap_snapshot(const struct metadata_place *place, struct arena
 {
     struct metadata_batches batches;
     metadata_batches_init(&batches, arena, 0, 0, place->now_ms);
-    add_header(&batches);
+    metadata_snapshot_begin(&batches, 0);
     metadata_batches_cut(&batches);
     for (int i = 0; i < NEW_FEATURE_COUNT; i++)
         metadata_batches_add(&batches, feature_record(arena, &new_features[i]));
-    add_footer(&batches);
+    metadata_snapshot_end(&batches);
     return metadata_batches_bytes(&batches);
 }
 

@@ -127,6 +127,54 @@ enum file_status metadata_snapshot_load(struct file_system *files, const char *d
     }
 }
 
+struct listing {
+    struct metadata_snapshot_file *found;
+    size_t count;
+    size_t capacity;
+    bool is_short; /* of memory */
+};
+
+static bool list_visit(void *context, const char *name)
+{
+    struct listing *listing = context;
+    struct metadata_snapshot_file file;
+    if (!parse_name(name, &file.end_offset, &file.epoch))
+        return true;
+    if (listing->count == listing->capacity) {
+        size_t capacity = listing->capacity ? 2 * listing->capacity : 8;
+        struct metadata_snapshot_file *grown = realloc(listing->found, capacity * sizeof *grown);
+        listing->is_short = !grown;
+        if (!grown)
+            return false;
+        listing->found = grown;
+        listing->capacity = capacity;
+    }
+    listing->found[listing->count++] = file;
+    return true;
+}
+
+static int compare_snapshots(const void *a, const void *b)
+{
+    const struct metadata_snapshot_file *x = a, *y = b;
+    return is_newer(x->end_offset, x->epoch, y->end_offset, y->epoch) -
+           is_newer(y->end_offset, y->epoch, x->end_offset, x->epoch);
+}
+
+bool metadata_snapshots_list(struct file_system *files, const char *directory,
+                             struct metadata_snapshot_file **out, size_t *count)
+{
+    struct listing listing = { 0 };
+    if (file_list(files, directory, list_visit, &listing) != FILE_OK || listing.is_short) {
+        free(listing.found);
+        return false;
+    }
+    if (listing.count > 1)
+        qsort(listing.found, listing.count, sizeof *listing.found, compare_snapshots);
+    *out = listing.found;
+    *count = listing.count;
+    return true;
+}
+
 void metadata_snapshot_free(struct metadata_snapshot *snapshot)
 {
     free((void *)snapshot->bytes.data);

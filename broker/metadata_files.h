@@ -23,6 +23,16 @@ bool metadata_snapshot_is_whole(slice bytes);
 enum { METADATA_SNAPSHOT_NAME_SIZE = 43 };
 void metadata_snapshot_name(int64_t end_offset, int32_t epoch, char out[METADATA_SNAPSHOT_NAME_SIZE]);
 
+/* A snapshot file of the directory, whole or not. */
+struct metadata_snapshot_file {
+    int64_t end_offset;
+    int32_t epoch;
+};
+
+/* All of them, oldest first, malloc'ed. False: they cannot be listed, or no memory. */
+bool metadata_snapshots_list(struct file_system *files, const char *directory,
+                             struct metadata_snapshot_file **out, size_t *count);
+
 /* The epoch that Kafka's quorum-state tells, which may be newer than the log's; 0 without one. */
 int32_t metadata_quorum_epoch(struct file_system *files, const char *directory);
 

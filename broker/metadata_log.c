@@ -107,8 +107,8 @@ void metadata_batches_add(struct metadata_batches *batches, slice value)
     add(batches, 0, SLICE_NULL, value);
 }
 
-void metadata_batches_add_control(struct metadata_batches *batches, enum control_record_type type,
-                                  const void *record)
+void metadata_batches_add_control_value(struct metadata_batches *batches, enum control_record_type type,
+                                        slice value)
 {
     uint8_t *key = arena_alloc(batches->arena, CONTROL_KEY_SIZE);
     if (!key) {
@@ -117,8 +117,14 @@ void metadata_batches_add_control(struct metadata_batches *batches, enum control
     }
     store_be16(key, 0); /* the key's own version */
     store_be16(key + 2, (uint16_t)type);
-    add(batches, BATCH_ATTRIBUTE_CONTROL, slice_of(key, CONTROL_KEY_SIZE),
-        encode(batches->arena, record_message("control", (int)type), -1, 0, record));
+    add(batches, BATCH_ATTRIBUTE_CONTROL, slice_of(key, CONTROL_KEY_SIZE), value);
+}
+
+void metadata_batches_add_control(struct metadata_batches *batches, enum control_record_type type,
+                                  const void *record)
+{
+    slice value = encode(batches->arena, record_message("control", (int)type), -1, 0, record);
+    metadata_batches_add_control_value(batches, type, value);
 }
 
 slice metadata_batches_bytes(struct metadata_batches *batches)
@@ -138,7 +144,8 @@ slice metadata_batches_bytes(struct metadata_batches *batches)
     return slice_of(bytes, size);
 }
 
-/* Appends every batch or, unless it says LOG_IO, none. A call that rolls may stop half way, and goes on here. */
+/* Appends every batch or, unless it says LOG_IO, none. A call that rolls may stop half way, and goes on here.
+ */
 static enum log_status append_all(struct log *log, struct metadata_batches *batches,
                                   struct log_append_result *results)
 {

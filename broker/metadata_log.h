@@ -39,6 +39,9 @@ void metadata_batches_cut(struct metadata_batches *batches);
 void metadata_batches_add(struct metadata_batches *batches, slice value);
 void metadata_batches_add_control(struct metadata_batches *batches, enum control_record_type type,
                                   const void *record);
+/* The same of a record that is encoded; value is borrowed as long as the arena. */
+void metadata_batches_add_control_value(struct metadata_batches *batches, enum control_record_type type,
+                                        slice value);
 /* All batches as one piece of memory: the content of a snapshot. Null: no memory. */
 slice metadata_batches_bytes(struct metadata_batches *batches);
 

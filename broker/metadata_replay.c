@@ -11,6 +11,11 @@ enum { LEADER_UNCHANGED = -2 };
 /* A migration from ZooKeeper that was begun and not ended. */
 enum { ZK_PRE_MIGRATION = 1, ZK_MIGRATION = 2 };
 
+int16_t metadata_partition_version(int16_t level)
+{
+    return level >= METADATA_VERSION_ELIGIBLE_REPLICAS ? 2 : level >= METADATA_VERSION_DIRECTORIES ? 1 : 0;
+}
+
 void metadata_replay_init(struct metadata_replay *replay, struct image_change *change, int32_t node_id)
 {
     *replay = (struct metadata_replay){ .change = change, .node_id = node_id };
@@ -124,7 +129,14 @@ static bool replay_partition_change(struct metadata_replay *replay, struct reade
     return applied(replay, image_change_set_partition(replay->change, in.topic_id, in.partition_id, &after));
 }
 
-static bool replay_config(struct metadata_replay *replay, struct reader *reader, int16_t version)
+/* What has no meaning here. */
+static bool keep(struct metadata_replay *replay, enum metadata_record_type type, slice value)
+{
+    replay->ignored_count[type]++;
+    return !replay->kept || metadata_kept_add(replay->kept, value) || fail_memory(replay);
+}
+
+static bool replay_config(struct metadata_replay *replay, struct reader *reader, int16_t version, slice value)
 {
     struct config_record in;
     if (!decoded(replay, reader, config_record_decode(reader, version, &in), "config"))
@@ -142,8 +154,7 @@ static bool replay_config(struct metadata_replay *replay, struct reader *reader,
         break;
     }
     /* A broker's settings are read at its start; what a newer Kafka may have is unknown. */
-    replay->ignored_count[METADATA_RECORD_CONFIG]++;
-    return true;
+    return keep(replay, METADATA_RECORD_CONFIG, value);
 }
 
 static bool replay_feature(struct metadata_replay *replay, struct reader *reader, int16_t version)
@@ -182,13 +193,13 @@ static bool replay_register_broker(struct metadata_replay *replay, struct reader
     return true;
 }
 
-static bool replay_migration(struct metadata_replay *replay, struct reader *reader)
+static bool replay_migration(struct metadata_replay *replay, struct reader *reader, slice value)
 {
     int8_t state;
     if (!reader_int8(reader, &state))
         return fail(replay, "a ZooKeeper migration record is cut");
     replay->is_migrating = state == ZK_PRE_MIGRATION || state == ZK_MIGRATION;
-    return true;
+    return keep(replay, METADATA_RECORD_ZK_MIGRATION_STATE, value);
 }
 
 static bool replay_register_controller(struct metadata_replay *replay, struct reader *reader)
@@ -277,7 +288,7 @@ static bool apply(struct metadata_replay *replay, slice value)
     case METADATA_RECORD_PARTITION_CHANGE:
         return replay_partition_change(replay, &reader, version);
     case METADATA_RECORD_CONFIG:
-        return replay_config(replay, &reader, version);
+        return replay_config(replay, &reader, version, value);
     case METADATA_RECORD_FEATURE_LEVEL:
         return replay_feature(replay, &reader, version);
     case METADATA_RECORD_PRODUCER_IDS:
@@ -287,7 +298,7 @@ static bool apply(struct metadata_replay *replay, slice value)
     case METADATA_RECORD_REGISTER_CONTROLLER:
         return replay_register_controller(replay, &reader);
     case METADATA_RECORD_ZK_MIGRATION_STATE:
-        return replay_migration(replay, &reader);
+        return replay_migration(replay, &reader, value);
     case METADATA_RECORD_BEGIN_TRANSACTION:
     case METADATA_RECORD_END_TRANSACTION:
     case METADATA_RECORD_ABORT_TRANSACTION:
@@ -307,8 +318,7 @@ static bool apply(struct metadata_replay *replay, slice value)
     case METADATA_RECORD_CLIENT_QUOTA:
     case METADATA_RECORD_ACCESS_CONTROL_ENTRY:
     case METADATA_RECORD_REMOVE_ACCESS_CONTROL_ENTRY:
-        replay->ignored_count[type]++;
-        return true;
+        return keep(replay, (enum metadata_record_type)type, value);
     }
     return fail(replay, "a record of the unknown type %u, written by a newer Kafka", type);
 }
@@ -362,6 +372,8 @@ static bool replay_voters(struct metadata_replay *replay, slice value)
 bool metadata_replay_control(struct metadata_replay *replay, int type, slice value, int64_t offset)
 {
     bool ok = type != CONTROL_RECORD_VOTERS || replay_voters(replay, value);
+    if (ok && replay->kept && !metadata_kept_control(replay->kept, type, value))
+        ok = fail_memory(replay);
     return with_offset(replay, ok, offset);
 }
 

@@ -3,6 +3,7 @@
 #define RUNNEL_BROKER_METADATA_REPLAY_H
 
 #include "broker/image_change.h"
+#include "broker/metadata_kept.h"
 #include "broker/metadata_log.h"
 
 /* Levels of the feature metadata.version. */
@@ -15,12 +16,16 @@ enum {
     METADATA_VERSION_ELIGIBLE_REPLICAS = 23, /* partition and partition change records v2 */
 };
 
+/* Of partition records, where metadata.version is that level. */
+int16_t metadata_partition_version(int16_t level);
+
 struct metadata_replay {
     struct image_change *change;
     int32_t node_id;
-    struct arena arena; /* the decoder's; reset after each record */
+    struct metadata_kept *kept; /* takes what is passed over; NULL: nobody does */
+    struct arena arena;         /* the decoder's; reset after each record */
     bool in_transaction;
-    bool is_migrating; /* from ZooKeeper, not ended */
+    bool is_migrating;       /* from ZooKeeper, not ended */
     struct arena held_arena; /* records between Begin and End, */
     slice *held;             /* copied */
     size_t held_count;

@@ -1,8 +1,7 @@
 /* CreatePartitions v0-3: gives topics more partitions (KIP-195).
  * v2 flexible; v3 may answer THROTTLING_QUOTA_EXCEEDED (KIP-599), which nothing here does. */
 #include "broker/handlers/handlers.h"
-
-#include <stdlib.h>
+#include "broker/handlers/repeated_names.h"
 
 #include "broker/server.h"
 #include "protocol/base/check.h"
@@ -23,30 +22,17 @@ struct create_partitions_state {
     bool validate_only;
 };
 
-static int compare_wishes(const void *a, const void *b)
-{
-    const struct wish *const *left = a, *const *right = b;
-    int order = slice_compare((*left)->in->name, (*right)->in->name);
-    return order ? order : (*left > *right) - (*left < *right);
-}
-
 /* A name that the request has twice does not grow, and is answered once. */
 static bool mark_duplicates(struct request *rq, struct create_partitions_state *state)
 {
-    struct wish **sorted = arena_alloc_array(&rq->arena, state->count, sizeof(struct wish *));
-    if (!sorted)
-        return false;
-    for (size_t i = 0; i < state->count; i++)
-        sorted[i] = &state->wishes[i];
-    qsort(sorted, state->count, sizeof(struct wish *), compare_wishes);
-    for (size_t i = 1; i < state->count; i++) {
-        if (!slice_equal(sorted[i - 1]->in->name, sorted[i]->in->name))
-            continue;
-        if (sorted[i - 1]->fate != FATE_REPEATED)
-            sorted[i - 1]->fate = FATE_DUPLICATE;
-        sorted[i]->fate = FATE_REPEATED;
-    }
-    return true;
+    slice *names = arena_alloc_array(&rq->arena, state->count, sizeof *names);
+    for (size_t i = 0; names && i < state->count; i++)
+        names[i] = state->wishes[i].in->name;
+    const enum name_mark *marks = names ? repeated_names(&rq->arena, names, state->count) : NULL;
+    for (size_t i = 0; marks && i < state->count; i++)
+        if (marks[i] != NAME_ONCE)
+            state->wishes[i].fate = marks[i] == NAME_DUPLICATE ? FATE_DUPLICATE : FATE_REPEATED;
+    return marks != NULL;
 }
 
 static bool take_wish(struct request *rq, struct create_partitions_state *state,

@@ -7,182 +7,18 @@
 #include "broker/controller_internal.h"
 #include "broker/partition.h"
 #include "protocol/errors.h"
-#include "storage/file_double.h"
-
-enum { JOBS_MAX = 4096 };
-
-/* One broker's ground: everything of it that outlives a power cut is the disk. */
-static struct file_double *disk;
-static struct config *config;
-static struct clock_virtual clock_now;
-static struct random chance;
-static struct storage_env env;
-static struct store *store;
-static struct controller *controller;
-static const char *open_error;
-
-/* The one worker is the test: storage hands jobs out under its locks, so that they run later. */
-static pthread_mutex_t jobs_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct storage_job *jobs[JOBS_MAX];
-static size_t job_count;
-
-static void submit_job(struct storage_env *on, struct storage_job *job)
-{
-    (void)on;
-    pthread_mutex_lock(&jobs_mutex);
-    ck_assert_uint_lt(job_count, JOBS_MAX);
-    jobs[job_count++] = job;
-    pthread_mutex_unlock(&jobs_mutex);
-}
-
-static void run_jobs(void)
-{
-    for (;;) {
-        pthread_mutex_lock(&jobs_mutex);
-        struct storage_job *job = job_count ? jobs[--job_count] : NULL;
-        pthread_mutex_unlock(&jobs_mutex);
-        if (!job)
-            return;
-        job->run(job);
-    }
-}
-
-static void ignore_wanted(struct storage_env *on)
-{
-    (void)on;
-}
-
-static void ignore_progress(struct storage_env *on, void *owner)
-{
-    (void)on;
-    (void)owner;
-}
-
-static void ignore_failed(struct storage_env *on, const char *directory)
-{
-    (void)on;
-    (void)directory;
-}
-
-static void load_config(const char *settings)
-{
-    struct config_report report = { 0 };
-    struct config_sources sources = { .file = "server.properties", .cpu_count = 1 };
-    if (config)
-        config_destroy(config);
-    config = config_load_text(&sources, slice_of_string(settings), &report);
-    ck_assert_ptr_nonnull(config);
-    config_report_destroy(&report);
-}
-
-static enum store_status try_power_on(void)
-{
-    static const char *const directories[] = { "/d" };
-    struct store_options options = { .directories = directories,
-                                     .directory_count = 1,
-                                     .node_id = config->node_id,
-                                     .open_files_max = 100,
-                                     .maps_max = 100,
-                                     .dirty_bytes_max = 1 << 20 };
-    env = (struct storage_env){ .files = file_double_system(disk),
-                                .clock = &clock_now.clock,
-                                .retire = retire_create(),
-                                .submit = submit_job,
-                                .flush_wanted = ignore_wanted,
-                                .progress = ignore_progress,
-                                .directory_failed = ignore_failed };
-    open_error = NULL;
-    enum store_status status = store_open(&env, &options, &store, &open_error);
-    ck_assert_msg(status == STORE_OK, "%s", open_error ? open_error : "?");
-    struct controller_host host = { .env = &env, .store = store, .config = config, .random = &chance };
-    controller = NULL;
-    status = controller_open(&host, &controller, &open_error);
-    if (status == STORE_OK) {
-        ck_assert_int_eq(store_recover(store, 1, &open_error), STORE_OK);
-        ck_assert(controller_raise_epochs(controller));
-    }
-    return status;
-}
-
-static void power_on(void)
-{
-    enum store_status status = try_power_on();
-    ck_assert_msg(status == STORE_OK, "%s", open_error);
-}
-
-static void power_off(bool clean)
-{
-    run_jobs();
-    store_close(store, clean);
-    if (controller)
-        controller_close(controller);
-    retire_destroy(env.retire);
-    store = NULL;
-}
-
-static void set_up(void)
-{
-    disk = file_double_create();
-    clock_virtual_init(&clock_now, 1700000000000);
-    random_seed(&chance, 42);
-    load_config("");
-}
-
-static void tear_down(void)
-{
-    if (store)
-        power_off(false);
-    config_destroy(config);
-    config = NULL;
-    file_double_destroy(disk);
-}
-
-static void restart(bool clean)
-{
-    power_off(clean);
-    power_on();
-}
-
-static void power_cut(void)
-{
-    power_off(false);
-    struct file_double *after =
-        file_double_after_cut(disk, file_double_operation_count(disk), FILE_DOUBLE_LOSE_ALL, NULL);
-    file_double_destroy(disk);
-    disk = after;
-    power_on();
-}
+#include "tests/support/controller_rig.h"
 
 static slice text(const char *of)
 {
     return slice_of_string(of);
 }
 
-static struct create_topic one(const char *name, int32_t partition_count)
-{
-    return (struct create_topic){ .name = text(name),
-                                  .partition_count = partition_count,
-                                  .replication_factor = -1 };
-}
-
-static int16_t create(const char *name, int32_t partition_count)
-{
-    struct create_topic topic = one(name, partition_count);
-    controller_create_topics(controller, &topic, 1, false);
-    run_jobs();
-    return topic.error_code;
-}
-
-static const struct topic *topic_of(const char *name)
-{
-    return image_topic_by_name(controller_image(controller), text(name));
-}
-
 START_TEST(a_new_directory_knows_this_node_and_its_version)
 {
-    power_on();
-    ck_assert_msg(file_double_flush_count(disk) == 0, "nothing is flushed before the first command");
-    const struct image *image = controller_image(controller);
+    rig_on();
+    ck_assert_msg(file_double_flush_count(rig.disk) == 0, "nothing is flushed before the first command");
+    const struct image *image = controller_image(rig.controller);
     ck_assert_uint_eq(image->topic_count, 0);
     ck_assert_uint_eq(image->node_count, 1);
     ck_assert_int_eq(image->nodes[0].id, 1);
@@ -196,47 +32,48 @@ END_TEST
 /* What a kill left in the cache is shown to clients only once it is on the disk. */
 START_TEST(what_a_restart_shows_survives_a_power_cut)
 {
-    power_on();
-    ck_assert_int_eq(create("a", 1), ERR_NONE);
-    uint64_t before = file_double_operation_count(disk);
-    ck_assert_int_eq(create("b", 1), ERR_NONE);
-    uint64_t last = file_double_operation_count(disk);
-    power_off(false);
-    struct file_double *whole = disk;
+    rig_on();
+    ck_assert_int_eq(rig_create("a", 1), ERR_NONE);
+    uint64_t before = file_double_operation_count(rig.disk);
+    ck_assert_int_eq(rig_create("b", 1), ERR_NONE);
+    uint64_t last = file_double_operation_count(rig.disk);
+    rig_off(false);
+    struct file_double *whole = rig.disk;
     for (uint64_t operation = before; operation <= last; operation++) {
         struct file_double *killed = file_double_after_cut(whole, operation, FILE_DOUBLE_KEEP_ALL, NULL);
-        disk = killed;
-        power_on();
-        bool is_shown = topic_of("b") != NULL;
-        power_off(false);
-        disk = file_double_after_cut(killed, file_double_operation_count(killed), FILE_DOUBLE_LOSE_ALL, NULL);
+        rig.disk = killed;
+        rig_on();
+        bool is_shown = rig_topic("b") != NULL;
+        rig_off(false);
+        rig.disk =
+            file_double_after_cut(killed, file_double_operation_count(killed), FILE_DOUBLE_LOSE_ALL, NULL);
         file_double_destroy(killed);
-        power_on();
-        ck_assert_msg(!is_shown || topic_of("b") != NULL, "lost after operation %llu",
+        rig_on();
+        ck_assert_msg(!is_shown || rig_topic("b") != NULL, "lost after operation %llu",
                       (unsigned long long)operation);
-        power_off(false);
-        file_double_destroy(disk);
+        rig_off(false);
+        file_double_destroy(rig.disk);
     }
-    disk = whole;
+    rig.disk = whole;
 }
 END_TEST
 
 START_TEST(a_topic_is_there_after_the_call_and_after_a_restart)
 {
-    power_on();
+    rig_on();
     struct topic_config_override override = { text("retention.ms"), text("1000") };
-    struct create_topic topic = one("orders", 3);
+    struct create_topic topic = rig_one("orders", 3);
     topic.overrides = &override;
     topic.override_count = 1;
-    controller_create_topics(controller, &topic, 1, false);
+    controller_create_topics(rig.controller, &topic, 1, false);
     ck_assert_int_eq(topic.error_code, ERR_NONE);
     ck_assert_str_eq(topic.message, "");
     /* LeaderChange, metadata.version, group.version, Topic, Config, 3 Partitions */
-    ck_assert_int_eq(controller_image(controller)->end_offset, 8);
-    ck_assert_int_eq(controller_image(controller)->epoch, 1);
+    ck_assert_int_eq(controller_image(rig.controller)->end_offset, 8);
+    ck_assert_int_eq(controller_image(rig.controller)->epoch, 1);
 
     for (int round = 0; round < 3; round++) {
-        const struct topic *orders = topic_of("orders");
+        const struct topic *orders = rig_topic("orders");
         ck_assert_ptr_nonnull(orders);
         ck_assert(uuid_equal(orders->id, topic.id));
         ck_assert_int_eq(orders->partition_count, 3);
@@ -248,8 +85,8 @@ START_TEST(a_topic_is_there_after_the_call_and_after_a_restart)
             ck_assert_ptr_eq(log_owner(orders->partitions[i].partition->log),
                              orders->partitions[i].partition);
         }
-        ck_assert_int_eq(controller_image(controller)->end_offset, 8);
-        restart(round == 0);
+        ck_assert_int_eq(controller_image(rig.controller)->end_offset, 8);
+        rig_restart(round == 0);
     }
 }
 END_TEST
@@ -257,18 +94,18 @@ END_TEST
 /* Only a change begins an epoch: a restart alone writes nothing. */
 START_TEST(the_raft_epoch_rises_with_the_first_change_after_a_start)
 {
-    power_on();
-    ck_assert_int_eq(create("a", 1), ERR_NONE);
-    int64_t end = controller_image(controller)->end_offset;
-    restart(true);
-    ck_assert_int_eq(controller_image(controller)->epoch, 1);
-    ck_assert_int_eq(controller_image(controller)->end_offset, end);
-    ck_assert_int_eq(create("b", 1), ERR_NONE);
-    ck_assert_int_eq(controller_image(controller)->epoch, 2);
-    ck_assert_msg(controller_image(controller)->end_offset == end + 3, "LeaderChange, Topic, Partition");
-    ck_assert_int_eq(create("c", 1), ERR_NONE);
-    ck_assert_int_eq(controller_image(controller)->epoch, 2);
-    ck_assert_int_eq(controller_image(controller)->end_offset, end + 5);
+    rig_on();
+    ck_assert_int_eq(rig_create("a", 1), ERR_NONE);
+    int64_t end = controller_image(rig.controller)->end_offset;
+    rig_restart(true);
+    ck_assert_int_eq(controller_image(rig.controller)->epoch, 1);
+    ck_assert_int_eq(controller_image(rig.controller)->end_offset, end);
+    ck_assert_int_eq(rig_create("b", 1), ERR_NONE);
+    ck_assert_int_eq(controller_image(rig.controller)->epoch, 2);
+    ck_assert_msg(controller_image(rig.controller)->end_offset == end + 3, "LeaderChange, Topic, Partition");
+    ck_assert_int_eq(rig_create("c", 1), ERR_NONE);
+    ck_assert_int_eq(controller_image(rig.controller)->epoch, 2);
+    ck_assert_int_eq(controller_image(rig.controller)->end_offset, end + 5);
 }
 END_TEST
 
@@ -300,48 +137,51 @@ static const struct {
     { "an unknown setting", "a", 1, 1, "no.such.setting", "1", ERR_INVALID_CONFIG, "no.such.setting" },
     { "a setting out of range", "a", 1, 1, "retention.ms", "-7", ERR_INVALID_CONFIG, "retention.ms" },
     { "a setting without value", "a", 1, 1, "retention.ms", NULL, ERR_INVALID_CONFIG, "Null value" },
-    { "more records than a batch takes", "a", 9999, 1, "retention.ms", "1", ERR_POLICY_VIOLATION, "excessively" },
+    { "more records than a batch takes", "a", 9999, 1, "retention.ms", "1", ERR_POLICY_VIOLATION,
+      "excessively" },
     { "settings before counts", "a", 0, 1, "no.such.setting", "1", ERR_INVALID_CONFIG, "" },
     { "a name in the way of everything else", "a/b", 0, 0, "x", "1", ERR_INVALID_TOPIC_EXCEPTION, "" },
 };
 
 START_TEST(what_kafka_refuses_is_refused)
 {
-    power_on();
-    ck_assert_int_eq(create("or.ders", 1), ERR_NONE);
-    int64_t end = controller_image(controller)->end_offset;
+    rig_on();
+    ck_assert_int_eq(rig_create("or.ders", 1), ERR_NONE);
+    int64_t end = controller_image(rig.controller)->end_offset;
     struct topic_config_override override = { text(refusals[_i].config_name),
                                               text(refusals[_i].config_value) };
-    struct create_topic topics[2] = { one(refusals[_i].name, refusals[_i].partition_count), one("good", 1) };
+    struct create_topic topics[2] = { rig_one(refusals[_i].name, refusals[_i].partition_count),
+                                      rig_one("good", 1) };
     topics[0].replication_factor = refusals[_i].replication_factor;
     topics[0].overrides = &override;
     topics[0].override_count = refusals[_i].config_name ? 1 : 0;
     for (int validate_only = 1; validate_only >= 0; validate_only--) {
-        controller_create_topics(controller, topics, 2, validate_only);
+        controller_create_topics(rig.controller, topics, 2, validate_only);
         ck_assert_msg(topics[0].error_code == refusals[_i].error_code, "%s: %s %s", refusals[_i].what,
                       error_name(topics[0].error_code), topics[0].message);
         ck_assert_msg(strstr(topics[0].message, refusals[_i].message) != NULL, "%s: %s", refusals[_i].what,
                       topics[0].message);
         ck_assert_msg(topics[1].error_code == ERR_NONE, "one bad topic does not stop the others");
-        ck_assert(validate_only ? topic_of("good") == NULL : topic_of("good") != NULL);
+        ck_assert(validate_only ? rig_topic("good") == NULL : rig_topic("good") != NULL);
     }
-    ck_assert_int_eq(controller_image(controller)->end_offset, end + 2);
-    ck_assert_ptr_null(topic_of("a"));
+    ck_assert_int_eq(controller_image(rig.controller)->end_offset, end + 2);
+    ck_assert_ptr_null(rig_topic("a"));
 }
 END_TEST
 
 START_TEST(a_name_twice_in_one_call_is_made_not_at_all)
 {
-    power_on();
-    struct create_topic topics[] = { one("a", 1), one("b", 1), one("a", 2), one("x.y", 1), one("x_y", 1) };
-    controller_create_topics(controller, topics, 5, false);
+    rig_on();
+    struct create_topic topics[] = { rig_one("a", 1), rig_one("b", 1), rig_one("a", 2), rig_one("x.y", 1),
+                                     rig_one("x_y", 1) };
+    controller_create_topics(rig.controller, topics, 5, false);
     ck_assert_int_eq(topics[0].error_code, ERR_INVALID_REQUEST);
     ck_assert_int_eq(topics[1].error_code, ERR_NONE);
     ck_assert_int_eq(topics[2].error_code, ERR_INVALID_REQUEST);
     ck_assert_int_eq(topics[3].error_code, ERR_NONE);
     ck_assert_int_eq(topics[4].error_code, ERR_INVALID_TOPIC_EXCEPTION);
-    ck_assert_ptr_null(topic_of("a"));
-    ck_assert_uint_eq(controller_image(controller)->topic_count, 2);
+    ck_assert_ptr_null(rig_topic("a"));
+    ck_assert_uint_eq(controller_image(rig.controller)->topic_count, 2);
 }
 END_TEST
 
@@ -357,10 +197,10 @@ START_TEST(a_call_for_too_many_partitions_is_refused_as_a_whole)
         { "one above Kafka's bound, with the default for one", 10000, -1, ERR_POLICY_VIOLATION },
         { "at the bound", 5000, 5000, ERR_NONE },
     };
-    power_on();
+    rig_on();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct create_topic topics[] = { one("a", rows[i].first), one("b", rows[i].second) };
-        controller_create_topics(controller, topics, 2, true);
+        struct create_topic topics[] = { rig_one("a", rows[i].first), rig_one("b", rows[i].second) };
+        controller_create_topics(rig.controller, topics, 2, true);
         for (int t = 0; t < 2; t++) {
             ck_assert_msg(topics[t].error_code == rows[i].error_code, "%s", rows[i].what);
             ck_assert_str_eq(topics[t].message,
@@ -372,108 +212,70 @@ END_TEST
 
 START_TEST(partitions_are_bounded)
 {
-    power_on();
+    rig_on();
     char name[16];
     int count = 0;
     for (; count < 20; count++) {
         snprintf(name, sizeof name, "t%d", count);
-        if (create(name, 9000) != ERR_NONE)
+        if (rig_create(name, 9000) != ERR_NONE)
             break;
     }
     ck_assert_int_eq(count, PARTITIONS_MAX / 9000);
-    ck_assert_int_eq(create(name, 9000), ERR_POLICY_VIOLATION);
-    ck_assert_int_eq(create(name, PARTITIONS_MAX % 9000), ERR_NONE);
-    ck_assert_int_eq(create("more", 1), ERR_POLICY_VIOLATION);
-    restart(true);
-    ck_assert_uint_eq(controller_image(controller)->partition_count, PARTITIONS_MAX);
+    ck_assert_int_eq(rig_create(name, 9000), ERR_POLICY_VIOLATION);
+    ck_assert_int_eq(rig_create(name, PARTITIONS_MAX % 9000), ERR_NONE);
+    ck_assert_int_eq(rig_create("more", 1), ERR_POLICY_VIOLATION);
+    rig_restart(true);
+    ck_assert_uint_eq(controller_image(rig.controller)->partition_count, PARTITIONS_MAX);
 }
 END_TEST
 
-/* Power fails after every single operation: what was answered is there, whole; what was not is there
- * whole or not at all; and the broker goes on. */
-static void cut_everywhere(enum file_double_cut cut)
-{
-    enum { TOPICS = 4 };
-    static const char *const names[TOPICS] = { "a", "b", "c", "d" };
-    uint64_t answered_at[TOPICS];
-    power_on();
-    for (int i = 0; i < TOPICS; i++) {
-        if (i == 2)
-            restart(true);
-        ck_assert_int_eq(create(names[i], 1 + i), ERR_NONE);
-        answered_at[i] = file_double_operation_count(disk);
-    }
-    uint64_t last = file_double_operation_count(disk);
-    power_off(false);
-    struct file_double *whole = disk;
-    for (uint64_t operation = 0; operation <= last; operation++) {
-        struct random seed;
-        random_seed(&seed, operation);
-        disk = file_double_after_cut(whole, operation, cut, &seed);
-        power_on();
-        for (int i = 0; i < TOPICS; i++) {
-            const struct topic *topic = topic_of(names[i]);
-            ck_assert_msg(topic || answered_at[i] > operation, "%s is lost after operation %llu", names[i],
-                          (unsigned long long)operation);
-            if (topic)
-                ck_assert_int_eq(topic->partition_count, 1 + i);
-        }
-        ck_assert_int_eq(create("afterwards", 2), ERR_NONE);
-        restart(false);
-        ck_assert_ptr_nonnull(topic_of("afterwards"));
-        power_off(true);
-        file_double_destroy(disk);
-    }
-    disk = whole;
-}
-
 START_TEST(a_power_cut_loses_nothing_that_was_answered)
 {
-    cut_everywhere(FILE_DOUBLE_LOSE_ALL);
+    rig_cut_everywhere(FILE_DOUBLE_LOSE_ALL);
 }
 END_TEST
 
 START_TEST(a_kill_loses_nothing_that_was_answered)
 {
-    cut_everywhere(FILE_DOUBLE_KEEP_ALL);
+    rig_cut_everywhere(FILE_DOUBLE_KEEP_ALL);
 }
 END_TEST
 
 START_TEST(a_reordering_power_cut_loses_nothing_that_was_answered)
 {
-    cut_everywhere(FILE_DOUBLE_REORDER);
+    rig_cut_everywhere(FILE_DOUBLE_REORDER);
 }
 END_TEST
 
 START_TEST(a_full_disk_refuses_and_recovers)
 {
-    power_on();
-    ck_assert_int_eq(create("a", 1), ERR_NONE);
-    file_double_set_free_space(disk, 0);
-    ck_assert_int_eq(create("b", 1), ERR_KAFKA_STORAGE_ERROR);
-    ck_assert_ptr_null(topic_of("b"));
-    file_double_set_free_space(disk, UINT64_MAX);
-    ck_assert_int_eq(create("b", 1), ERR_NONE);
-    restart(false);
-    ck_assert_ptr_nonnull(topic_of("a"));
-    ck_assert_ptr_nonnull(topic_of("b"));
+    rig_on();
+    ck_assert_int_eq(rig_create("a", 1), ERR_NONE);
+    file_double_set_free_space(rig.disk, 0);
+    ck_assert_int_eq(rig_create("b", 1), ERR_KAFKA_STORAGE_ERROR);
+    ck_assert_ptr_null(rig_topic("b"));
+    file_double_set_free_space(rig.disk, UINT64_MAX);
+    ck_assert_int_eq(rig_create("b", 1), ERR_NONE);
+    rig_restart(false);
+    ck_assert_ptr_nonnull(rig_topic("a"));
+    ck_assert_ptr_nonnull(rig_topic("b"));
 }
 END_TEST
 
 /* After a failed flush nobody knows what the disk has: no more changes, and no lies. */
 START_TEST(a_failed_flush_ends_all_changes)
 {
-    power_on();
-    ck_assert_int_eq(create("a", 1), ERR_NONE);
-    file_double_fail_flush(disk, 1);
-    ck_assert_int_eq(create("b", 1), ERR_KAFKA_STORAGE_ERROR);
-    ck_assert_int_eq(create("c", 1), ERR_KAFKA_STORAGE_ERROR);
-    ck_assert_ptr_null(topic_of("b"));
-    ck_assert_ptr_nonnull(topic_of("a"));
-    power_cut();
-    ck_assert_ptr_nonnull(topic_of("a"));
-    ck_assert_ptr_null(topic_of("c"));
-    ck_assert_int_eq(create("d", 1), ERR_NONE);
+    rig_on();
+    ck_assert_int_eq(rig_create("a", 1), ERR_NONE);
+    file_double_fail_flush(rig.disk, 1);
+    ck_assert_int_eq(rig_create("b", 1), ERR_KAFKA_STORAGE_ERROR);
+    ck_assert_int_eq(rig_create("c", 1), ERR_KAFKA_STORAGE_ERROR);
+    ck_assert_ptr_null(rig_topic("b"));
+    ck_assert_ptr_nonnull(rig_topic("a"));
+    rig_cut();
+    ck_assert_ptr_nonnull(rig_topic("a"));
+    ck_assert_ptr_null(rig_topic("c"));
+    ck_assert_int_eq(rig_create("d", 1), ERR_NONE);
 }
 END_TEST
 
@@ -484,34 +286,34 @@ static struct arena arena;
 static enum propose_status propose(slice value, int64_t expected_end)
 {
     int64_t end;
-    enum propose_status status = controller_propose(controller, &value, 1, expected_end, &end);
+    enum propose_status status = controller_propose(rig.controller, &value, 1, expected_end, &end);
     if (status == PROPOSE_COMMITTED)
-        ck_assert_int_eq(end, controller_image(controller)->end_offset);
+        ck_assert_int_eq(end, controller_image(rig.controller)->end_offset);
     return status;
 }
 
 START_TEST(a_proposal_is_committed_where_it_was_expected)
 {
     arena_init(&arena, NULL);
-    power_on();
-    ck_assert_int_eq(create("a", 1), ERR_NONE);
-    int64_t end = controller_image(controller)->end_offset;
+    rig_on();
+    ck_assert_int_eq(rig_create("a", 1), ERR_NONE);
+    int64_t end = controller_image(rig.controller)->end_offset;
     struct config_record record = { 2, text("a"), text("retention.ms"), text("77") };
     slice value = metadata_record_encode(&arena, METADATA_RECORD_CONFIG, 0, &record);
     ck_assert_int_eq(propose(value, end - 1), PROPOSE_CONFLICT);
-    ck_assert_int_eq(controller_image(controller)->end_offset, end);
+    ck_assert_int_eq(controller_image(rig.controller)->end_offset, end);
     ck_assert_int_eq(propose(value, end), PROPOSE_COMMITTED);
-    ck_assert_int_eq(topic_of("a")->config.retention_ms, 77);
+    ck_assert_int_eq(rig_topic("a")->config.retention_ms, 77);
     ck_assert_int_eq(propose(value, -1), PROPOSE_COMMITTED);
     ck_assert_msg(propose(text("\x01\x63"), -1) == PROPOSE_FAILED, "not a record");
 
-    struct remove_topic_record removal = { topic_of("a")->id };
+    struct remove_topic_record removal = { rig_topic("a")->id };
     ck_assert_int_eq(propose(metadata_record_encode(&arena, METADATA_RECORD_REMOVE_TOPIC, 0, &removal), -1),
                      PROPOSE_COMMITTED);
-    ck_assert_ptr_null(topic_of("a"));
-    ck_assert_int_eq(create("a", 2), ERR_NONE);
-    restart(false);
-    ck_assert_int_eq(topic_of("a")->partition_count, 2);
+    ck_assert_ptr_null(rig_topic("a"));
+    ck_assert_int_eq(rig_create("a", 2), ERR_NONE);
+    rig_restart(false);
+    ck_assert_int_eq(rig_topic("a")->partition_count, 2);
     arena_destroy(&arena);
 }
 END_TEST
@@ -520,23 +322,23 @@ END_TEST
 START_TEST(partitions_without_leader_get_this_node)
 {
     arena_init(&arena, NULL);
-    power_on();
-    ck_assert_int_eq(create("a", 2), ERR_NONE);
+    rig_on();
+    ck_assert_int_eq(rig_create("a", 2), ERR_NONE);
     struct partition_change_record record;
     partition_change_record_init(&record);
-    record.topic_id = topic_of("a")->id;
+    record.topic_id = rig_topic("a")->id;
     record.partition_id = 1;
     record.leader = -1;
     ck_assert_int_eq(
         propose(metadata_record_encode(&arena, METADATA_RECORD_PARTITION_CHANGE, 0, &record), -1),
         PROPOSE_COMMITTED);
-    ck_assert_int_eq(topic_of("a")->partitions[1].leader, -1);
+    ck_assert_int_eq(rig_topic("a")->partitions[1].leader, -1);
     for (int round = 0; round < 2; round++) {
-        restart(true);
-        ck_assert_int_eq(topic_of("a")->partitions[0].leader_epoch, 0);
-        ck_assert_int_eq(topic_of("a")->partitions[1].leader, 1);
-        ck_assert_int_eq(topic_of("a")->partitions[1].leader_epoch, 2);
-        ck_assert_int_eq(topic_of("a")->partitions[1].partition_epoch, 2);
+        rig_restart(true);
+        ck_assert_int_eq(rig_topic("a")->partitions[0].leader_epoch, 0);
+        ck_assert_int_eq(rig_topic("a")->partitions[1].leader, 1);
+        ck_assert_int_eq(rig_topic("a")->partitions[1].leader_epoch, 2);
+        ck_assert_int_eq(rig_topic("a")->partitions[1].partition_epoch, 2);
     }
     arena_destroy(&arena);
 }
@@ -544,7 +346,7 @@ END_TEST
 
 static void append_to(const char *topic, bool flush)
 {
-    struct log *log = topic_of(topic)->partitions[0].partition->log;
+    struct log *log = rig_topic(topic)->partitions[0].partition->log;
     struct batch_builder_options options = { .producer_id = -1, .producer_epoch = -1, .base_sequence = -1 };
     struct batch_builder *builder = batch_builder_open(&arena, &options);
     struct batch_view batch;
@@ -552,11 +354,11 @@ static void append_to(const char *topic, bool flush)
     ck_assert(batch_builder_add(builder, 1, text("key"), text("value"), NULL, 0));
     ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
     ck_assert_int_eq(log_prepare(log), LOG_OK);
-    int32_t epoch = topic_of(topic)->partitions[0].leader_epoch;
-    ck_assert_int_eq(log_append(log, &batch, 1, epoch, clock_wall_ms(&clock_now.clock), &result), LOG_OK);
-    while (flush && store_flush(store))
+    int32_t epoch = rig_topic(topic)->partitions[0].leader_epoch;
+    ck_assert_int_eq(log_append(log, &batch, 1, epoch, clock_wall_ms(&rig.clock_now.clock), &result), LOG_OK);
+    while (flush && store_flush(rig.store))
         ;
-    run_jobs();
+    rig_run_jobs();
 }
 
 /* KIP-320: in page-cache mode consumers may have seen what a power cut took; in durable mode they have not.
@@ -564,31 +366,31 @@ static void append_to(const char *topic, bool flush)
 START_TEST(a_leader_epoch_rises_where_records_were_lost)
 {
     arena_init(&arena, NULL);
-    power_on();
+    rig_on();
     struct topic_config_override override = { text("flush.messages"), text("1000000") };
-    struct create_topic topic = one("cached", 1);
+    struct create_topic topic = rig_one("cached", 1);
     topic.overrides = &override;
     topic.override_count = 1;
-    controller_create_topics(controller, &topic, 1, false);
+    controller_create_topics(rig.controller, &topic, 1, false);
     ck_assert_int_eq(topic.error_code, ERR_NONE);
-    ck_assert_int_eq(create("durable", 1), ERR_NONE);
+    ck_assert_int_eq(rig_create("durable", 1), ERR_NONE);
     append_to("cached", false);
     append_to("durable", true);
-    restart(true);
-    ck_assert_msg(topic_of("cached")->partitions[0].leader_epoch == 0, "a clean stop loses nothing");
+    rig_restart(true);
+    ck_assert_msg(rig_topic("cached")->partitions[0].leader_epoch == 0, "a clean stop loses nothing");
     append_to("cached", false);
     append_to("durable", true);
-    restart(false);
-    ck_assert_int_eq(topic_of("cached")->partitions[0].leader_epoch, 1);
-    ck_assert_int_eq(topic_of("durable")->partitions[0].leader_epoch, 0);
-    restart(true);
-    ck_assert_int_eq(topic_of("cached")->partitions[0].leader_epoch, 1);
+    rig_restart(false);
+    ck_assert_int_eq(rig_topic("cached")->partitions[0].leader_epoch, 1);
+    ck_assert_int_eq(rig_topic("durable")->partitions[0].leader_epoch, 0);
+    rig_restart(true);
+    ck_assert_int_eq(rig_topic("cached")->partitions[0].leader_epoch, 1);
     append_to("cached", false);
-    power_cut();
-    ck_assert_int_eq(topic_of("cached")->partitions[0].leader_epoch, 2);
-    power_cut(); /* nothing was appended since; that nothing was lost is not known */
-    ck_assert_int_eq(topic_of("cached")->partitions[0].leader_epoch, 3);
-    ck_assert_int_eq(topic_of("durable")->partitions[0].leader_epoch, 0);
+    rig_cut();
+    ck_assert_int_eq(rig_topic("cached")->partitions[0].leader_epoch, 2);
+    rig_cut(); /* nothing was appended since; that nothing was lost is not known */
+    ck_assert_int_eq(rig_topic("cached")->partitions[0].leader_epoch, 3);
+    ck_assert_int_eq(rig_topic("durable")->partitions[0].leader_epoch, 0);
     arena_destroy(&arena);
 }
 END_TEST
@@ -597,8 +399,8 @@ END_TEST
 START_TEST(an_open_transaction_is_aborted)
 {
     arena_init(&arena, NULL);
-    power_on();
-    ck_assert_int_eq(create("a", 1), ERR_NONE);
+    rig_on();
+    ck_assert_int_eq(rig_create("a", 1), ERR_NONE);
     struct begin_transaction_record begin;
     begin_transaction_record_init(&begin);
     ck_assert_int_eq(
@@ -607,12 +409,12 @@ START_TEST(an_open_transaction_is_aborted)
     struct topic_record record = { text("never"), { { 0x40, 1 } } };
     ck_assert_int_eq(propose(metadata_record_encode(&arena, METADATA_RECORD_TOPIC, 0, &record), -1),
                      PROPOSE_FAILED);
-    restart(true);
-    ck_assert_int_eq(create("b", 1), ERR_NONE);
-    restart(true);
-    ck_assert_ptr_nonnull(topic_of("a"));
-    ck_assert_ptr_nonnull(topic_of("b"));
-    ck_assert_int_eq(create("c", 1), ERR_NONE);
+    rig_restart(true);
+    ck_assert_int_eq(rig_create("b", 1), ERR_NONE);
+    rig_restart(true);
+    ck_assert_ptr_nonnull(rig_topic("a"));
+    ck_assert_ptr_nonnull(rig_topic("b"));
+    ck_assert_int_eq(rig_create("c", 1), ERR_NONE);
     arena_destroy(&arena);
 }
 END_TEST
@@ -620,40 +422,40 @@ END_TEST
 START_TEST(the_directory_of_a_replicated_cluster_is_refused)
 {
     arena_init(&arena, NULL);
-    power_on();
-    ck_assert_int_eq(create("a", 1), ERR_NONE);
+    rig_on();
+    ck_assert_int_eq(rig_create("a", 1), ERR_NONE);
     int32_t nodes[] = { 1, 2 };
     struct partition_change_record record;
     partition_change_record_init(&record);
-    record.topic_id = topic_of("a")->id;
+    record.topic_id = rig_topic("a")->id;
     record.partition_id = 0;
     record.replicas = nodes;
     record.replicas_count = 2;
     ck_assert_int_eq(
         propose(metadata_record_encode(&arena, METADATA_RECORD_PARTITION_CHANGE, 0, &record), -1),
         PROPOSE_COMMITTED);
-    power_off(true);
-    ck_assert_int_eq(try_power_on(), STORE_FOREIGN);
-    ck_assert_msg(strstr(open_error, "a-0 has replicas on other nodes") != NULL, "%s", open_error);
+    rig_off(true);
+    ck_assert_int_eq(rig_try_on(), STORE_FOREIGN);
+    ck_assert_msg(strstr(rig.open_error, "a-0 has replicas on other nodes") != NULL, "%s", rig.open_error);
     arena_destroy(&arena);
 }
 END_TEST
 
 START_TEST(a_newer_quorum_state_is_respected)
 {
-    power_on();
-    ck_assert_int_eq(create("a", 1), ERR_NONE);
-    power_off(true);
+    rig_on();
+    ck_assert_int_eq(rig_create("a", 1), ERR_NONE);
+    rig_off(true);
     struct file *file;
     static const char state[] = "{\"leaderId\":-1,\"leaderEpoch\":40,\"data_version\":1}";
-    ck_assert_int_eq(file_open(file_double_system(disk), "/d/__cluster_metadata-0/quorum-state",
+    ck_assert_int_eq(file_open(file_double_system(rig.disk), "/d/__cluster_metadata-0/quorum-state",
                                FILE_WRITE | FILE_CREATE, &file),
                      FILE_OK);
     ck_assert_int_eq(file_pwrite(file, state, sizeof state - 1, 0), FILE_OK);
     file_close(file);
-    power_on();
-    ck_assert_int_eq(create("b", 1), ERR_NONE);
-    ck_assert_int_eq(controller_image(controller)->epoch, 41);
+    rig_on();
+    ck_assert_int_eq(rig_create("b", 1), ERR_NONE);
+    ck_assert_int_eq(controller_image(rig.controller)->epoch, 41);
 }
 END_TEST
 
@@ -671,8 +473,8 @@ static void *create_some(void *context)
     for (int i = 0; i < 20; i++) {
         char name[32];
         snprintf(name, sizeof name, "t-%d-%d", creator->number, i);
-        creator->created_count += create(name, 1) == ERR_NONE;
-        creator->created_count -= create("wanted-by-all", 1) == ERR_NONE && i > 0;
+        creator->created_count += rig_create(name, 1) == ERR_NONE;
+        creator->created_count -= rig_create("wanted-by-all", 1) == ERR_NONE && i > 0;
     }
     return NULL;
 }
@@ -681,7 +483,7 @@ START_TEST(commands_of_many_threads_share_flushes)
 {
     enum { THREADS = 8, EACH = 20 };
     struct creator creators[THREADS];
-    power_on();
+    rig_on();
     for (int i = 0; i < THREADS; i++) {
         creators[i] = (struct creator){ .number = i };
         ck_assert_int_eq(pthread_create(&creators[i].thread, NULL, create_some, &creators[i]), 0);
@@ -690,9 +492,9 @@ START_TEST(commands_of_many_threads_share_flushes)
         pthread_join(creators[i].thread, NULL);
         ck_assert_int_eq(creators[i].created_count, EACH);
     }
-    ck_assert_uint_eq(controller_image(controller)->topic_count, THREADS * EACH + 1);
-    restart(false);
-    ck_assert_uint_eq(controller_image(controller)->topic_count, THREADS * EACH + 1);
+    ck_assert_uint_eq(controller_image(rig.controller)->topic_count, THREADS * EACH + 1);
+    rig_restart(false);
+    ck_assert_uint_eq(controller_image(rig.controller)->topic_count, THREADS * EACH + 1);
 }
 END_TEST
 
@@ -701,17 +503,17 @@ START_TEST(ten_thousand_topics_in_one_call)
     enum { COUNT = 10000 };
     struct create_topic *topics = calloc(COUNT, sizeof *topics);
     char(*names)[24] = calloc(COUNT, sizeof *names);
-    power_on();
+    rig_on();
     for (int i = 0; i < COUNT; i++) {
         snprintf(names[i], sizeof names[i], "topic-%d", i);
-        topics[i] = one(names[i], 1);
+        topics[i] = rig_one(names[i], 1);
     }
-    uint64_t flushes = file_double_flush_count(disk);
-    controller_create_topics(controller, topics, COUNT, false);
-    ck_assert_uint_eq(controller_image(controller)->topic_count, COUNT);
-    ck_assert_uint_lt(file_double_flush_count(disk) - flushes, 16);
-    restart(true);
-    ck_assert_uint_eq(controller_image(controller)->topic_count, COUNT);
+    uint64_t flushes = file_double_flush_count(rig.disk);
+    controller_create_topics(rig.controller, topics, COUNT, false);
+    ck_assert_uint_eq(controller_image(rig.controller)->topic_count, COUNT);
+    ck_assert_uint_lt(file_double_flush_count(rig.disk) - flushes, 16);
+    rig_restart(true);
+    ck_assert_uint_eq(controller_image(rig.controller)->topic_count, COUNT);
     free(topics);
     free(names);
 }
@@ -721,7 +523,7 @@ int main(void)
 {
     Suite *suite = suite_create("controller");
     TCase *tests = tcase_create("controller");
-    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_checked_fixture(tests, rig_set_up, rig_tear_down);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_new_directory_knows_this_node_and_its_version);
     tcase_add_test(tests, what_a_restart_shows_survives_a_power_cut);
