@@ -2,6 +2,7 @@
 #include "broker/append.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "broker/conn.h"
 #include "broker/loop.h"
@@ -81,6 +82,8 @@ void appender_add(struct appender *appender, struct append *append)
     append->rq->appends_pending++;
     append->rq->conn->append_count++;
     append->next = NULL;
+    append->waits_since_ms = 0;
+    append->waits = 0;
     append->result = (struct log_append_result){
         .status = LOG_OK, .base_offset = -1, .last_offset = -1, .append_time_ms = -1
     };
@@ -195,7 +198,41 @@ static void append_blocking(struct server *server, struct log *log, struct appen
     }
 }
 
-/* One round of what is queued, then the other partitions have their turn. */
+/* More logs are wanted at once than files may be open. So long an append waits until others were flushed and
+ * closed; the rounds bound it where the clock stands still. */
+enum { FILES_WAIT_MS = 10000, FILES_WAIT_ROUNDS_MAX = 20000, FILES_PAUSE_NS = 1000 * 1000 };
+/* So often it is tried again although files seem to be had: perhaps others gave them back since. */
+enum { FILES_ROUNDS_MIN = 50 };
+
+static bool waits_for_files(struct append *append)
+{
+    struct server *server = append->rq->server;
+    if (append->result.status != LOG_LIMIT || atomic_load(&server->is_ending) ||
+        append->waits++ == FILES_WAIT_ROUNDS_MAX ||
+        (append->waits > FILES_ROUNDS_MIN && !store_is_short_of_files(server->store)))
+        return false;
+    int64_t now_ms = clock_mono_ms(server->clock);
+    if (append->waits_since_ms == 0)
+        append->waits_since_ms = now_ms;
+    return now_ms - append->waits_since_ms < FILES_WAIT_MS;
+}
+
+/* Puts what was taken back in front. */
+static void queue_return(struct append_queue *queue, struct append *first)
+{
+    struct append *last = first;
+    while (last->next)
+        last = last->next;
+    pthread_mutex_lock(&queue->mutex);
+    last->next = queue->first;
+    queue->first = first;
+    if (!queue->last)
+        queue->last = last;
+    pthread_mutex_unlock(&queue->mutex);
+}
+
+/* One round of what is queued, then the other partitions have their turn. What waits for files waits in the
+ * queue, as nothing that was closed is free before the job has ended. */
 static void run_queue(struct work *work)
 {
     struct append_queue *queue = (struct append_queue *)((char *)work - offsetof(struct append_queue, work));
@@ -207,12 +244,18 @@ static void run_queue(struct work *work)
         return;
     }
     struct server *server = append->rq->server;
+    if (append->waits > 0)
+        nanosleep(&(struct timespec){ .tv_nsec = FILES_PAUSE_NS }, NULL);
     for (struct append *next; append; append = next) {
         /* Once posted the append is its loop's: nothing of it is read afterwards. */
         struct loop *loop = append->rq->loop;
         struct partition *moved = partition;
         next = append->next;
         append_blocking(server, partition->log, append);
+        if (waits_for_files(append)) {
+            queue_return(queue, append);
+            break;
+        }
         server_partition_progress(server, &moved, 1);
         loop_post(loop, &append->mail);
     }

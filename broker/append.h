@@ -12,8 +12,10 @@ struct append {
     int32_t leader_epoch;
     struct log_append_result result; /* out, before WAKE_APPENDED */
     struct request *rq;
-    struct append *next;   /* the appender's, as is mail */
+    struct append *next;   /* the appender's, as are the next three */
     struct loop_mail mail;
+    int64_t waits_since_ms; /* for descriptors, of the monotonic clock; 0: it does not */
+    uint32_t waits;
 };
 
 /* Per loop; made and destroyed by the loop. */

@@ -377,6 +377,7 @@ static void close_loops(struct server *server)
         compactor_stop(own->compactor);
     if (own->flusher)
         flusher_stop(own->flusher);
+    atomic_store(&server->is_ending, true);
     workers_drain(server->append_workers);
     workers_drain(server->read_workers);
     workers_drain(server->workers);

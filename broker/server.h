@@ -44,6 +44,7 @@ struct server {
      * monotonic clock or later. */
     _Atomic int64_t slow_device_until_ms;
     struct server_private *own; /* server.c */
+    atomic_bool is_ending;      /* no group is flushed any more: who waits for one gives up */
 };
 
 /* Opens the store, replays metadata, recovers, binds the listeners; serving starts with

@@ -447,7 +447,7 @@ static void run_job(struct storage_job *storage_job)
         (void)make_spares(log);
         enum log_status saved = epochs ? log__save_epochs(log) : LOG_OK;
         if (saved != LOG_IO)
-            saved = log__write_snapshot(log, snapshot);
+            saved = log__write_snapshot(log, snapshot, true);
         else
             log__free_snapshot(snapshot);
         if (saved == LOG_IO)

@@ -4,6 +4,7 @@
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 #include "storage/log_producers.h"
+#include "storage/producer_snapshot.h"
 #include "storage/producer_state.h"
 
 static void hold(struct log_flush *flush, struct open_file *file)
@@ -220,7 +221,7 @@ static void fill_row(struct log *log, struct log_row *row)
 }
 
 /* Indexes with their final entries, saved and flushed after the last change (disk-format 4.6, 10). */
-static enum log_status finish_indexes(struct log *log)
+static enum log_status finish_indexes(struct log *log, bool flush)
 {
     struct segment_list *list = log__segments(log);
     enum file_status status = FILE_OK;
@@ -228,38 +229,78 @@ static enum log_status finish_indexes(struct log *log)
         struct segment *segment = list->items[i];
         bool is_made;
         status = txn_index_save(&segment->aborted, &log->home, segment->base_offset, &is_made);
-        if (status == FILE_OK)
+        if (status == FILE_OK && flush)
             status = txn_index_flush(&segment->aborted, &log->home);
         if (status != FILE_OK || atomic_load(&segment->offsets.on_disk))
             continue;
         segment_add_final_time_entry(segment, log->env->retire);
         status = segment_save_indexes(segment, &log->home, 0);
-        if (status == FILE_OK && segment->offsets.file)
+        if (status == FILE_OK && flush && segment->offsets.file)
             status = file_flush(segment->offsets.file->file);
-        if (status == FILE_OK && segment->times.file)
+        if (status == FILE_OK && flush && segment->times.file)
             status = file_flush(segment->times.file->file);
     }
     return log__status_of(status);
 }
 
-/* Brings the files to what Kafka expects of a clean stop. Under prepare_mutex; nothing appends. */
-static enum log_status finish_files(struct log *log)
+/* Brings the files to what Kafka expects of a clean stop. Without flush what is derived from the batches is
+ * written, and flushed by flush_left() when that stop comes: a log that is only shut for a while need not
+ * wait for the device four times. Under prepare_mutex; nothing appends. */
+static enum log_status finish_files(struct log *log, bool flush)
 {
     enum log_status status = flush_all(log);
     log__drop_spares(log);
     log__free_snapshot(log->snapshot);
     log->snapshot = NULL;
     if (status == LOG_OK)
-        status = finish_indexes(log);
+        status = finish_indexes(log, flush);
     if (status == LOG_OK)
-        status = log__finish_snapshot(log);
+        status = log__finish_snapshot(log, flush);
     if (status == LOG_OK && log->epochs_dirty)
         status = log__save_epochs(log);
-    if (status == LOG_OK)
+    if (status == LOG_OK && flush)
         status = log__status_of(file_flush_directory(log->env->files, log->path));
-    if (status == LOG_OK)
+    if (status == LOG_OK) {
         log->changed = false;
+        log->has_unflushed_files = log->has_unflushed_files || !flush;
+    }
     return status;
+}
+
+static enum file_status flush_by_name(const struct log *log, const char *path)
+{
+    struct file *file;
+    enum file_status status = file_open(log->env->files, path, FILE_READ, &file);
+    if (status == FILE_NOT_FOUND)
+        return FILE_OK; /* this log has none */
+    if (status == FILE_OK) {
+        status = file_flush(file);
+        file_close(file);
+    }
+    return status;
+}
+
+/* What finish_files() left. Sealed segments were flushed with the groups. */
+static enum log_status flush_left(struct log *log, const struct log_row *row)
+{
+    static const char *const suffixes[] = { ".index", ".timeindex", ".txnindex" };
+    static void (*const names[])(int64_t, char[PRODUCER_SNAPSHOT_NAME_SIZE]) = { producer_history_name,
+                                                                                 producer_snapshot_name };
+    char path[SEGMENT_PATH_MAX], name[PRODUCER_SNAPSHOT_NAME_SIZE];
+    enum file_status status = FILE_OK;
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0] && status == FILE_OK; i++) {
+        segment_path(&log->home, row->active_base, suffixes[i], path);
+        status = flush_by_name(log, path);
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && status == FILE_OK; i++) {
+        names[i](row->end_offset, name);
+        segment_home_path(&log->home, name, path);
+        status = flush_by_name(log, path);
+    }
+    if (status == FILE_OK)
+        status = file_flush_directory(log->env->files, log->path);
+    log->has_unflushed_files = log->has_unflushed_files && status != FILE_OK;
+    return log__status_of(status);
 }
 
 /* Takes the segments away from new readers and lets go of them once no reader can have them. */
@@ -292,7 +333,7 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row)
     if (clean && log__state(log) == LOG_OPEN) {
         status = log_health(log);
         if (status == LOG_OK && log->changed)
-            status = finish_files(log);
+            status = finish_files(log, true);
         log__note_oldest(log);
     }
     pthread_mutex_lock(&log->mutex);
@@ -303,6 +344,8 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row)
     atomic_store_explicit(&log->health, LOG_CLOSED, memory_order_release);
     let_go(log, LOG_ENDED);
     pthread_mutex_unlock(&log->mutex);
+    if (clean && status == LOG_OK && log->has_unflushed_files)
+        status = flush_left(log, row);
     pthread_mutex_unlock(&log->prepare_mutex);
     return status;
 }
@@ -323,9 +366,33 @@ static bool is_idle(struct log *log)
     return true;
 }
 
+/* What the segments hold open, which let_go() gives back. Under the mutex, when open. */
+static struct log_open_count count_open(const struct log *log)
+{
+    const struct segment_list *list = log__segments(log);
+    struct log_open_count count = { 0, 0 };
+    for (size_t i = 0; i < list->count; i++) {
+        struct segment *segment = list->items[i];
+        count.files += (atomic_load(&segment->data) != NULL) + (segment->offsets.file != NULL) +
+                       (segment->times.file != NULL) + (segment->aborted.file != NULL);
+        count.maps += (atomic_load(&segment->mapping) != NULL) +
+                      (atomic_load(&segment->offsets.mapping) != NULL) +
+                      (atomic_load(&segment->times.mapping) != NULL);
+    }
+    return count;
+}
+
 bool log__close_files(struct log *log)
 {
+    struct log_open_count unused;
+    return log__close_counted(log, &unused);
+}
+
+bool log__close_counted(struct log *log, struct log_open_count *count)
+{
     bool closed = false;
+    if (log__state(log) != LOG_OPEN)
+        return false;
     if (pthread_mutex_trylock(&log->prepare_mutex) != 0)
         return false;
     pthread_mutex_lock(&log->mutex);
@@ -333,11 +400,12 @@ bool log__close_files(struct log *log)
     bool changed = log->changed;
     bool could_change = atomic_exchange(&log->may_change, false); /* appends now say BUSY */
     pthread_mutex_unlock(&log->mutex);
-    if (idle && (!changed || finish_files(log) == LOG_OK)) {
+    if (idle && (!changed || finish_files(log, false) == LOG_OK)) {
         log__note_oldest(log);
         pthread_mutex_lock(&log->mutex);
         if (is_idle(log)) {
             fill_row(log, &log->row);
+            *count = count_open(log);
             let_go(log, LOG_SHUT);
             closed = true;
         }

@@ -186,6 +186,11 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row);
 /* The LRU's turn: closes descriptors and mappings of an open log; it opens again by itself. Refuses (false)
  * when the log is dirty, being flushed, pinned or not open. May block; a worker. */
 bool log__close_files(struct log *log);
+struct log_open_count {
+    int files, maps;
+};
+/* The same; *count, when it was closed: what is given back once nobody reads any more. */
+bool log__close_counted(struct log *log, struct log_open_count *count);
 
 /* Lets go of the memory that reading took: page table entries of mapped segments. What is mapped, open and
  * cached stays so; reads may go on meanwhile. */

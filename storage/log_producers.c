@@ -365,19 +365,19 @@ void log__free_snapshot(struct pending_snapshot *snapshot)
     free(snapshot);
 }
 
-enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot)
+enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot, bool flush)
 {
     if (!snapshot)
         return LOG_OK;
     enum file_status status =
-        producer_files_write(log->env->files, log->path, snapshot->offset, snapshot->producers);
-    if (status == FILE_OK && snapshot->offset > log->snapshot_offset)
+        producer_files_write(log->env->files, log->path, snapshot->offset, snapshot->producers, flush);
+    if (status == FILE_OK && flush && snapshot->offset > log->snapshot_offset)
         log->snapshot_offset = snapshot->offset;
     log__free_snapshot(snapshot);
     return log__status_of(status);
 }
 
-enum log_status log__finish_snapshot(struct log *log)
+enum log_status log__finish_snapshot(struct log *log, bool flush)
 {
     enum log_status status = log__load_producers(log); /* else what is known would be replaced by nothing */
     if (status != LOG_OK)
@@ -388,7 +388,7 @@ enum log_status log__finish_snapshot(struct log *log)
     pthread_mutex_unlock(&log->mutex);
     if (!snapshot)
         return LOG_LIMIT;
-    status = log__write_snapshot(log, snapshot);
+    status = log__write_snapshot(log, snapshot, flush);
     if (status == LOG_OK && log->stray_snapshot >= 0 && log->stray_snapshot != end)
         (void)producer_files_unlink(log->env->files, log->path, log->stray_snapshot);
     log->stray_snapshot = end == log__active(log)->base_offset ? -1 : end;
@@ -411,8 +411,8 @@ enum log_status log__keep_producers(struct log *log, int64_t start)
     if (!is_any)
         return LOG_OK;
     if (snapshot)
-        status = log__write_snapshot(log, snapshot);
+        status = log__write_snapshot(log, snapshot, true);
     else if (log->snapshot_offset < start)
-        status = log__finish_snapshot(log);
+        status = log__finish_snapshot(log, true);
     return status == LOG_OK ? log__status_of(file_flush_directory(log->env->files, log->path)) : status;
 }

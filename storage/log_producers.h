@@ -28,12 +28,12 @@ bool log__read_marker(const struct segment_scan *scan, struct producer_marker *m
 /* Takes a picture of the state for a snapshot at offset; NULL: no memory. Under the mutex. */
 struct pending_snapshot *log__take_snapshot(struct log *log, int64_t offset, int64_t now_ms);
 void log__free_snapshot(struct pending_snapshot *snapshot);
-/* Writes the snapshot, flushed, and frees it; NULL does nothing. */
-enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot);
+/* Writes the snapshot, flushed if that is asked for, and frees it; NULL does nothing. */
+enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot, bool flush);
 /* Has what is known of producers on the device without the segments below start, whose snapshots go with them. Under
  * prepare_mutex. */
 enum log_status log__keep_producers(struct log *log, int64_t start);
 /* Replaces the snapshot of the stop before by one of this moment. Under prepare_mutex. */
-enum log_status log__finish_snapshot(struct log *log);
+enum log_status log__finish_snapshot(struct log *log, bool flush);
 
 #endif

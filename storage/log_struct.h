@@ -100,7 +100,7 @@ struct log {
     struct ended_transaction *ended; /* by their ends */
     uint32_t ended_count, ended_capacity;
     struct pending_snapshot *snapshot; /* as of the last roll, to be written by the job; NULL: none */
-    int64_t snapshot_offset;           /* newest one written since the log was opened; -1: none */
+    int64_t snapshot_offset;           /* newest one written and flushed since the log was opened; -1: none */
     int64_t stray_snapshot;            /* offset of a snapshot at no segment's base; -1: none */
     struct segment_spare *spares;
     uint64_t spare_number;
@@ -110,6 +110,7 @@ struct log {
     bool job_pending;
     bool producers_loaded;       /* under prepare_mutex */
     bool changed;                /* written to since it was opened: indexes and snapshot are due at close */
+    bool has_unflushed_files;    /* of those that a clean stop flushes; under prepare_mutex */
     bool epochs_dirty;           /* the file is older than the cache */
     bool is_data_dirty;          /* the host knows that the end is beyond the durable end */
     bool is_names_dirty;         /* ... that sealed segments or names wait for a flush */

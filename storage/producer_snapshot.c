@@ -255,7 +255,7 @@ static char *path_of(const char *directory, int64_t offset, name_function name_i
 
 /* One that is there already is replaced as a whole: a full disk, or a power cut, must not spoil it. */
 static enum file_status write_file(struct file_system *files, const char *directory, int64_t offset,
-                                   name_function name_it, slice bytes)
+                                   name_function name_it, slice bytes, bool flush)
 {
     struct file *file;
     char *path = path_of(directory, offset, name_it);
@@ -266,7 +266,7 @@ static enum file_status write_file(struct file_system *files, const char *direct
         status = file_replace(files, path, bytes);
     } else if (status == FILE_OK) {
         status = file_pwrite(file, bytes.data, bytes.size, 0);
-        if (status == FILE_OK)
+        if (status == FILE_OK && flush)
             status = file_flush(file);
         file_close(file);
         if (status == FILE_FULL)
@@ -277,7 +277,7 @@ static enum file_status write_file(struct file_system *files, const char *direct
 }
 
 enum file_status producer_files_write(struct file_system *files, const char *directory, int64_t offset,
-                                      const struct producer_state *state)
+                                      const struct producer_state *state, bool flush)
 {
     struct producer_files bytes;
     enum file_status status = FILE_OK;
@@ -285,10 +285,10 @@ enum file_status producer_files_write(struct file_system *files, const char *dir
         return FILE_LIMIT;
     if (bytes.history)
         status = write_file(files, directory, offset, producer_history_name,
-                            slice_of(bytes.history, bytes.history_size));
+                            slice_of(bytes.history, bytes.history_size), flush);
     if (status == FILE_OK)
         status = write_file(files, directory, offset, producer_snapshot_name,
-                            slice_of(bytes.snapshot, bytes.snapshot_size));
+                            slice_of(bytes.snapshot, bytes.snapshot_size), flush);
     producer_files_free(&bytes);
     return status;
 }

@@ -49,10 +49,10 @@ void producer_snapshot_name(int64_t offset, char out[PRODUCER_SNAPSHOT_NAME_SIZE
 /* "00000000000000000042.producers.runnel". */
 void producer_history_name(int64_t offset, char out[PRODUCER_SNAPSHOT_NAME_SIZE]);
 
-/* Writes both files in the partition directory, the second one first, and flushes them (not the directory).
- */
+/* Writes both files in the partition directory, the second one first, and flushes them (not the directory), if that is
+ * asked for. */
 enum file_status producer_files_write(struct file_system *files, const char *directory, int64_t offset,
-                                      const struct producer_state *state);
+                                      const struct producer_state *state, bool flush);
 /* FILE_IO when damaged: Kafka then deletes it and takes an older one. FILE_LIMIT: no memory. *is_complete:
  * the second file was there and belongs to it, or nothing is missing without it. */
 enum file_status producer_files_read(struct file_system *files, const char *directory, int64_t offset,

@@ -131,6 +131,8 @@ void store__remove_log(struct store *store, struct log *log)
         log__node(node->all_next)->all_previous = node->all_previous;
     if (store->sweep_next == log)
         store->sweep_next = node->all_next;
+    if (store->sweep_hand == log)
+        store->sweep_hand = node->all_next;
     store->log_count--;
     store->directories[node->directory].log_count--;
 }

@@ -142,6 +142,9 @@ int64_t store_flush_due_ms(struct store *store);
  * broker falls idle, and now and then while it is busy. Nothing is closed, the cache stays. Any thread; does
  * nothing when no log was used. */
 void store_release_memory(struct store *store);
+/* Whether logs have about as many files open as they may. LOG_LIMIT may pass then: what is closed for others is free
+ * once every thread has passed a quiescent state, and what waits for a flush can be closed after it. */
+bool store_is_short_of_files(const struct store *store);
 /* Whether a device has more unwritten bytes than allowed: produce is held back (BUSY). */
 bool store_is_saturated(struct store *store);
 

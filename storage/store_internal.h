@@ -142,9 +142,12 @@ struct store {
     _Atomic bool release_queued;
     _Atomic bool is_warm; /* some log is */
     struct log *sweep_next;
+    struct log *sweep_hand;      /* where the next sweep goes on; NULL: at the begin */
     _Atomic int64_t sweep_round; /* what used() stamps */
     _Atomic int64_t open_files;
     _Atomic int64_t maps;
+    _Atomic int64_t closing_files; /* of them, those that a sweep closed and readers may still use; about */
+    _Atomic int64_t closing_maps;
     int64_t open_files_max;
     int64_t maps_max;
 };

@@ -94,6 +94,24 @@ static bool is_above(const struct store *store, int parts)
            atomic_load(&store->maps) > store->maps_max / SWEEP_PARTS * parts;
 }
 
+/* The same once what was closed already is free: else every sweep before that would close as much again. */
+static bool stays_above(const struct store *store, int parts)
+{
+    return atomic_load(&store->open_files) - atomic_load(&store->closing_files) >
+               store->open_files_max / SWEEP_PARTS * parts ||
+           atomic_load(&store->maps) - atomic_load(&store->closing_maps) >
+               store->maps_max / SWEEP_PARTS * parts;
+}
+
+/* Some are freed that no sweep closed: then the next one closes a few more than it had to. */
+static void lower(_Atomic int64_t *counter, int64_t count)
+{
+    int64_t before = atomic_load(counter);
+
+    while (before > 0 && !atomic_compare_exchange_weak(counter, &before, before > count ? before - count : 0))
+        continue;
+}
+
 /* Logs tell of their files under their own lock, so the job is submitted later, from store_flush(). */
 static void want_sweep(struct store *store)
 {
@@ -108,6 +126,10 @@ void store__files_changed(struct log_host *host, int open_files, int maps)
 
     atomic_fetch_add(&store->open_files, open_files);
     atomic_fetch_add(&store->maps, maps);
+    if (open_files < 0)
+        lower(&store->closing_files, -open_files);
+    if (maps < 0)
+        lower(&store->closing_maps, -maps);
     if (delta > 0) {
         atomic_fetch_add(&store->holds, delta);
         if (is_above(store, SWEEP_BEGIN))
@@ -134,46 +156,56 @@ void store__used(struct log_host *host, struct log *log)
 
 /* --- sweeping ---------------------------------------------------------------------------------- */
 
-/* The next logs that were not used since the last round; false when the round is over. */
+/* The next logs that were not used since the last round; false when the round is over. The metadata log stays open: a
+ * change of it must not fail for want of descriptors that partitions took. */
 static bool next_idle(struct store *store, struct log *batch[SWEEP_BATCH], size_t *count)
 {
     int64_t round = atomic_load(&store->sweep_round);
 
     *count = 0;
     pthread_mutex_lock(&store->lock);
-    struct log *log = store->sweep_next;
+    struct log *log = store->sweep_hand ? store->sweep_hand : store->logs;
     for (; log && *count < SWEEP_BATCH; log = log__node(log)->all_next) {
-        if (atomic_load(&log__node(log)->used_ms) != round && !log__node(log)->is_deleted)
+        if (atomic_load(&log__node(log)->used_ms) != round && !log__node(log)->is_deleted &&
+            log != store->metadata)
             batch[(*count)++] = log;
     }
-    store->sweep_next = log;
+    store->sweep_hand = log;
     pthread_mutex_unlock(&store->lock);
     return log != NULL;
 }
 
-/* One pass over all logs, or until enough is closed. Under the sweep lock. */
+static void close_counted(struct store *store, struct log *log)
+{
+    struct log_open_count count;
+
+    if (!log__close_counted(log, &count))
+        return;
+    atomic_fetch_add(&store->closing_files, count.files);
+    atomic_fetch_add(&store->closing_maps, count.maps);
+}
+
+/* From where the last one stopped to the last log, or until enough is closed. Under the sweep lock. */
 static void sweep_round(struct store *store)
 {
     struct log *batch[SWEEP_BATCH];
     size_t count;
     bool goes_on = true;
 
-    pthread_mutex_lock(&store->lock);
-    store->sweep_next = store->logs;
-    pthread_mutex_unlock(&store->lock);
-    while (goes_on && is_above(store, SWEEP_END)) {
+    while (goes_on && stays_above(store, SWEEP_END)) {
         goes_on = next_idle(store, batch, &count);
-        for (size_t i = 0; i < count && is_above(store, SWEEP_END); i++)
-            (void)log__close_files(batch[i]);
+        for (size_t i = 0; i < count && stays_above(store, SWEEP_END); i++)
+            close_counted(store, batch[i]);
     }
     if (!goes_on)
         atomic_fetch_add(&store->sweep_round, 1); /* what is used from now on survives the next one */
 }
 
+/* The rest of a round and two whole ones: in the second one nothing counts as used but what is used
+ * meanwhile. */
 static void sweep(struct store *store)
 {
-    sweep_round(store);
-    if (is_above(store, SWEEP_END))
+    for (int i = 0; i < 3 && stays_above(store, SWEEP_END); i++)
         sweep_round(store);
 }
 
@@ -202,6 +234,11 @@ void store__submit_sweep(struct store *store)
 bool store__is_crowded(const struct store *store)
 {
     return is_above(store, SWEEP_PARTS / 2);
+}
+
+bool store_is_short_of_files(const struct store *store)
+{
+    return is_above(store, SWEEP_BEGIN);
 }
 
 static bool fits(const struct store *store, int open_files, int maps)

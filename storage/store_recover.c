@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
@@ -10,6 +11,8 @@
 #include "storage/store_internal.h"
 
 enum { RECOVER_THREADS_MAX = 16, UNKNOWN_NOTES_MAX = 10 };
+/* Ten seconds. */
+enum { FILES_WAITS_MAX = 10000, FILES_PAUSE_NS = 1000 * 1000 };
 
 /* Shared by the threads of one store_recover(). */
 struct recover_run {
@@ -17,7 +20,8 @@ struct recover_run {
     struct log **logs;
     size_t count;
     atomic_size_t next;
-    pthread_mutex_t lock; /* guards the rest */
+    atomic_bool is_out_of_files; /* waiting did not help */
+    pthread_mutex_t lock;        /* guards the rest */
     enum store_status status;
     char *error;
     struct log_recovery total;
@@ -230,6 +234,21 @@ static void open_one(struct recover_run *run, struct log *log)
     pthread_mutex_unlock(&run->lock);
 }
 
+/* There may be more logs than descriptors, and what was closed is free only once every thread has passed a
+ * quiescent state: one that has lost its core for a while must not make the others run out of them. */
+static void wait_for_files(struct recover_run *run, unsigned member)
+{
+    struct retire *retired = run->store->env->retire;
+
+    for (int i = 0; i < FILES_WAITS_MAX && !atomic_load(&run->is_out_of_files); i++) {
+        if (!store_is_short_of_files(run->store))
+            return;
+        nanosleep(&(struct timespec){ .tv_nsec = FILES_PAUSE_NS }, NULL);
+        retire_quiescent(retired, member);
+    }
+    atomic_store(&run->is_out_of_files, true); /* it would not help the next one either */
+}
+
 static void *recover_main(void *argument)
 {
     struct recover_run *run = argument;
@@ -240,8 +259,8 @@ static void *recover_main(void *argument)
         size_t index = atomic_fetch_add(&run->next, 1);
         if (index >= run->count)
             break;
+        wait_for_files(run, member);
         open_one(run, run->logs[index]);
-        /* There may be more logs than descriptors. */
         if (store__is_crowded(run->store))
             (void)log__close_files(run->logs[index]);
         retire_quiescent(retired, member);

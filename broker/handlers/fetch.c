@@ -21,7 +21,11 @@ static bool lost_session(const struct fetch_state *state, struct fetch_response 
 
 static enum handled warm_then_retry(struct request *rq, struct fetch_state *state)
 {
-    state->cold_rounds++;
+    if (state->is_short)
+        state->limit_rounds++;
+    else
+        state->cold_rounds++;
+    state->is_short = false;
     for (uint32_t i = 0; i < state->cold.count; i++)
         partition_hold(state->cold.items[i].partition);
     rq->resume = resume_fetch;

@@ -7,7 +7,11 @@
 #include "broker/handlers/handlers.h"
 
 /* After so many calls of a worker, reads wait for the device. */
+/* Rounds of opening what is cold. */
 enum { FETCH_COLD_ROUNDS_MAX = 3 };
+/* Those in which no descriptor was to be had, with a pause in each: so many while they are short, and some in any case,
+ * as others may have given theirs back since. */
+enum { FETCH_LIMIT_ROUNDS_MIN = 50, FETCH_LIMIT_ROUNDS_MAX = 2000, FETCH_LIMIT_PAUSE_NS = 1000 * 1000 };
 
 /* A partition that a look-up refused: unknown, or not allowed. It comes last in the answer, as in Kafka. */
 struct fetch_refusal {
@@ -58,6 +62,8 @@ struct fetch_state {
     size_t min_bytes;
     int64_t deadline_ms; /* monotonic */
     unsigned cold_rounds;
+    unsigned limit_rounds;
+    bool is_short; /* of descriptors: the next round counts as one of those */
     bool is_tried; /* all partitions were looked up once */
     uint64_t seen; /* a sum over those that were found then */
     bool is_watching;

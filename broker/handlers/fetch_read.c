@@ -1,7 +1,10 @@
 /* Fetch: one pass over the partitions, each resolved, checked and read. */
+#include <time.h>
+
 #include "broker/epoch_end.h"
 #include "broker/handlers/fetch_internal.h"
 #include "broker/log_errors.h"
+#include "broker/server.h"
 #include "protocol/base/check.h"
 
 enum { DIVERGENCE_FROM = 12, LIST_MIN = 8 };
@@ -227,6 +230,15 @@ static void read_log(struct request *rq, struct fetch_state *state, struct part 
     case LOG_BUSY:
         part->is_cold = true;
         return;
+    case LOG_LIMIT:
+        if (!at_least_one)
+            return; /* others took the descriptors, and have records: the client asks for the rest again */
+        if (state->limit_rounds < FETCH_LIMIT_ROUNDS_MIN || (state->limit_rounds < FETCH_LIMIT_ROUNDS_MAX &&
+                                                             store_is_short_of_files(rq->server->store))) {
+            part->is_cold = state->is_short = true; /* what was closed for it is free soon */
+            return;
+        }
+        /* fall through */
     default: {
         int16_t error_code = error_of_log(status);
         if (error_code == ERR_KAFKA_STORAGE_ERROR && rq->api_version <= 5)
@@ -369,10 +381,14 @@ struct fetch_outcome fetch__read(struct request *rq, struct fetch_state *state, 
 void fetch__warm(struct request *rq)
 {
     struct fetch_state *state = rq->state;
+    enum log_status opened = LOG_OK;
     for (uint32_t i = 0; i < state->cold.count; i++) {
         struct fetch_cold *cold = &state->cold.items[i];
         struct log *log = cold->partition->log;
-        cold->status = log_open(log);
+        /* Once descriptors are short, opening another would only close those that were just opened. */
+        if (opened != LOG_LIMIT)
+            opened = log_open(log);
+        cold->status = opened;
         if (cold->status == LOG_OK) {
             struct log_offsets offsets = log_offsets(log);
             int64_t bound = state->is_committed ? offsets.stable : offsets.high_watermark;
@@ -380,4 +396,6 @@ void fetch__warm(struct request *rq)
         }
         partition_release(cold->partition);
     }
+    if (state->cold.count > 0 && state->cold.items[0].status == LOG_LIMIT)
+        nanosleep(&(struct timespec){ .tv_nsec = FETCH_LIMIT_PAUSE_NS }, NULL);
 }

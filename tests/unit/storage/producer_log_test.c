@@ -593,7 +593,7 @@ START_TEST(the_order_of_kafkas_snapshots_says_nothing)
         ck_assert(producer_state_reserve(&state, 1, 1));
         producer_state_put(state, &entry);
     }
-    ck_assert_int_eq(producer_files_write(rig->env.files, log__path(rig->log), 8, state), FILE_OK);
+    ck_assert_int_eq(producer_files_write(rig->env.files, log__path(rig->log), 8, state, true), FILE_OK);
     producer_state_destroy(state);
     if (_i)
         lose(rig, 8, NO_HISTORY);

@@ -158,7 +158,7 @@ START_TEST(both_files_hold_everything)
     bool is_complete;
     uint64_t cursor = 0;
 
-    ck_assert_int_eq(producer_files_write(files, "/", OFFSET, state), FILE_OK);
+    ck_assert_int_eq(producer_files_write(files, "/", OFFSET, state, true), FILE_OK);
     ck_assert_int_eq(producer_files_read(files, "/", OFFSET, &read, &count, &is_complete), FILE_OK);
     ck_assert(is_complete);
     ck_assert_uint_eq(count, 8);
@@ -190,7 +190,7 @@ START_TEST(a_damaged_file_beside_it_is_not_believed)
     bool is_complete;
     const char *path = "/00000000000000001000.producers.runnel";
     ck_assert(producer_files_encode(state, &bytes));
-    ck_assert_int_eq(producer_files_write(files, "/", OFFSET, state), FILE_OK);
+    ck_assert_int_eq(producer_files_write(files, "/", OFFSET, state, true), FILE_OK);
     for (size_t i = 0; i < bytes.history_size; i++) {
         ck_assert(file_double_flip_bit(disk, path, i, (unsigned)i % 8));
         ck_assert_int_eq(producer_files_read(files, "/", OFFSET, &read, &count, &is_complete), FILE_OK);
