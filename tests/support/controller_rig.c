@@ -170,7 +170,7 @@ void rig_cut_everywhere(enum file_double_cut cut)
 {
     enum { TOPICS = 6 };
     uint64_t answered_at[TOPICS];
-    char names[TOPICS][8];
+    char names[TOPICS][16];
     rig_on();
     for (int i = 0; i < TOPICS; i++) {
         if (i == 2)
