@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "broker/server.h"
+#include "broker/thread.h"
 #include "protocol/base/check.h"
 
 enum {
@@ -168,7 +169,7 @@ void compactor_start(struct server *server, struct compactor **out)
     for (unsigned i = 0; i < count; i++) {
         struct compactor_thread *thread = &compactor->threads[i];
         thread->compactor = compactor;
-        check(pthread_create(&thread->thread, NULL, compactor_main, thread) == 0);
+        thread_start(&thread->thread, compactor_main, thread);
     }
 }
 

@@ -174,6 +174,8 @@ static void run_snapshot(struct storage_job *job)
         } else {
             note_warn("metadata.snapshot_failed", "directory=%s status=\"%s\" next=\"the log stays whole\"",
                       controller->log_directory, file_status_name(status));
+            if (status == FILE_IO)
+                log_fail(controller->log); /* nothing is flushed behind a failed flush */
         }
     }
     atomic_store_explicit(&controller->is_snapshotting, false, memory_order_release);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "broker/server.h"
+#include "broker/thread.h"
 #include "protocol/base/check.h"
 
 struct flusher {
@@ -65,7 +66,7 @@ struct flusher *flusher_start(struct server *server)
     check(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
     check(pthread_cond_init(&flusher->wanted, &attributes) == 0);
     pthread_condattr_destroy(&attributes);
-    check(pthread_create(&flusher->thread, NULL, flusher_main, flusher) == 0);
+    thread_start(&flusher->thread, flusher_main, flusher);
     return flusher;
 }
 

@@ -376,7 +376,7 @@ struct loop *loop_create(struct server *server, unsigned index)
     loop->appender = appender_create(loop);
     loop->receive =
         mmap(NULL, RECEIVE_BUFFER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    check(loop->receive != MAP_FAILED);
+    check_memory(loop->receive == MAP_FAILED ? NULL : loop->receive);
     if (server->threaded)
         create_watchers(loop);
     else

@@ -15,6 +15,7 @@
 #include "broker/listener.h"
 #include "broker/loop_internal.h"
 #include "broker/peers.h"
+#include "broker/thread.h"
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
 
@@ -350,7 +351,7 @@ enum exit_code server_run(struct server *server)
     own->flusher = flusher_start(server);
     listeners_start(own->listeners);
     for (unsigned i = 1; i < server->loop_count; i++)
-        check(pthread_create(&own->threads[i], NULL, loop_main, server->loops[i]) == 0);
+        thread_start(&own->threads[i], loop_main, server->loops[i]);
     loop_run(server->loops[0]);
     for (unsigned i = 1; i < server->loop_count; i++)
         check(pthread_join(own->threads[i], NULL) == 0);

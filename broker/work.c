@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "broker/thread.h"
 #include "protocol/base/check.h"
 
 struct workers {
@@ -81,7 +82,7 @@ struct workers *workers_create(unsigned count, struct retire *retire, struct ran
     workers->retire = retire;
     workers->random = random;
     for (unsigned i = 0; i < count; i++)
-        check(pthread_create(&workers->threads[workers->thread_count++], NULL, worker_main, workers) == 0);
+        thread_start(&workers->threads[workers->thread_count++], worker_main, workers);
     return workers;
 }
 

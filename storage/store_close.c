@@ -47,9 +47,11 @@ static void *close_main(void *argument)
         if (index >= run->count)
             return NULL;
         struct closed_log *closed = &run->logs[index];
-        const struct store_directory *directory = &run->store->directories[log__node(closed->log)->directory];
+        struct store_directory *directory = &run->store->directories[log__node(closed->log)->directory];
         bool clean = closes_clean(directory, run->clean) && !log__node(closed->log)->is_deleted;
         closed->status = log__close(closed->log, clean, &closed->row);
+        if (clean && closed->status == LOG_IO) /* the others are not flushed behind a failed flush */
+            atomic_store(&directory->fence_wanted, true);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 _Noreturn void check_failed(const char *file, int line, const char *what)
 {
@@ -14,7 +15,10 @@ _Noreturn void check_failed(const char *file, int line, const char *what)
 
 void *check_memory(void *p)
 {
-    if (p == NULL)
-        check_failed(__FILE__, __LINE__, "out of memory at start-up");
+    enum { EXIT_INTERNAL = 70 }; /* broker/exit_codes.h */
+    if (p == NULL) {
+        dprintf(2, "start.failed exit=%d reason=\"out of memory\"\n", EXIT_INTERNAL);
+        _exit(EXIT_INTERNAL);
+    }
     return p;
 }

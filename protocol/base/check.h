@@ -13,7 +13,8 @@ _Noreturn void check_failed(const char *file, int line, const char *what);
 /* The end of a switch that names every value of its enum. */
 #define check_unreachable(what) check_failed(__FILE__, __LINE__, "unreachable: " what)
 
-/* Returns p, or aborts when an allocation at start-up (never on input's behalf) failed. */
+/* Returns p. When an allocation at start-up (never on input's behalf) failed, says so and ends the process with the
+ * exit code for that, 70: no core tells more. */
 void *check_memory(void *p);
 
 #endif

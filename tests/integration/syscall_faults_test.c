@@ -26,7 +26,7 @@
 #include "tests/support/wire_client.h"
 
 enum {
-    POINTS_IN_CI = 14,
+    POINTS_IN_CI = 8,
     POINT_MAX = 60000,
     TIMEOUT_MS = 10000,
     START_MS = 30000,

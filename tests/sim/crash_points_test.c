@@ -116,7 +116,8 @@ START_TEST(every_point)
     uint64_t seed = number_from("RUNNEL_SEED", 1), seeds = number_from("RUNNEL_SEEDS", is_long() ? 4 : 1);
     play(story_seed);
     uint64_t stride = stride_of(story.end + 1, POINTS_IN_CI, &first);
-    for (uint64_t at = first; at <= story.end; at += stride) {
+    uint64_t most = number_from("RUNNEL_POINTS", UINT64_MAX);
+    for (uint64_t at = first; at <= story.end && points < most; at += stride) {
         expect_kept(story_seed, at, FILE_DOUBLE_LOSE_ALL, 0);
         expect_kept(story_seed, at, FILE_DOUBLE_KEEP_ALL, 0);
         for (uint64_t i = 0; i < seeds; i++)
@@ -169,7 +170,12 @@ START_TEST(a_cut_in_recovery)
     uint64_t story_seed = (uint64_t)_i, first, points = 0, states = 0;
     play(story_seed);
     uint64_t stride = stride_of(story.end + 1, SECOND_CUTS_IN_CI, &first);
-    for (uint64_t at = first; at <= story.end; at += is_long() ? 5 : stride, points++)
+    /* Where a compaction follows the recovery, and a power cut took the name of its durable positions back.
+     */
+    if (story_seed == 1)
+        states += cut_start(story_seed, 205, FILE_DOUBLE_REORDER, SECOND_CUTS);
+    uint64_t most = number_from("RUNNEL_POINTS", UINT64_MAX);
+    for (uint64_t at = first; at <= story.end && points < most; at += is_long() ? 5 : stride, points++)
         for (int cut = FILE_DOUBLE_LOSE_ALL; cut <= FILE_DOUBLE_REORDER; cut++)
             states += cut_start(story_seed, at, (enum file_double_cut)cut, is_long() ? SECOND_CUTS : 2);
     printf("story %" PRIu64 ": starts cut short after %" PRIu64 " points: states %" PRIu64 ", failures 0\n",
@@ -190,7 +196,8 @@ START_TEST(nothing_is_flushed_after_a_failed_flush)
     signal(SIGABRT, tell_place);
     for (at = 1;; at = at == 1 ? 2 + number_from("RUNNEL_POINT", phase % stride) : at + stride) {
         snprintf(place, sizeof place, "flush %" PRIu64 " fails\n", at);
-        if (!story_play_until(&story, &sim, 1, at))
+        story_play_until(&story, &sim, 1, at);
+        if (file_double_flush_count(story.disk) < at)
             break;
         ck_assert_msg(file_double_late_flush_count(story.disk) == 0, "%s%" PRIu64 " flushes behind it", place,
                       file_double_late_flush_count(story.disk));

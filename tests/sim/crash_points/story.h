@@ -92,9 +92,9 @@ struct story {
  * flush. settings: lines of server.properties behind the story's own. Afterwards sim has no disk:
  * sim_start_on(). */
 void story_play(struct story *story, struct sim *sim, uint64_t seed, const char *settings, bool flushes_lie);
-/* The same, but flush number flush_count (from 1) fails: the story ends where the broker says so. False: it
- * never came to that. Batches without an answer have no base_offset then. */
-bool story_play_until(struct story *story, struct sim *sim, uint64_t seed, uint64_t flush_count);
+/* The same, but flush number flush_count (from 1) fails: the story ends where the broker says so, if it comes
+ * to that. Batches without an answer have no base_offset then. */
+void story_play_until(struct story *story, struct sim *sim, uint64_t seed, uint64_t flush_count);
 void story_destroy(struct story *story, struct sim *sim);
 
 /* The clock at a moment. */
