@@ -156,8 +156,8 @@ void store__used(struct log_host *host, struct log *log)
 
 /* --- sweeping ---------------------------------------------------------------------------------- */
 
-/* The next logs that were not used since the last round; false when the round is over. The metadata log stays open: a
- * change of it must not fail for want of descriptors that partitions took. */
+/* The next logs that were not used since the last round; false when the round is over. The metadata log stays
+ * open: a change of it must not fail for want of descriptors that partitions took. */
 static bool next_idle(struct store *store, struct log *batch[SWEEP_BATCH], size_t *count)
 {
     int64_t round = atomic_load(&store->sweep_round);

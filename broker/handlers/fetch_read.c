@@ -233,8 +233,8 @@ static void read_log(struct request *rq, struct fetch_state *state, struct part 
     case LOG_LIMIT:
         if (!at_least_one)
             return; /* others took the descriptors, and have records: the client asks for the rest again */
-        if (state->limit_rounds < FETCH_LIMIT_ROUNDS_MIN || (state->limit_rounds < FETCH_LIMIT_ROUNDS_MAX &&
-                                                             store_is_short_of_files(rq->server->store))) {
+        if (state->limit_rounds < FETCH_LIMIT_ROUNDS_MIN ||
+            (state->limit_rounds < FETCH_LIMIT_ROUNDS_MAX && store_is_short_of_files(rq->server->store))) {
             part->is_cold = state->is_short = true; /* what was closed for it is free soon */
             return;
         }
