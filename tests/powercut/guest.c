@@ -26,10 +26,11 @@
 #include "protocol/base/clock.h"
 #include "tests/support/broker_process.h"
 
-enum { LINE_MAJOR = 4, LINE_MINOR = 64, DISK_MAJOR = 98, AGAIN_MS = 20 };
+enum { LINE_MAJOR = 4, LINE_MINOR = 64, DISK_MAJOR = 98, AGAIN_MS = 20, SILENCE_MS = 20000 };
 
 static atomic_bool is_stopping;
 static pthread_t main_thread;
+static _Atomic int64_t last_report_ms;
 static int line_fd = -1;
 static pthread_mutex_t line_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -41,6 +42,7 @@ static void write_line(const char *format, va_list arguments)
     if (size > (int)sizeof line - 5)
         size = (int)sizeof line - 5;
     size += snprintf(line + size, 4, " .\n");
+    atomic_store(&last_report_ms, clock_mono_ms(clock_real()));
     pthread_mutex_lock(&line_lock);
     for (int done = 0; done < size;) {
         ssize_t written = write(line_fd, line + done, (size_t)(size - done));
@@ -150,8 +152,29 @@ static _Noreturn void write_until_the_cut(struct guest *guest, struct broker_pro
         pause();
 }
 
+/* Nobody can look into a guest that hangs: it shows its threads by itself, on the console. */
+static void *watch_silence(void *context)
+{
+    const struct broker_process *broker = context;
+    char command[512];
+    snprintf(command, sizeof command,
+             "cd /proc/%d/task && for t in *; do echo \"thread $t $(cat $t/comm) $(cat $t/wchan) $(cat "
+             "$t/syscall)\"; "
+             "done; command -v gdb >/dev/null && gdb -p %d -batch -ex 'thread apply all bt' 2>&1",
+             (int)broker_process_pid(broker), (int)broker_process_pid(broker));
+    while (clock_mono_ms(clock_real()) - atomic_load(&last_report_ms) < SILENCE_MS)
+        poll(NULL, 0, 1000);
+    printf("guest: silent for %d ms\n", SILENCE_MS);
+    fflush(stdout);
+    int status = system(command);
+    printf("guest: shown, status %d\n", status);
+    fflush(stdout);
+    return NULL;
+}
+
 static void work(void)
 {
+    pthread_t watch;
     static struct guest guest;
     main_thread = pthread_self();
     bool writes = strcmp(parameter("CUT_MODE"), "write") == 0;
@@ -165,7 +188,9 @@ static void work(void)
         guest_report("verdict 0 0 %" PRId64 " 0 0 0 0 1", ledger_acknowledged(guest.ledger.records));
         guest_fail("the broker does not start");
     }
-    guest.address = broker_process_address(broker);
+    /* A copy: threads may still connect when the broker has stopped and its handle is gone. */
+    snprintf(guest.address, sizeof guest.address, "%s", broker_process_address(broker));
+    check(pthread_create(&watch, NULL, watch_silence, broker) == 0);
     if (writes && !guest.ledger.has_topics)
         guest_make_topics(&guest);
     struct guest_verdict verdict = guest_judge(&guest);

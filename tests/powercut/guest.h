@@ -8,7 +8,7 @@
 enum { GUEST_TIMEOUT_MS = 60000 };
 
 struct guest {
-    const char *address; /* of the broker */
+    char address[64]; /* of the broker */
     uint64_t seed;
     int boot;
     struct cut_ledger ledger;

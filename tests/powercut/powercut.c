@@ -262,7 +262,10 @@ static enum result hear(struct rig *rig, struct watch *watch, const char *line)
         watch->is_done = true;
     else if (strncmp(line, "error ", 6) == 0)
         return failed(rig, line);
-    else if (strncmp(line, "ack ", 4) == 0 && watch->is_writing && watch->cut_ms == INT64_MAX) {
+    else if (strcmp(line, "stopping") == 0 && watch->cut_ms == INT64_MAX)
+        watch->cut_ms = now_ms() + (int64_t)random_below(&rig->random, STOP_MS);
+    else if (strncmp(line, "ack ", 4) == 0 && watch->is_writing && watch->cut_ms == INT64_MAX &&
+             watch->moment != MOMENT_STOP) {
         int64_t now = now_ms();
         rig->start_ms = now - watch->hello_ms + 1;
         watch->cut_ms =
