@@ -301,6 +301,10 @@ static bool is_others(const struct log *log)
     enum file_status status = partition_metadata_read(log->env->files, log->path, &topic_id);
     if (status != FILE_OK || uuid_equal(topic_id, log->topic_id))
         return false;
+    if (partition_metadata_is_damage(topic_id, log->topic_id)) {
+        note_warn("partition.id_damaged", "path=%s effect=\"the next recovery repairs it\"", log->path);
+        return false;
+    }
     note_error("log.unusable", "path=%s file=" PARTITION_METADATA_NAME " reason=other_topic_id", log->path);
     return true;
 }

@@ -88,3 +88,17 @@ enum file_status partition_metadata_write(struct file_system *files, const char 
         file_close(file);
     return status;
 }
+
+bool partition_metadata_is_damage(uuid a, uuid b)
+{
+    enum { BITS = 8 * sizeof a.bytes, LETTER_BITS = 6 };
+    int first = BITS, last = 0;
+
+    for (int i = 0; i < BITS; i++) {
+        if (((a.bytes[i / 8] ^ b.bytes[i / 8]) >> (7 - i % 8) & 1) != 0) {
+            first = i < first ? i : first;
+            last = i;
+        }
+    }
+    return first < BITS && first / LETTER_BITS == last / LETTER_BITS;
+}

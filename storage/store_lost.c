@@ -68,7 +68,7 @@ static bool is_others(const struct store *store, const struct store_found *found
     bool is_read = path && partition_metadata_read(directory->files, path, &id) == FILE_OK;
 
     free(path);
-    return is_read && !uuid_equal(id, topic_id);
+    return is_read && !uuid_equal(id, topic_id) && !partition_metadata_is_damage(id, topic_id);
 }
 
 const char *store_lost(const struct store *store, uuid topic_id, const char *topic, int32_t partition,

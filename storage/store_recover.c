@@ -71,22 +71,6 @@ static enum file_status adopt(struct store_directory *directory, const struct lo
     return status;
 }
 
-/* Ids are drawn at random: two that differ within one letter of their text are one, and a bit of it is
- * damaged. */
-static bool is_damaged_id(uuid a, uuid b)
-{
-    enum { BITS = 8 * sizeof a.bytes, LETTER_BITS = 6 };
-    int first = BITS, last = 0;
-
-    for (int i = 0; i < BITS; i++) {
-        if (((a.bytes[i / 8] ^ b.bytes[i / 8]) >> (7 - i % 8) & 1) != 0) {
-            first = i < first ? i : first;
-            last = i;
-        }
-    }
-    return first < BITS && first / LETTER_BITS == last / LETTER_BITS;
-}
-
 struct data_search {
     struct file_system *files;
     const char *directory;
@@ -139,7 +123,7 @@ static enum file_status check_topic(struct store_directory *directory, const str
     *is_ours = true;
     if (status == FILE_OK && uuid_equal(topic_id, log__topic_id(log)))
         return FILE_OK;
-    if (status == FILE_OK && is_damaged_id(topic_id, log__topic_id(log))) {
+    if (status == FILE_OK && partition_metadata_is_damage(topic_id, log__topic_id(log))) {
         note_warn("partition.id_damaged", "path=%s effect=repaired", log__path(log));
         return adopt(directory, log);
     }

@@ -21,7 +21,8 @@ enum { STEPS_MAX = 100000, IDLE_MS = 700000, SEED = 1 };
 
 #define YEAR_MS (INT64_C(365) * 24 * 3600 * 1000)
 
-/* What the broker does by itself from time to time it does once in 31 years: in the end nothing else is due. */
+/* What the broker does by itself from time to time it does once in 31 years, but for its scrubber: in the end nothing
+ * else is due. */
 static const char settings[] = "log.segment.bytes=1048576\n"
                                "log.initial.task.delay.ms=1000000000000\n"
                                "log.retention.check.interval.ms=1000000000000\n"
@@ -113,7 +114,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(loop__conn_count(loop) == 0);
     check(loop->budget.used == 0 && !loop->starved && !loop->spent);
     check(loop->purgatory.entry_count == 0);
-    check(timer_next_ms(&loop->timers) > YEAR_MS);
+    size_t near = 0; /* the scrubber's, of the broker itself */
+    for (size_t i = 0; i < loop->timers.count; i++)
+        near += loop->timers.timers[i]->due_ms < YEAR_MS;
+    check(near <= 1);
     sim_close(&sim);
     return 0;
 }

@@ -120,7 +120,7 @@ static void check_api_versions(int16_t version)
     if (version >= 3) {
         expect_text(told.supported_features[0].name, "metadata.version");
         expect(told.supported_features[0].min_version, 7);
-        expect(told.supported_features[0].max_version, 29);
+        expect(told.supported_features[0].max_version, 33);
         expect_text(told.finalized_features[0].name, "metadata.version");
         expect(told.finalized_features[0].max_version_level, 25);
         expect(told.finalized_features[0].min_version_level, 25);

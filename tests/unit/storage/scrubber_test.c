@@ -516,6 +516,7 @@ START_TEST(flips_in_a_compacted_log)
     static const char text[] = "a=1 @20:b=1 @40:c=1,d=1 @60:e=1 | @1000:a=2 @2000:b=2 | @3000:z=1";
     struct log_rig *rig = log_rig_create(NULL);
     unsigned found = 0, missed = 0;
+    rig->config.cleanup = LOG_CLEANUP_COMPACT;
     compacted_write(rig, text, CODEC_NONE);
     ck_assert_int_eq(log_rig_close(rig, true, NULL), LOG_OK);
     uint64_t size = (uint64_t)rig_file_size(rig, first_log);
