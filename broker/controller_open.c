@@ -7,6 +7,7 @@
 #include "broker/image_internal.h"
 #include "broker/metadata_files.h"
 #include "protocol/base/check.h"
+#include "protocol/base/last_sentence.h"
 #include "protocol/base/note.h"
 
 /* Reading the directory: state of one controller_open(). */
@@ -373,7 +374,7 @@ enum store_status controller_open(const struct controller_host *host, struct con
         return STORE_OK;
     }
     if (opening.error[0])
-        *error = check_memory(strdup(opening.error)); /* once per process */
+        *error = last_sentence(check_memory(strdup(opening.error)));
     controller_close(opening.controller);
     return status;
 }
@@ -411,7 +412,7 @@ enum store_status controller_inspect(const struct controller_host *host, const c
         store_end_inspection(host->store, opening.controller->log);
     }
     if (status != STORE_OK && opening.error[0])
-        *error = check_memory(strdup(opening.error)); /* once per process */
+        *error = last_sentence(check_memory(strdup(opening.error)));
     controller_close(opening.controller);
     return status;
 }

@@ -66,7 +66,7 @@ static int serve(const struct config *config, int ready_fd)
     const struct server_options options = {
         .config = config, .files = files, .clock = clock_real(), .threaded = true
     };
-    static const char *error; /* may be allocated and is never freed: see store_open() */
+    const char *error = NULL;
     enum exit_code code = server_open(&options, &the_server, &error);
     if (code == EXIT_OK) {
         struct sigaction action = { .sa_handler = on_stop_signal };

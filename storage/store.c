@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "protocol/base/check.h"
+#include "protocol/base/last_sentence.h"
 #include "protocol/base/note.h"
 #include "storage/store_internal.h"
 
@@ -55,7 +56,7 @@ enum log_status store__log_status(enum file_status status)
 enum store_status store__fail(enum store_status status, char *text, const char **error)
 {
     if (error)
-        *error = text ? text : "out of memory while opening the log directories";
+        *error = text ? last_sentence(text) : "out of memory while opening the log directories";
     else
         free(text);
     return status;

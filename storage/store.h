@@ -37,7 +37,7 @@ struct store_options {
 /* Locks the directories, reads meta.properties, makes what a new directory needs (nothing is
  * flushed before the first append), notes whether the last stop was clean, removes the clean-stop
  * marker lazily: before the first change, not before ready. On failure *error is a sentence for the
- * operator (static or malloc'ed once per process: not freed). */
+ * operator, good until another start in this process fails (last_sentence.h). */
 enum store_status store_open(struct storage_env *env, const struct store_options *options, struct store **out,
                              const char **error);
 

@@ -283,17 +283,14 @@ static bool run_session(struct file_system *files, bool clean)
 
     storage_host_init(&host, files);
     if (store_open(&host.env, &options, &store, &error) != STORE_OK) {
-        free((char *)(uintptr_t)error);
         storage_host_destroy(&host);
         return false;
     }
     bool ok = store_metadata_log(store, &config, &logs[LOG_COUNT]) == LOG_OK;
     for (int32_t i = 0; i < LOG_COUNT; i++)
         check((logs[i] = store_log(store, TOPIC, "t", i, &config, NULL)));
-    if (store_recover(store, 1, &error) != STORE_OK) {
-        free((char *)(uintptr_t)error);
+    if (store_recover(store, 1, &error) != STORE_OK)
         ok = false;
-    }
     for (int i = 0; ok && i <= LOG_COUNT; i++)
         use_log(&host, logs[i]);
     storage_host_flush(&host, store);
