@@ -1,5 +1,6 @@
 /* The program: command line and settings in, exit code out. */
 #include <malloc.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,12 +13,16 @@
 
 extern char **environ;
 
-static struct server *the_server; /* for the signal handler alone */
+static struct server *the_server; /* for the signal handler alone, as is main_thread */
+static pthread_t main_thread;
 
+/* On the thread that closes the server, so that it is there for as long as this takes. */
 static void on_stop_signal(int number)
 {
-    (void)number;
-    server_stop(the_server);
+    if (pthread_equal(pthread_self(), main_thread))
+        server_stop(the_server);
+    else
+        pthread_kill(main_thread, number);
 }
 
 static unsigned cpu_count(void)
@@ -70,6 +75,7 @@ static int serve(const struct config *config, int ready_fd)
     enum exit_code code = server_open(&options, &the_server, &error);
     if (code == EXIT_OK) {
         struct sigaction action = { .sa_handler = on_stop_signal };
+        main_thread = pthread_self();
         sigaction(SIGTERM, &action, NULL);
         sigaction(SIGINT, &action, NULL);
         tell_ready(the_server, ready_fd);

@@ -433,10 +433,13 @@ static void begin_doubt(struct lookup *lookup)
     if (!lookup->is_doubted)
         return;
     lookup->may_have_gaps = atomic_load_explicit(&log->may_have_gaps, memory_order_relaxed);
+    lookup->epoch_last = -1;
     pthread_mutex_lock(&log->readers_mutex);
-    lookup->epoch_first = leader_epochs_at(&log->epochs, lookup->offset);
-    lookup->epoch_last = leader_epochs_at(&log->epochs, reader->moment->end);
-    lookup->epoch_next = leader_epochs_next(&log->epochs, lookup->offset);
+    if (log__state(log) == LOG_OPEN) { /* else it was shut since this reader's turn began, and is read in anew */
+        lookup->epoch_first = leader_epochs_at(&log->epochs, lookup->offset);
+        lookup->epoch_last = leader_epochs_at(&log->epochs, reader->moment->end);
+        lookup->epoch_next = leader_epochs_next(&log->epochs, lookup->offset);
+    }
     pthread_mutex_unlock(&log->readers_mutex);
     if (lookup->epoch_last < 0) { /* no history */
         lookup->epoch_first = INT32_MIN;
