@@ -2,7 +2,6 @@
 #include "broker/append.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "broker/conn.h"
 #include "broker/loop.h"
@@ -82,8 +81,6 @@ void appender_add(struct appender *appender, struct append *append)
     append->rq->appends_pending++;
     append->rq->conn->append_count++;
     append->next = NULL;
-    append->waits_since_ms = 0;
-    append->waits = 0;
     append->result = (struct log_append_result){
         .status = LOG_OK, .base_offset = -1, .last_offset = -1, .append_time_ms = -1
     };
@@ -181,15 +178,19 @@ static struct append *queue_take(struct append_queue *queue)
  * busy still is not helped by more of it; a client may try again. */
 enum { PREPARE_ROUNDS_MAX = 16 };
 
-/* Prepares the log and appends one batch; what needs preparing again (the next roll) is prepared. */
-static void append_blocking(struct server *server, struct log *log, struct append *append)
+/* Prepares the log and appends one batch; what needs preparing again (the next roll) is prepared. Who comes
+ * while others wait for descriptors, and may need some, does not try before them (lines_up). */
+static void append_blocking(struct server *server, struct log *log, struct append *append, bool lines_up)
 {
     struct batch_view batch;
     struct log_append_result result;
     unsigned rounds = 0;
+    append->result.status = LOG_BUSY;
     while (!log_status_is_final(append_run(server, log, append, 1, &batch, &result)) ||
            !log_status_is_final(append->result.status)) {
-        enum log_status status = rounds++ < PREPARE_ROUNDS_MAX ? log_prepare(log) : LOG_LIMIT;
+        bool gives_up =
+            rounds++ == PREPARE_ROUNDS_MAX || (lines_up && files_wait_has_line(server->files_wait));
+        enum log_status status = gives_up ? LOG_LIMIT : log_prepare(log);
         if (status != LOG_OK) {
             append->result.status = status;
             append->result.base_offset = -1;
@@ -198,23 +199,30 @@ static void append_blocking(struct server *server, struct log *log, struct appen
     }
 }
 
-/* More logs are wanted at once than files may be open. So long an append waits until others were flushed and
- * closed; the rounds bound it where the clock stands still. */
-enum { FILES_WAIT_MS = 10000, FILES_WAIT_ROUNDS_MAX = 20000, FILES_PAUSE_NS = 1000 * 1000 };
-/* So often it is tried again although files seem to be had: perhaps others gave them back since. */
-enum { FILES_ROUNDS_MIN = 50 };
-
-static bool waits_for_files(struct append *append)
+/* The append, and another try once the queue is in the line of those who wait for descriptors. True: it has
+ * to be parked there. */
+static bool append_or_wait(struct server *server, struct partition *partition, struct append *append)
 {
-    struct server *server = append->rq->server;
-    if (append->result.status != LOG_LIMIT || atomic_load(&server->is_ending) ||
-        append->waits++ == FILES_WAIT_ROUNDS_MAX ||
-        (append->waits > FILES_ROUNDS_MIN && !store_is_short_of_files(server->store)))
-        return false;
-    int64_t now_ms = clock_mono_ms(server->clock);
-    if (append->waits_since_ms == 0)
-        append->waits_since_ms = now_ms;
-    return now_ms - append->waits_since_ms < FILES_WAIT_MS;
+    struct files_waiter *waiter = &partition->append_queue.files;
+    bool was_in = files_waiter_is_in(waiter);
+    append_blocking(server, partition->log, append, !was_in);
+    if (append->result.status == LOG_LIMIT && !was_in) {
+        files_wait_enter(server->files_wait, waiter, append->files_until_ms);
+        if (!files_wait_has_line(server->files_wait))
+            append_blocking(server, partition->log, append, false);
+    }
+    if (append->result.status == LOG_LIMIT && !files_wait_is_over(server->files_wait, waiter))
+        return true;
+    files_wait_leave(server->files_wait, waiter);
+    return false;
+}
+
+static void wake_queue(struct files_waiter *waiter)
+{
+    struct append_queue *queue =
+        (struct append_queue *)((char *)waiter - offsetof(struct append_queue, files));
+    struct server *server = waiter->context;
+    workers_submit(server->append_workers, &queue->work);
 }
 
 /* Puts what was taken back in front. */
@@ -231,8 +239,8 @@ static void queue_return(struct append_queue *queue, struct append *first)
     pthread_mutex_unlock(&queue->mutex);
 }
 
-/* One round of what is queued, then the other partitions have their turn. What waits for files waits in the
- * queue, as nothing that was closed is free before the job has ended. */
+/* One round of what is queued, then the other partitions have their turn. Who waits for descriptors parks the
+ * whole queue, which keeps its order. */
 static void run_queue(struct work *work)
 {
     struct append_queue *queue = (struct append_queue *)((char *)work - offsetof(struct append_queue, work));
@@ -244,17 +252,17 @@ static void run_queue(struct work *work)
         return;
     }
     struct server *server = append->rq->server;
-    if (append->waits > 0)
-        nanosleep(&(struct timespec){ .tv_nsec = FILES_PAUSE_NS }, NULL);
     for (struct append *next; append; append = next) {
         /* Once posted the append is its loop's: nothing of it is read afterwards. */
         struct loop *loop = append->rq->loop;
         struct partition *moved = partition;
         next = append->next;
-        append_blocking(server, partition->log, append);
-        if (waits_for_files(append)) {
+        if (append_or_wait(server, partition, append)) {
             queue_return(queue, append);
-            break;
+            queue->files.context = server;
+            queue->files.wake = wake_queue;
+            files_wait_park(server->files_wait, &queue->files);
+            return;
         }
         server_partition_progress(server, &moved, 1);
         loop_post(loop, &append->mail);
@@ -274,6 +282,8 @@ static void queue_push(struct append *append, struct workers *workers)
         deliver(append);
         return;
     }
+    int64_t wait_ms = append->timeout_ms < FILES_WAIT_MAX_MS ? append->timeout_ms : FILES_WAIT_MAX_MS;
+    append->files_until_ms = rq_mono_ms(append->rq) + (wait_ms > 0 ? wait_ms : 0);
     append->batch.data = (uint8_t *)copy.data;
     append->next = NULL;
     append->mail.deliver = deliver_mail;

@@ -12,10 +12,10 @@ struct append {
     int32_t leader_epoch;
     struct log_append_result result; /* out, before WAKE_APPENDED */
     struct request *rq;
-    struct append *next;   /* the appender's, as are the next three */
+    int32_t timeout_ms; /* of the request: the limit of a wait for descriptors, within FILES_WAIT_MAX_MS */
+    struct append *next; /* the appender's, as are the next two */
     struct loop_mail mail;
-    int64_t waits_since_ms; /* for descriptors, of the monotonic clock; 0: it does not */
-    uint32_t waits;
+    int64_t files_until_ms; /* of the monotonic clock */
 };
 
 /* Per loop; made and destroyed by the loop. */

@@ -160,6 +160,7 @@ void conn_close(struct conn *conn)
     conn->transport->ready = NULL;
     conn->transport->ops->close(conn->transport);
     conn->transport = NULL;
+    files_wait_freed(loop->server->files_wait);
 
     if (conn->previous)
         conn->previous->next = conn->next;

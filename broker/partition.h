@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "broker/files_wait.h"
 #include "broker/work.h"
 #include "protocol/base/pin.h"
 #include "storage/log.h"
@@ -17,6 +18,7 @@ struct append_queue {
     struct append *first;
     struct append *last;
     struct work work;
+    struct files_waiter files; /* the front append waits for descriptors */
     atomic_bool is_active; /* while true, every append of the partition goes this way */
 };
 

@@ -183,12 +183,31 @@ void request_drop(struct request *rq)
 
 /* -- on a worker -------------------------------------------------------------------------------- */
 
+static void submit(struct request *rq)
+{
+    struct request_link *link = rq->links;
+    workers_submit(link->is_reading ? rq->server->read_workers : rq->server->workers, &link->work);
+}
+
+static void wake_parked(struct files_waiter *waiter)
+{
+    submit(waiter->context);
+}
+
 static void work_on_worker(struct work *work)
 {
     struct request_link *link = (struct request_link *)((char *)work - offsetof(struct request_link, work));
     struct request *rq = request_of_link(link);
     link->work_fn(rq);
-    loop_post(rq->loop, &link->work_done);
+    struct files_waiter *waiter = link->waits;
+    if (!waiter) {
+        loop_post(rq->loop, &link->work_done);
+        return;
+    }
+    link->waits = NULL;
+    waiter->context = rq;
+    waiter->wake = wake_parked;
+    files_wait_park(rq->server->files_wait, waiter);
 }
 
 /* What the worker took from the budget now counts in the loop's share, where it will be given back. */
@@ -224,7 +243,7 @@ static void submit_work(struct request *rq)
     link->work_done.deliver = deliver_worked;
     link->is_working = true;
     rq_hold(rq);
-    workers_submit(link->is_reading ? rq->server->read_workers : rq->server->workers, &link->work);
+    submit(rq);
 }
 
 /* -- answers ------------------------------------------------------------------------------------ */
@@ -361,6 +380,12 @@ void rq_read(struct request *rq, void (*fn)(struct request *rq))
 {
     rq_work(rq, fn);
     rq->links->is_reading = true;
+}
+
+void rq_park(struct request *rq, struct files_waiter *waiter)
+{
+    check(rq->links->is_working);
+    rq->links->waits = waiter;
 }
 
 int64_t rq_mono_ms(const struct request *rq)

@@ -33,6 +33,7 @@ struct request_link {
     void (*work_fn)(struct request *); /* asked for by the handler, submitted after it returned */
     bool is_reading;                   /* it changes no file: it need not wait behind those that do */
     bool is_working;                   /* it was submitted, and is not back */
+    struct files_waiter *waits;        /* work_fn asked to run again when this one is woken */
     struct work work;
     struct loop_mail work_done;
     struct budget_share work_share; /* the arena's while a worker has the request */

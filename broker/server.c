@@ -9,6 +9,7 @@
 #include "broker/compactor.h"
 #include "broker/farewell.h"
 #include "broker/fetch_session.h"
+#include "broker/files_wait.h"
 #include "broker/flusher.h"
 #include "broker/group/group.h"
 #include "broker/keeper.h"
@@ -99,6 +100,11 @@ static void env_progress(struct storage_env *env, void *owner)
     struct partition *partition = owner;
     if (partition && !atomic_load(&server->own->is_closing)) /* the metadata log has none */
         server_partition_progress(server, &partition, 1);
+}
+
+static void env_files_freed(struct storage_env *env)
+{
+    files_wait_freed(server_of(env)->files_wait);
 }
 
 /* With one directory nothing is left to serve: what waits is answered, then the process ends, so that
@@ -204,6 +210,7 @@ static void create_parts(struct server *server, const struct server_options *opt
     }
     server->retire = retire_create();
     server->peers = peers_create(config);
+    server->files_wait = files_wait_create(server);
     server->env = (struct storage_env){ .files = options->files,
                                         .clock = options->clock,
                                         .retire = server->retire,
@@ -211,6 +218,7 @@ static void create_parts(struct server *server, const struct server_options *opt
                                         .flush_wanted = env_flush_wanted,
                                         .clean_wanted = env_clean_wanted,
                                         .progress = env_progress,
+                                        .files_freed = env_files_freed,
                                         .directory_failed = env_directory_failed };
     budget_init(&server->budget, config->queued_max_request_bytes > 0
                                      ? (size_t)config->queued_max_request_bytes
@@ -290,6 +298,7 @@ static void drain_begins(struct loop *loop)
     struct listeners *listeners = loop->server->own->listeners;
     if (listeners && loop->index == 0)
         listeners_stop(listeners);
+    files_wait_close(loop->server->files_wait); /* a stop does not wait for descriptors */
 }
 
 static void create_loops(struct server *server)
@@ -378,6 +387,7 @@ static void close_loops(struct server *server)
         compactor_stop(own->compactor);
     if (own->flusher)
         flusher_stop(own->flusher);
+    files_wait_close(server->files_wait);
     atomic_store(&server->is_ending, true);
     workers_drain(server->append_workers);
     workers_drain(server->read_workers);
@@ -425,6 +435,7 @@ bool server_close(struct server *server)
         compactor_destroy(own->compactor);
     cleaner_destroy(own->cleaner);
     retire_destroy(server->retire);
+    files_wait_destroy(server->files_wait);
     pthread_mutex_destroy(&own->ids_mutex);
     free(own);
     free(server);

@@ -32,6 +32,7 @@ struct server {
     struct workers *workers;        /* all else that may block */
     struct workers *read_workers;   /* what only reads or computes: nobody who writes stands before it */
     struct workers *append_workers; /* appends that block: a slow device holds up nothing else */
+    struct files_wait *files_wait;  /* who waits for descriptors */
     struct peers *peers;
     struct fetch_sessions *fetch_sessions;
     struct budget budget;

@@ -26,6 +26,9 @@ struct storage_env {
     /* The high watermark of the log with this owner rose, or the log failed or was closed: look
      * again. Called by store_flush() and log_set_durable(), with no lock held. */
     void (*progress)(struct storage_env *, void *owner);
+    /* A descriptor was closed, or may be closed now that a flush has ended: who was refused one (LOG_LIMIT) may try
+     * again. Cheap; may be called with locks held. NULL: nobody waits. */
+    void (*files_freed)(struct storage_env *);
     /* The log directory took its last write (EIO): its logs answer LOG_IO until the next start. */
     void (*directory_failed)(struct storage_env *, const char *directory);
 };

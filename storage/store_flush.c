@@ -445,6 +445,8 @@ bool store_flush(struct store *store)
     pthread_mutex_unlock(&store->group_lock);
     store__submit_sweep(store);
     store__submit_segments(store);
+    if (store->env->files_freed)
+        store->env->files_freed(store->env); /* what was flushed can be closed for others */
     return has_more;
 }
 

@@ -119,6 +119,12 @@ static void want_sweep(struct store *store)
         store->env->flush_wanted(store->env);
 }
 
+static void tell_freed(struct store *store)
+{
+    if (store->env->files_freed)
+        store->env->files_freed(store->env);
+}
+
 void store__files_changed(struct log_host *host, int open_files, int maps)
 {
     struct store *store = store__directory_of(host)->store;
@@ -126,8 +132,10 @@ void store__files_changed(struct log_host *host, int open_files, int maps)
 
     atomic_fetch_add(&store->open_files, open_files);
     atomic_fetch_add(&store->maps, maps);
-    if (open_files < 0)
+    if (open_files < 0) {
         lower(&store->closing_files, -open_files);
+        tell_freed(store);
+    }
     if (maps < 0)
         lower(&store->closing_maps, -maps);
     if (delta > 0) {

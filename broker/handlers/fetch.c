@@ -26,6 +26,7 @@ static enum handled warm_then_retry(struct request *rq, struct fetch_state *stat
     else
         state->cold_rounds++;
     state->is_short = false;
+    state->cold_next = 0;
     for (uint32_t i = 0; i < state->cold.count; i++)
         partition_hold(state->cold.items[i].partition);
     rq->resume = resume_fetch;
@@ -131,6 +132,9 @@ static void set_limits(struct request *rq, const struct fetch_request *in, struc
     if (state->min_bytes > state->size_max)
         state->min_bytes = state->size_max;
     state->deadline_ms = rq_mono_ms(rq) + (in->max_wait_ms > 0 ? in->max_wait_ms : 0);
+    int64_t files_wait_ms = in->max_wait_ms > FETCH_FILES_WAIT_MS ? in->max_wait_ms : FETCH_FILES_WAIT_MS;
+    state->files_until_ms =
+        rq_mono_ms(rq) + (files_wait_ms < FILES_WAIT_MAX_MS ? files_wait_ms : FILES_WAIT_MAX_MS);
     state->is_committed = in->isolation_level == READ_COMMITTED;
     /* -1: a consumer; -2: a debugging one, which may read followers; brokers are >= 0. */
     state->from_replica = in->replica_id >= 0 || in->replica_state.replica_id >= 0;

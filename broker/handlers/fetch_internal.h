@@ -6,12 +6,12 @@
 #include "broker/fetch_session.h"
 #include "broker/handlers/handlers.h"
 
-/* After so many calls of a worker, reads wait for the device. */
-/* Rounds of opening what is cold. */
+/* After so many rounds of a worker, reads wait for the device. */
 enum { FETCH_COLD_ROUNDS_MAX = 3 };
-/* Those in which no descriptor was to be had, with a pause in each: so many while they are short, and some in any case,
- * as others may have given theirs back since. */
-enum { FETCH_LIMIT_ROUNDS_MIN = 50, FETCH_LIMIT_ROUNDS_MAX = 2000, FETCH_LIMIT_PAUSE_NS = 1000 * 1000 };
+/* So often, besides, the worker is asked for descriptors that others have taken again before the read. */
+enum { FETCH_LIMIT_ROUNDS_MAX = 8 };
+/* So long at least a Fetch waits for descriptors, where its own wait is shorter. */
+enum { FETCH_FILES_WAIT_MS = 2000 };
 
 /* A partition that a look-up refused: unknown, or not allowed. It comes last in the answer, as in Kafka. */
 struct fetch_refusal {
@@ -63,13 +63,16 @@ struct fetch_state {
     int64_t deadline_ms; /* monotonic */
     unsigned cold_rounds;
     unsigned limit_rounds;
-    bool is_short; /* of descriptors: the next round counts as one of those */
+    bool is_short;          /* of descriptors: the next round counts as one of those */
+    int64_t files_until_ms; /* how long it waits for descriptors; monotonic */
+    struct files_waiter files;
     bool is_tried; /* all partitions were looked up once */
     uint64_t seen; /* a sum over those that were found then */
     bool is_watching;
     struct fetch_tellings told;
     struct fetch_refusals refused;
     struct fetch_colds cold;   /* of the last pass */
+    uint32_t cold_next;        /* which of them the worker comes to */
     struct fetch_colds warmed; /* of the pass before */
     uint32_t warmed_next;
 };
@@ -86,7 +89,8 @@ struct fetch_outcome {
  * from now on. */
 struct fetch_outcome fetch__read(struct request *rq, struct fetch_state *state, bool watch);
 
-/* On a worker: opens what a clean stop left closed, brings cold ranges into memory. */
+/* On a worker: opens what a clean stop left closed, brings cold ranges into memory. Parks the request while there are
+ * no descriptors for the first of them. */
 void fetch__warm(struct request *rq);
 
 /* The last pass becomes the answer: pins what was read, remembers in the session what the client is told. The

@@ -1,6 +1,4 @@
 /* Fetch: one pass over the partitions, each resolved, checked and read. */
-#include <time.h>
-
 #include "broker/epoch_end.h"
 #include "broker/handlers/fetch_internal.h"
 #include "broker/log_errors.h"
@@ -233,9 +231,8 @@ static void read_log(struct request *rq, struct fetch_state *state, struct part 
     case LOG_LIMIT:
         if (!at_least_one)
             return; /* others took the descriptors, and have records: the client asks for the rest again */
-        if (state->limit_rounds < FETCH_LIMIT_ROUNDS_MIN ||
-            (state->limit_rounds < FETCH_LIMIT_ROUNDS_MAX && store_is_short_of_files(rq->server->store))) {
-            part->is_cold = state->is_short = true; /* what was closed for it is free soon */
+        if (state->limit_rounds < FETCH_LIMIT_ROUNDS_MAX && rq_mono_ms(rq) < state->files_until_ms) {
+            part->is_cold = state->is_short = true; /* what it needs was closed again since */
             return;
         }
         /* fall through */
@@ -378,24 +375,47 @@ struct fetch_outcome fetch__read(struct request *rq, struct fetch_state *state, 
     return outcome;
 }
 
+/* Opens one log and brings the range into memory. */
+static enum log_status warm(const struct fetch_state *state, const struct fetch_cold *cold)
+{
+    struct log *log = cold->partition->log;
+    enum log_status status = log_open(log);
+    if (status != LOG_OK)
+        return status;
+    struct log_offsets offsets = log_offsets(log);
+    int64_t bound = state->is_committed ? offsets.stable : offsets.high_watermark;
+    return log_warm(log, cold->fetch_offset, bound, cold->size_max);
+}
+
+/* True: the request is parked until there are descriptors. */
+static bool wait_for_files(struct request *rq, const struct fetch_cold *cold, enum log_status *status)
+{
+    struct fetch_state *state = rq->state;
+    struct files_wait *wait = rq->server->files_wait;
+    if (!files_waiter_is_in(&state->files)) {
+        files_wait_enter(wait, &state->files, state->files_until_ms);
+        *status = warm(state, cold);
+    }
+    if (*status != LOG_LIMIT || files_wait_is_over(wait, &state->files))
+        return false;
+    rq_park(rq, &state->files);
+    return true;
+}
+
 void fetch__warm(struct request *rq)
 {
     struct fetch_state *state = rq->state;
     enum log_status opened = LOG_OK;
-    for (uint32_t i = 0; i < state->cold.count; i++) {
-        struct fetch_cold *cold = &state->cold.items[i];
-        struct log *log = cold->partition->log;
-        /* Once descriptors are short, opening another would only close those that were just opened. */
+    for (; state->cold_next < state->cold.count; state->cold_next++) {
+        struct fetch_cold *cold = &state->cold.items[state->cold_next];
+        /* Once descriptors are short, opening another would only close those that were just opened: the
+         * client asks for the rest again. */
         if (opened != LOG_LIMIT)
-            opened = log_open(log);
+            opened = warm(state, cold);
+        if (opened == LOG_LIMIT && state->cold_next == 0 && wait_for_files(rq, cold, &opened))
+            return;
         cold->status = opened;
-        if (cold->status == LOG_OK) {
-            struct log_offsets offsets = log_offsets(log);
-            int64_t bound = state->is_committed ? offsets.stable : offsets.high_watermark;
-            cold->status = log_warm(log, cold->fetch_offset, bound, cold->size_max);
-        }
         partition_release(cold->partition);
     }
-    if (state->cold.count > 0 && state->cold.items[0].status == LOG_LIMIT)
-        nanosleep(&(struct timespec){ .tv_nsec = FETCH_LIMIT_PAUSE_NS }, NULL);
+    files_wait_leave(rq->server->files_wait, &state->files);
 }

@@ -137,6 +137,7 @@ static enum handled append_all(struct request *rq)
         if (part->error_code != ERR_NONE)
             continue;
         part->append.rq = rq;
+        part->append.timeout_ms = ((const struct produce_request *)rq->in)->timeout_ms;
         part->append.partition = part->metadata->partition;
         part->append.leader_epoch = part->metadata->leader_epoch;
         /* A deletion must not take it, and its log, from under us: they are looked at again later. */

@@ -36,6 +36,7 @@ struct retire {
     struct member members[MEMBER_COUNT_MAX];
     _Alignas(CACHE_LINE_SIZE) _Atomic uint64_t epoch;
     _Alignas(CACHE_LINE_SIZE) _Atomic size_t waiting_count; /* written rarely, read every turn */
+    atomic_bool look_again;                                 /* somebody found the mutex taken */
     atomic_uint slot_count;                                 /* slots ever used */
     pthread_mutex_t mutex;                                  /* the rest */
     struct retired *oldest;
@@ -51,6 +52,7 @@ struct retire *retire_create(void)
     }
     atomic_init(&retire->epoch, 1);
     atomic_init(&retire->waiting_count, 0);
+    atomic_init(&retire->look_again, false);
     atomic_init(&retire->slot_count, 0);
     check(pthread_mutex_init(&retire->mutex, NULL) == 0);
     retire->oldest = NULL;
@@ -114,14 +116,20 @@ static struct retired *take_free(struct retire *retire)
     return first;
 }
 
+/* Nobody waits here. Who finds somebody else at it leaves word: that one may have looked at our slot before we changed
+ * it, and all may be asleep then for long. Whoever merely retires something is awake, and comes here later. */
 static void free_what_may_be(struct retire *retire)
 {
-    /* Somebody else at it will find what there is, or the next turn will. */
-    if (pthread_mutex_trylock(&retire->mutex) != 0)
-        return;
-    struct retired *list = take_free(retire);
-    pthread_mutex_unlock(&retire->mutex);
-    free_list(list);
+    do {
+        if (pthread_mutex_trylock(&retire->mutex) != 0) {
+            atomic_store(&retire->look_again, true);
+            if (pthread_mutex_trylock(&retire->mutex) != 0)
+                return;
+        }
+        struct retired *list = take_free(retire);
+        pthread_mutex_unlock(&retire->mutex);
+        free_list(list);
+    } while (atomic_exchange(&retire->look_again, false));
 }
 
 static void awake(struct retire *retire, struct member *member)

@@ -84,6 +84,7 @@ static int16_t produce_to(const char *topic, int32_t partition, size_t value_siz
     ck_assert(batch_builder_add(builder, 1700000000000, SLICE_NULL, slice_of(value, value_size), NULL, 0));
     ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
     one_produce(&one, topic, partition, batch_bytes(&batch));
+    one.request.timeout_ms = 500; /* so long it waits for descriptors */
     bool ok = wire_call(&client, 0, 9, &one.request, &response);
     arena_destroy(&arena);
     return ok ? response.topics[0].partitions[0].error_code : NO_ANSWER;
