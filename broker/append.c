@@ -161,16 +161,15 @@ static void reserve_scratch(struct appender *appender, size_t count)
 
 /* -- the way through a worker ------------------------------------------------------------------- */
 
-/* Pops the whole queue; ends the worker's turn when it is empty. */
+/* Pops the whole queue, in which something is. */
 static struct append *queue_take(struct append_queue *queue)
 {
     pthread_mutex_lock(&queue->mutex);
     struct append *first = queue->first;
     queue->first = NULL;
     queue->last = NULL;
-    if (!first)
-        atomic_store_explicit(&queue->is_active, false, memory_order_release);
     pthread_mutex_unlock(&queue->mutex);
+    check(first != NULL);
     return first;
 }
 
@@ -178,43 +177,71 @@ static struct append *queue_take(struct append_queue *queue)
  * busy still is not helped by more of it; a client may try again. */
 enum { PREPARE_ROUNDS_MAX = 16 };
 
-/* Prepares the log and appends one batch; what needs preparing again (the next roll) is prepared. Who comes
- * while others wait for descriptors, and may need some, does not try before them (lines_up). */
-static void append_blocking(struct server *server, struct log *log, struct append *append, bool lines_up)
+/* So many appends at most are one write of a worker, which keeps their views on its stack. */
+enum { QUEUE_RUN_MAX = 64 };
+
+/* From the first on: those of one leader epoch. */
+static size_t queue_run_length(const struct append *first)
 {
-    struct batch_view batch;
-    struct log_append_result result;
+    size_t count = 0;
+    for (const struct append *a = first; a && count < QUEUE_RUN_MAX && a->leader_epoch == first->leader_epoch;
+         a = a->next)
+        count++;
+    return count;
+}
+
+/* How many in front have their result. Who was refused for want of descriptors may yet wait for them. */
+static size_t settled_count(const struct append *first, size_t count)
+{
+    size_t settled = 0;
+    for (const struct append *a = first;
+         settled < count && log_status_is_final(a->result.status) && a->result.status != LOG_LIMIT;
+         a = a->next)
+        settled++;
+    return settled;
+}
+
+/* Appends those in front in one write; what needs preparing (the next roll) is prepared. Returns how many
+ * have their result, at least one. Who comes while others wait for descriptors, and may need some, does not
+ * try before them (lines_up). */
+static size_t append_blocking(struct server *server, struct log *log, struct append *first, bool lines_up)
+{
+    struct batch_view batches[QUEUE_RUN_MAX];
+    struct log_append_result results[QUEUE_RUN_MAX];
+    size_t count = queue_run_length(first), settled;
     unsigned rounds = 0;
-    append->result.status = LOG_BUSY;
-    while (!log_status_is_final(append_run(server, log, append, 1, &batch, &result)) ||
-           !log_status_is_final(append->result.status)) {
+    do {
+        append_run(server, log, first, count, batches, results);
+        settled = settled_count(first, count);
+        if (settled > 0 || log_status_is_final(first->result.status))
+            break;
         bool gives_up =
             rounds++ == PREPARE_ROUNDS_MAX || (lines_up && files_wait_has_line(server->files_wait));
         enum log_status status = gives_up ? LOG_LIMIT : log_prepare(log);
         if (status != LOG_OK) {
-            append->result.status = status;
-            append->result.base_offset = -1;
-            return;
+            first->result.status = status;
+            first->result.base_offset = -1;
         }
-    }
+    } while (!log_status_is_final(first->result.status));
+    return settled > 0 ? settled : 1;
 }
 
-/* The append, and another try once the queue is in the line of those who wait for descriptors. True: it has
- * to be parked there. */
-static bool append_or_wait(struct server *server, struct partition *partition, struct append *append)
+/* The appends in front, and another try once the queue is in the line of those who wait for descriptors.
+ * Returns how many have their result; 0: the queue has to be parked in that line. */
+static size_t append_or_wait(struct server *server, struct partition *partition, struct append *first)
 {
     struct files_waiter *waiter = &partition->append_queue.files;
     bool was_in = files_waiter_is_in(waiter);
-    append_blocking(server, partition->log, append, !was_in);
-    if (append->result.status == LOG_LIMIT && !was_in) {
-        files_wait_enter(server->files_wait, waiter, append->files_until_ms);
+    size_t settled = append_blocking(server, partition->log, first, !was_in);
+    if (first->result.status == LOG_LIMIT && !was_in) {
+        files_wait_enter(server->files_wait, waiter, first->files_until_ms);
         if (!files_wait_has_line(server->files_wait))
-            append_blocking(server, partition->log, append, false);
+            settled = append_blocking(server, partition->log, first, false);
     }
-    if (append->result.status == LOG_LIMIT && !files_wait_is_over(server->files_wait, waiter))
-        return true;
+    if (first->result.status == LOG_LIMIT && !files_wait_is_over(server->files_wait, waiter))
+        return 0;
     files_wait_leave(server->files_wait, waiter);
-    return false;
+    return settled;
 }
 
 static void wake_queue(struct files_waiter *waiter)
@@ -239,6 +266,28 @@ static void queue_return(struct append_queue *queue, struct append *first)
     pthread_mutex_unlock(&queue->mutex);
 }
 
+/* Once posted an append is its loop's: nothing of it is read afterwards. Returns the next one. */
+static struct append *post_settled(struct append *append, size_t count)
+{
+    struct append *next = append;
+    for (; count > 0; count--, append = next) {
+        next = append->next;
+        loop_post(append->rq->loop, &append->mail);
+    }
+    return next;
+}
+
+/* Ends the worker's turn when nothing came meanwhile. */
+static bool queue_ends(struct append_queue *queue)
+{
+    pthread_mutex_lock(&queue->mutex);
+    bool is_empty = queue->first == NULL;
+    if (is_empty)
+        atomic_store_explicit(&queue->is_active, false, memory_order_release);
+    pthread_mutex_unlock(&queue->mutex);
+    return is_empty;
+}
+
 /* One round of what is queued, then the other partitions have their turn. Who waits for descriptors parks the
  * whole queue, which keeps its order. */
 static void run_queue(struct work *work)
@@ -247,17 +296,11 @@ static void run_queue(struct work *work)
     struct partition *partition =
         (struct partition *)((char *)queue - offsetof(struct partition, append_queue));
     struct append *append = queue_take(queue);
-    if (!append) {
-        partition_release(partition);
-        return;
-    }
     struct server *server = append->rq->server;
-    for (struct append *next; append; append = next) {
-        /* Once posted the append is its loop's: nothing of it is read afterwards. */
-        struct loop *loop = append->rq->loop;
+    while (append) {
         struct partition *moved = partition;
-        next = append->next;
-        if (append_or_wait(server, partition, append)) {
+        size_t settled = append_or_wait(server, partition, append);
+        if (settled == 0) {
             queue_return(queue, append);
             queue->files.context = server;
             queue->files.wake = wake_queue;
@@ -265,9 +308,12 @@ static void run_queue(struct work *work)
             return;
         }
         server_partition_progress(server, &moved, 1);
-        loop_post(loop, &append->mail);
+        append = post_settled(append, settled);
     }
-    workers_submit(server->append_workers, &queue->work);
+    if (queue_ends(queue))
+        partition_release(partition);
+    else
+        workers_submit(server->append_workers, &queue->work);
 }
 
 /* The bytes leave the receive buffer: they are copied to the request's arena. A queue that is active holds
