@@ -115,6 +115,35 @@ START_TEST(nobody_waits_for_the_device)
 }
 END_TEST
 
+/* Operations of the disk for `count` records that stand in line behind a worker, and their answers. */
+static uint64_t operations_of(uint64_t seed, int count)
+{
+    struct produce_response response;
+    begin(seed);
+    uint64_t before = file_double_operation_count(sim.disk);
+    for (int i = 0; i < count; i++)
+        send_record(1);
+    for (int i = 0; i < count; i++) {
+        ck_assert(sim_receive(&client, ONE_PRODUCE, PRODUCE_VERSION, &response));
+        ck_assert_int_eq(response.topics[0].partitions[0].error_code, ERR_NONE);
+        ck_assert_int_eq(response.topics[0].partitions[0].base_offset, i);
+    }
+    uint64_t operations = file_double_operation_count(sim.disk) - before;
+    end();
+    return operations;
+}
+
+/* The first of a log makes its directory, so all go to a worker; more than it takes at once, too. */
+START_TEST(what_stands_in_line_is_written_at_once)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        uint64_t one = operations_of(seed, 1);
+        ck_assert_uint_lt(operations_of(seed, 40), one + 10);
+        ck_assert_uint_lt(operations_of(seed, 200), one + 20);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pipelining");
@@ -123,6 +152,7 @@ int main(void)
     tcase_add_test(tests, a_deletion_behind_a_produce_that_nobody_answers);
     tcase_add_test(tests, a_deletion_behind_a_produce_that_is_answered);
     tcase_add_test(tests, nobody_waits_for_the_device);
+    tcase_add_test(tests, what_stands_in_line_is_written_at_once);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
