@@ -95,6 +95,13 @@ static void env_clean_wanted(struct storage_env *env)
         atomic_store_explicit(&own->clean_wanted, true, memory_order_release);
 }
 
+static void env_clean_asked(struct storage_env *env)
+{
+    struct server_private *own = server_of(env)->own;
+    if (own->compactor)
+        compactor_hurry(own->compactor);
+}
+
 static void env_progress(struct storage_env *env, void *owner)
 {
     struct server *server = server_of(env);
@@ -224,6 +231,7 @@ static void create_parts(struct server *server, const struct server_options *opt
                                         .submit = env_submit,
                                         .flush_wanted = env_flush_wanted,
                                         .clean_wanted = env_clean_wanted,
+                                        .clean_asked = env_clean_asked,
                                         .progress = env_progress,
                                         .files_freed = env_files_freed,
                                         .flushing = env_flushing,

@@ -23,6 +23,9 @@ struct storage_env {
     /* There may be something to compact: have store_clean() called, on a thread of its own. Cheap; may be
      * called with locks held. NULL: nothing is compacted. */
     void (*clean_wanted)(struct storage_env *);
+    /* Somebody changed the settings of a compacted log: do so at once, and for some seconds without the pauses that
+     * otherwise are between two looks. Cheap; may be called with locks held. NULL: as clean_wanted says. */
+    void (*clean_asked)(struct storage_env *);
     /* The high watermark of the log with this owner rose, or the log failed or was closed: look
      * again. Called by store_flush() and log_set_durable(), with no lock held. */
     void (*progress)(struct storage_env *, void *owner);
