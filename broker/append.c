@@ -133,7 +133,7 @@ static enum log_status append_run(struct server *server, struct log *log, struct
         batches[i] = a->batch;
         results[i] = a->result;
     }
-    struct slow_device_watch watch = slow_device_watch_begin(server);
+    struct slow_device_watch watch = slow_device_watch_begin(server, log);
     enum log_status status = log_append(log, batches, count, first->leader_epoch, now_ms, results);
     slow_device_watch_end(server, &watch, status);
     i = 0;
@@ -354,7 +354,7 @@ static void queue_push(struct append *append, struct workers *workers)
 static bool must_queue(struct appender *appender, const struct partition *partition)
 {
     return atomic_load_explicit(&partition->append_queue.is_active, memory_order_acquire) ||
-           slow_device_is_feared(loop_server(appender->loop));
+           slow_device_is_feared(loop_server(appender->loop), partition->log);
 }
 
 static void deliver_or_queue(struct append *first, size_t count, struct workers *workers)

@@ -21,6 +21,13 @@ enum {
 };
 
 #define NS_PER_SECOND INT64_C(1000000000)
+/* So long, and with pauses of this length: a change of settings, the roll and the flush that it brings about,
+ * the look. */
+#define HURRY_NS       (5 * NS_PER_SECOND)
+#define HURRY_PAUSE_NS (NS_PER_SECOND / 20)
+
+/* What a thread sleeps for; the stop ends each. */
+enum sleep { SLEEP_RATE, SLEEP_UNTIL_WANTED, SLEEP_PAUSE };
 
 struct compactor {
     struct server *server;
@@ -28,6 +35,7 @@ struct compactor {
     pthread_cond_t changed;
     atomic_bool is_wanted; /* set by whoever seals a segment, taken before the logs are looked at */
     atomic_bool is_stopping;
+    _Atomic int64_t hurry_until_ns; /* monotonic */
     double bytes_per_second;
     int64_t rate_free_ns; /* when the bytes so far fit the rate; monotonic clock; under the lock */
     unsigned thread_count;
@@ -60,17 +68,26 @@ static int64_t mono_ns(const struct compactor *compactor)
     return clock_mono_ns(compactor->server->clock);
 }
 
-/* Sleeps until then at the latest, or until the stop; with wakes, also until something is wanted. INT64_MAX:
- * for ever. */
-static void sleep_until(struct compactor_thread *self, int64_t until_ns, bool wakes)
+/* Whether there is hurry now, so that a pause until then is too long. */
+static bool is_hurried(const struct compactor *compactor, int64_t until_ns)
+{
+    int64_t now_ns = mono_ns(compactor);
+    return now_ns < atomic_load(&compactor->hurry_until_ns) && until_ns > now_ns + HURRY_PAUSE_NS;
+}
+
+/* Sleeps until then at the latest, or until the stop; SLEEP_UNTIL_WANTED: also until something is wanted,
+ * SLEEP_PAUSE: or until anything changed. INT64_MAX: for ever. */
+static void sleep_until(struct compactor_thread *self, int64_t until_ns, enum sleep what)
 {
     struct compactor *compactor = self->compactor;
     struct timespec until = { .tv_sec = until_ns / NS_PER_SECOND, .tv_nsec = until_ns % NS_PER_SECOND };
     int result = 0;
     retire_sleep(compactor->server->retire, self->member);
     pthread_mutex_lock(&compactor->lock);
-    while (result == 0 && !atomic_load(&compactor->is_stopping) &&
-           !(wakes && atomic_load_explicit(&compactor->is_wanted, memory_order_acquire))) {
+    while (
+        result == 0 && !atomic_load(&compactor->is_stopping) &&
+        !(what == SLEEP_UNTIL_WANTED && atomic_load_explicit(&compactor->is_wanted, memory_order_acquire)) &&
+        !(what == SLEEP_PAUSE && is_hurried(compactor, until_ns))) {
         if (until_ns == INT64_MAX)
             pthread_cond_wait(&compactor->changed, &compactor->lock);
         else
@@ -95,7 +112,7 @@ static bool step(void *context, uint64_t size)
         compactor->rate_free_ns += cost_ns < 3600e9 ? (int64_t)cost_ns : INT64_C(3600) * NS_PER_SECOND;
         int64_t free_ns = compactor->rate_free_ns;
         pthread_mutex_unlock(&compactor->lock);
-        sleep_until(self, free_ns, false);
+        sleep_until(self, free_ns, SLEEP_RATE);
     }
     return !atomic_load(&compactor->is_stopping);
 }
@@ -134,9 +151,11 @@ static void *compactor_main(void *context)
         int64_t pause_ns =
             mono_ns(compactor) + server->config->log_cleaner_backoff_ms * (NS_PER_SECOND / 1000);
         int64_t until_ns = due_ns(compactor);
-        sleep_until(self, until_ns, true);
+        sleep_until(self, until_ns, SLEEP_UNTIL_WANTED);
         if (mono_ns(compactor) < pause_ns)
-            sleep_until(self, pause_ns, false);
+            sleep_until(self, pause_ns, SLEEP_PAUSE);
+        if (is_hurried(compactor, pause_ns))
+            sleep_until(self, mono_ns(compactor) + HURRY_PAUSE_NS, SLEEP_RATE);
     }
     cleaner_destroy(cleaner);
     retire_leave(server->retire, self->member);
@@ -179,6 +198,15 @@ void compactor_wake(struct compactor *compactor)
 {
     if (atomic_exchange_explicit(&compactor->is_wanted, true, memory_order_acq_rel))
         return;
+    pthread_mutex_lock(&compactor->lock);
+    pthread_cond_broadcast(&compactor->changed);
+    pthread_mutex_unlock(&compactor->lock);
+}
+
+/* Whoever is in a pause looks at the time under the lock. */
+void compactor_hurry(struct compactor *compactor)
+{
+    atomic_store(&compactor->hurry_until_ns, mono_ns(compactor) + HURRY_NS);
     pthread_mutex_lock(&compactor->lock);
     pthread_cond_broadcast(&compactor->changed);
     pthread_mutex_unlock(&compactor->lock);

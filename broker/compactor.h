@@ -13,6 +13,8 @@ struct server;
 void compactor_start(struct server *server, struct compactor **out);
 /* There may be something to clean. Any thread; cheap, also with locks of storage held. */
 void compactor_wake(struct compactor *compactor);
+/* Somebody changed a log's settings: for the next seconds there is hardly a pause between two looks. Likewise. */
+void compactor_hurry(struct compactor *compactor);
 /* Ends the threads; what is half done is given up, and nothing of it stays. compactor_wake() then does
  * nothing. */
 void compactor_stop(struct compactor *compactor);

@@ -85,6 +85,23 @@ static void check_cleaner(const struct config *config, struct config_report *rep
             "log.cleaner.dedupe.buffer.size: must be more than 1 MiB (1048576) per cleaner thread");
 }
 
+/* The topics of the coordinators are made with them when the first client asks, and their segment.bytes has
+ * this bound: found out only then, no group would ever find its coordinator. */
+static void check_internal_segments(const struct config *config, struct config_report *report)
+{
+    static const uint16_t settings[] = { SETTING_offsets_topic_segment_bytes,
+                                         SETTING_transaction_state_log_segment_bytes,
+                                         SETTING_share_coordinator_state_topic_segment_bytes };
+    enum { SEGMENT_BYTES_MIN = 1048576 };
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        int64_t bytes = config__integer(config, settings[i]);
+        if (bytes < SEGMENT_BYTES_MIN)
+            config__report_value(report, config, settings[i],
+                                 "%s: %" PRId64 " is less than a segment may have; wanted is at least %d",
+                                 config__rows[settings[i]].name, bytes, SEGMENT_BYTES_MIN);
+    }
+}
+
 static void check_codec(const struct config *config, size_t setting, struct config_report *report)
 {
     int64_t codec = config__integer(config, setting);
@@ -142,6 +159,7 @@ void config__check_together(const struct config *config, struct config_report *r
         check_tie(config, &ties[i], report);
     check_retention(config, report);
     check_cleaner(config, report);
+    check_internal_segments(config, report);
     check_queue(config, report);
     check_protocols(config, report);
     check_codec(config, SETTING_offsets_topic_compression_codec, report);

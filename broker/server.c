@@ -16,6 +16,7 @@
 #include "broker/listener.h"
 #include "broker/loop_internal.h"
 #include "broker/peers.h"
+#include "broker/slow_device.h"
 #include "broker/thread.h"
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
@@ -94,6 +95,13 @@ static void env_clean_wanted(struct storage_env *env)
         atomic_store_explicit(&own->clean_wanted, true, memory_order_release);
 }
 
+static void env_clean_asked(struct storage_env *env)
+{
+    struct server_private *own = server_of(env)->own;
+    if (own->compactor)
+        compactor_hurry(own->compactor);
+}
+
 static void env_progress(struct storage_env *env, void *owner)
 {
     struct server *server = server_of(env);
@@ -105,6 +113,11 @@ static void env_progress(struct storage_env *env, void *owner)
 static void env_files_freed(struct storage_env *env)
 {
     files_wait_freed(server_of(env)->files_wait);
+}
+
+static void env_flushing(struct storage_env *env, size_t directory, bool begins)
+{
+    slow_device_flushing(server_of(env), directory, begins);
 }
 
 /* With one directory nothing is left to serve: what waits is answered, then the process ends, so that
@@ -211,14 +224,17 @@ static void create_parts(struct server *server, const struct server_options *opt
     server->retire = retire_create();
     server->peers = peers_create(config);
     server->files_wait = files_wait_create(server);
+    server->slow_devices = check_memory(calloc(config->log_dirs.count + 1, sizeof *server->slow_devices));
     server->env = (struct storage_env){ .files = options->files,
                                         .clock = options->clock,
                                         .retire = server->retire,
                                         .submit = env_submit,
                                         .flush_wanted = env_flush_wanted,
                                         .clean_wanted = env_clean_wanted,
+                                        .clean_asked = env_clean_asked,
                                         .progress = env_progress,
                                         .files_freed = env_files_freed,
+                                        .flushing = env_flushing,
                                         .directory_failed = env_directory_failed };
     budget_init(&server->budget, config->queued_max_request_bytes > 0
                                      ? (size_t)config->queued_max_request_bytes
@@ -436,6 +452,7 @@ bool server_close(struct server *server)
     cleaner_destroy(own->cleaner);
     retire_destroy(server->retire);
     files_wait_destroy(server->files_wait);
+    free(server->slow_devices);
     pthread_mutex_destroy(&own->ids_mutex);
     free(own);
     free(server);

@@ -41,11 +41,9 @@ struct server {
     bool threaded;        /* as in server_options */
     authorizer authorize; /* never NULL */
     void *authorize_context;
-    /* slow_device.h: 0: not slow. Else appends run on workers, until one of them is quick at this time of the
-     * monotonic clock or later. */
-    _Atomic int64_t slow_device_until_ms;
-    struct server_private *own; /* server.c */
-    atomic_bool is_ending;      /* no group is flushed any more: who waits for one gives up */
+    struct slow_device *slow_devices; /* one per log directory */
+    struct server_private *own;       /* server.c */
+    atomic_bool is_ending;            /* no group is flushed any more: who waits for one gives up */
 };
 
 /* Opens the store, replays metadata, recovers, binds the listeners; serving starts with

@@ -8,6 +8,17 @@
 /* A look that found segments waiting for their flush comes again after this long. */
 enum { UNSETTLED_AGAIN_MS = 1000 };
 
+static void again_at(struct cleaner_look *look, int64_t when_ms)
+{
+    if (when_ms < look->look_again_ms)
+        look->look_again_ms = when_ms;
+}
+
+static int64_t add_ms(int64_t time_ms, int64_t more)
+{
+    return time_ms > INT64_MAX - more ? INT64_MAX : time_ms + more;
+}
+
 /* --- what lies there ------------------------------------------------------------------------------ */
 
 /* Bytes of an index; UINT32_MAX: its file knows. */
@@ -39,18 +50,59 @@ static void ask_file(const struct log *log, int64_t base_offset, const char *suf
     *size = is_known ? (uint32_t)info.size : 0;
 }
 
-/* Whether there are segments besides the active one that first_dirty leaves to clean; a shut log's row says
- * so. */
+static bool has_max_lag(const struct log *log)
+{
+    return log->config.max_compaction_lag_ms > 0 && log->config.max_compaction_lag_ms < INT64_MAX;
+}
+
+/* Whether there are segments besides the active one that first_dirty leaves to clean, or the active one may
+ * have to roll; a shut log's row says so. */
 static bool may_have_work(struct log *log, int64_t first_dirty)
 {
     pthread_mutex_lock(&log->mutex);
     enum log_state state = log__state(log);
     bool may = state == LOG_OPEN;
     if (state == LOG_SHUT)
-        may = log->row.segment_count > 1 && first_dirty < log->row.active_base;
+        may = (log->row.segment_count > 1 && first_dirty < log->row.active_base) ||
+              (has_max_lag(log) && log->row.active_size > 0);
     may = may && (log->config.cleanup & LOG_CLEANUP_COMPACT);
     pthread_mutex_unlock(&log->mutex);
     return may;
+}
+
+/* When the active segment, which is not compacted, has held its first batch for max.compaction.lag.ms;
+ * INT64_MAX: never. Under the mutex. */
+static int64_t overdue_ms(struct log *log)
+{
+    if (log__state(log) != LOG_OPEN || !has_max_lag(log))
+        return INT64_MAX;
+    const struct segment_growth *growth = &log__active(log)->growth;
+    int64_t from = growth->first_timestamp >= 0 ? growth->first_timestamp : growth->created_ms;
+    int64_t lag = log->config.max_compaction_lag_ms;
+    if (growth->size == 0 || from > INT64_MAX - lag - 1)
+        return INT64_MAX;
+    return from + lag + 1;
+}
+
+/* A new active segment when the old one is overdue: Kafka waits for the next append, which may never come.
+ * What fails is met again by an append, or by the next look. */
+static void roll_overdue(struct log *log, int64_t now_ms, struct cleaner_look *look)
+{
+    pthread_mutex_lock(&log->prepare_mutex);
+    if (log__state(log) == LOG_SHUT && has_max_lag(log))
+        (void)log__open_shut(log);
+    pthread_mutex_lock(&log->mutex);
+    int64_t due_ms = overdue_ms(log);
+    pthread_mutex_unlock(&log->mutex);
+    bool is_ready = due_ms <= now_ms && log_health(log) == LOG_OK && log__prepare_roll(log) == LOG_OK;
+    pthread_mutex_lock(&log->mutex);
+    if (is_ready && overdue_ms(log) <= now_ms && log_health(log) == LOG_OK)
+        (void)log__roll(log, log__moment(log).end, now_ms);
+    due_ms = overdue_ms(log);
+    pthread_mutex_unlock(&log->mutex);
+    pthread_mutex_unlock(&log->prepare_mutex);
+    if (due_ms < INT64_MAX)
+        again_at(look, due_ms > now_ms ? due_ms : add_ms(now_ms, UNSETTLED_AGAIN_MS));
 }
 
 /* All segments of the log as they are now. */
@@ -153,17 +205,6 @@ size_t cleaner_source_find(const struct cleaner_look *look, int64_t offset)
     return i;
 }
 
-static void again_at(struct cleaner_look *look, int64_t when_ms)
-{
-    if (when_ms < look->look_again_ms)
-        look->look_again_ms = when_ms;
-}
-
-static int64_t add_ms(int64_t time_ms, int64_t more)
-{
-    return time_ms > INT64_MAX - more ? INT64_MAX : time_ms + more;
-}
-
 /* A checkpoint below the start is behind retention; one beyond the end tells of a log that was cut. */
 static void choose_first_dirty(struct log *log, struct cleaner_look *look, const struct log_moment *m,
                                int64_t first_dirty)
@@ -250,6 +291,8 @@ enum log_status cleaner_look(struct log *log, int64_t first_dirty, int64_t now_m
     *out = (struct cleaner_look){ .look_again_ms = INT64_MAX };
     if (!may_have_work(log, first_dirty))
         return LOG_NOT_FOUND;
+    if (has_max_lag(log))
+        roll_overdue(log, now_ms, out);
     enum log_status status = list_sources(log, out, &m, &durable_base);
     if (status != LOG_OK)
         return status;

@@ -264,6 +264,9 @@ void log__raise_durable(struct log *log, struct log_position durable)
     struct log_moment m = log__moment(log);
     check(durable.offset <= m.end);
     bool rose = durable.offset > m.durable;
+    /* A roll without an append: the end is the same, and lies in the new segment from its flush on. */
+    if (durable.offset == m.durable && durable.segment_base > log->durable.segment_base)
+        log->durable = durable;
     if (rose) {
         m.durable = durable.offset;
         log->durable = durable;
@@ -302,6 +305,8 @@ void log_set_config(struct log *log, const struct log_config *config)
     if (m.durable < m.end)
         log__note_dirty(log);
     log__note_cleanable(log);
+    if ((config->cleanup & LOG_CLEANUP_COMPACT) && log->env->clean_asked)
+        log->env->clean_asked(log->env);
     pthread_mutex_unlock(&log->mutex);
     if (rose)
         log->env->progress(log->env, log->owner);

@@ -359,6 +359,11 @@ size_t store_directory_count(const struct store *store)
     return store->directory_count;
 }
 
+size_t store_directory_of(const struct log *log)
+{
+    return log__node((struct log *)log)->directory;
+}
+
 const char *store_directory(const struct store *store, size_t directory)
 {
     check(directory < store->directory_count);

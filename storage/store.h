@@ -51,6 +51,8 @@ const char *store_cluster_id(const struct store *store);
 uuid store_directory_id(const struct store *store, size_t directory);
 size_t store_directory_count(const struct store *store);
 const char *store_directory(const struct store *store, size_t directory);
+/* Index of the directory that the log is in; for ever. Any thread. */
+size_t store_directory_of(const struct log *log);
 /* Whether all directories were stopped cleanly by us; else logs recover before they serve. */
 bool store_was_clean(const struct store *store);
 

@@ -374,8 +374,12 @@ static bool flush_part(struct store_directory *directory, const struct group_par
     struct store *store = directory->store;
     bool ok = true;
 
+    if (store->env->flushing)
+        store->env->flushing(store->env, directory->index, true);
     file_flush_group(store->env->files, store->flush_files, part->file_count, store->flush_directories,
                      part->directory_count, store->flush_statuses);
+    if (store->env->flushing)
+        store->env->flushing(store->env, directory->index, false);
     for (size_t i = 0; i < part->file_count + part->directory_count; i++)
         ok = ok && store->flush_statuses[i] == FILE_OK;
     return ok;

@@ -153,8 +153,12 @@ static enum handled resume_created(struct request *rq, enum wake why)
     check(why == WAKE_WORKED);
     if (created->error_code == ERR_NONE || created->error_code == ERR_TOPIC_ALREADY_EXISTS)
         return answer(rq, rq->in, rq->out);
-    note_warn("group.topic_not_created", "topic=%s error=%d reason=\"%s\"",
-              internal_topic_name(INTERNAL_TOPIC_OFFSETS), created->error_code, created->message);
+    static struct note_limit limit; /* clients ask again at once */
+    uint32_t suppressed;
+    if (note_allow(&limit, 1, &suppressed))
+        note_warn("group.topic_not_created", "topic=%s error=%d reason=\"%s\" suppressed=%u",
+                  internal_topic_name(INTERNAL_TOPIC_OFFSETS), created->error_code, created->message,
+                  suppressed);
     return answer(rq, rq->in, rq->out);
 }
 

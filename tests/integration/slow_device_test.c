@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "codec/api_versions.h"
 #include "codec/consumer_group_heartbeat.h"
@@ -33,7 +34,8 @@
 
 enum {
     DELAY_MS = 2000,
-    LATE_MS = 1000, /* for 99 of 100 answers of those who do not write; 50 where nobody else is busy: RESULTS.md */
+    LATE_MS =
+        1000, /* for 99 of 100 answers of those who do not write; 50 where nobody else is busy: RESULTS.md */
     POLL_WAIT_MS = 20,
     PACE_MS = 15,
     SECONDS = 7,
@@ -574,6 +576,123 @@ START_TEST(who_does_not_write_does_not_wait)
 }
 END_TEST
 
+/* --- one directory of two ---------------------------------------------------------------------------- */
+
+enum { SPREAD = 8, SLOW_WRITERS = 3 };
+
+/* The partitions of topic "spread" that lie below that directory. */
+static int partitions_in(const char *name, int32_t found[SPREAD])
+{
+    int count = 0;
+    for (int32_t i = 0; i < SPREAD; i++) {
+        char path[TEMP_DIR_PATH_SIZE + 64];
+        snprintf(path, sizeof path, "%s/%s/spread-%d", dir.path, name, (int)i);
+        if (access(path, F_OK) == 0)
+            found[count++] = i;
+    }
+    return count;
+}
+
+struct spread_writer {
+    pthread_t thread;
+    struct wire_client client;
+    int32_t partition;
+    double first_ms; /* the first append, and the slowest of the others */
+    double worst_ms;
+    int count;
+    int failed;
+};
+
+static void append_once(struct spread_writer *writer)
+{
+    static const struct batch_builder_options options = { NO_PRODUCER };
+    struct one_produce one;
+    struct produce_response response;
+    struct arena arena;
+    arena_init(&arena, NULL);
+    struct batch_view batch = small_batch(&arena, &options, 1);
+    one_produce(&one, "spread", writer->partition, batch_bytes(&batch));
+    one.request.acks = 1;
+    one.request.timeout_ms = TIMEOUT_MS;
+    double before = monotonic_seconds();
+    bool ok = wire_call(&writer->client, 0, 9, &one.request, &response) &&
+              response.topics[0].partitions[0].error_code == ERR_NONE;
+    double ms = (monotonic_seconds() - before) * 1000;
+    double *place = writer->count++ == 0 ? &writer->first_ms : &writer->worst_ms;
+    *place = ms > *place ? ms : *place;
+    writer->failed += !ok;
+    arena_destroy(&arena);
+}
+
+static void *append_slowly(void *context)
+{
+    struct spread_writer *writer = context;
+    while (!atomic_load(&is_over))
+        append_once(writer);
+    return NULL;
+}
+
+/* Its one loop stands for the first append to the slow directory; then those to the other go on as ever,
+ * though more wait for the slow one than there are workers. */
+START_TEST(the_other_directory_stays_fast)
+{
+    char data[TEMP_DIR_PATH_SIZE + 16], dirs[2 * TEMP_DIR_PATH_SIZE + 64];
+    const char *const arguments[] = { "--override", dirs,
+                                      "--override", "num.network.threads=1",
+                                      "--override", "log.flush.interval.messages=9223372036854775807",
+                                      NULL };
+    const char *const topic = "spread";
+    struct spread_writer slow[SLOW_WRITERS] = { 0 }, fast = { 0 };
+    int32_t places[SPREAD];
+    temp_dir_create(&dir);
+    snprintf(data, sizeof data, "%s/data", dir.path);
+    snprintf(dirs, sizeof dirs, "log.dirs=%s/data,%s/second", dir.path, dir.path);
+    fault_disk_create(&disk, FAULT_DISK, dir.path);
+    snprintf(disk.shared->delayed_part, sizeof disk.shared->delayed_part, "/second/");
+    fault_disk_preload(&disk);
+    broker = broker_process_start(RUNNEL_BINARY, data, arguments);
+    fault_disk_release();
+    address = broker_process_address(broker);
+    ck_assert(wire_connect(&fast.client, address, TIMEOUT_MS));
+    ck_assert_int_eq(topic_client_create(&fast.client, &topic, 1, SPREAD), ERR_NONE);
+    for (fast.partition = 0; fast.partition < SPREAD; fast.partition++)
+        append_once(&fast); /* the directories and files are made */
+    ck_assert_int_eq(fast.failed, 0);
+    ck_assert_int_ge(partitions_in("data", places), 1);
+    fast.partition = places[0];
+    ck_assert_int_ge(partitions_in("second", places), SLOW_WRITERS);
+    fault_disk_delay(&disk, FAULT_WRITE, DELAY_MS);
+    atomic_store(&is_over, false);
+    for (int i = 0; i < SLOW_WRITERS; i++) {
+        slow[i].partition = places[i];
+        ck_assert(wire_connect(&slow[i].client, address, TIMEOUT_MS));
+        if (i == 0)
+            append_once(&slow[0]);
+        ck_assert_int_eq(pthread_create(&slow[i].thread, NULL, append_slowly, &slow[i]), 0);
+    }
+    ck_assert(slow[0].first_ms >= DELAY_MS);
+    fast.worst_ms = 0;
+    for (double until = monotonic_seconds() + 2.5; monotonic_seconds() < until; poll(NULL, 0, PACE_MS))
+        append_once(&fast);
+    atomic_store(&is_over, true);
+    fault_disk_delay(&disk, 0, 0);
+    for (int i = 0; i < SLOW_WRITERS; i++) {
+        pthread_join(slow[i].thread, NULL);
+        ck_assert_int_eq(slow[i].failed, 0);
+        wire_close(&slow[i].client);
+    }
+    printf("beside a directory on which a write takes %d ms: %d appends to the other, the slowest took %.1f "
+           "ms\n",
+           DELAY_MS, fast.count, fast.worst_ms);
+    ck_assert_int_eq(fast.failed, 0);
+    ck_assert_msg(fast.worst_ms < LATE_MS, "an append to the fast directory took %.1f ms", fast.worst_ms);
+    wire_close(&fast.client);
+    ck_assert_int_eq(broker_process_stop(broker), 0);
+    fault_disk_destroy(&disk);
+    temp_dir_destroy(&dir);
+}
+END_TEST
+
 int main(void)
 {
     enum { EXIT_SKIPPED = 77 }; /* what ctest takes for that */
@@ -585,6 +704,7 @@ int main(void)
     TCase *tests = tcase_create("two seconds");
     tcase_set_timeout(tests, 240);
     tcase_add_loop_test(tests, who_does_not_write_does_not_wait, 0, sizeof rows / sizeof *rows);
+    tcase_add_test(tests, the_other_directory_stays_fast);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -29,6 +29,7 @@ struct fault_disk_shared {
     _Atomic uint32_t delay_ms;  /* of each call of delayed_kinds, before it is made */
     _Atomic uint32_t delayed_kinds;
     _Atomic uint64_t delayed_count;
+    char delayed_part[FAULT_PATH_SIZE]; /* of the path; "": any; set before there are delays */
     _Atomic uint32_t failing_kinds; /* stored last, as it puts the rest of the rule in force */
     _Atomic int32_t error;          /* errno */
     _Atomic uint32_t fails_left;    /* so many calls fail; UINT32_MAX: for ever */

@@ -101,6 +101,7 @@ static slice word_for(struct random *random, const struct field_schema *field)
 
 static int64_t number_for(struct random *random, const struct field_schema *field)
 {
+    static const int64_t deletions[] = { -1, -1, -2, INT64_MIN, INT32_MAX, INT64_MAX };
     static const int64_t usual[] = { 0, 0, 0, 1, 1, 2, 3, -1, -1, -2, 5, 100, 10000, 1 << 20, INT32_MAX };
     if (field->entity && strcmp(field->entity, "broker") == 0)
         return random_below(random, 4) ? 1 : (int64_t)random_below(random, 4) - 1;
@@ -126,6 +127,14 @@ static int64_t number_for(struct random *random, const struct field_schema *fiel
         return (int64_t)random_below(random, 4) - 1;
     if (strcmp(field->name, "key_type") == 0 || strcmp(field->name, "endpoint_type") == 0)
         return (int64_t)random_below(random, 4);
+    if (strcmp(field->name, "offset") ==
+        0) /* DeleteRecords: to the end, a little, beyond it, and what is none */
+        return random_below(random, 3)
+                   ? (int64_t)random_below(random, 6) - 1
+                   : deletions[random_below(random, sizeof deletions / sizeof *deletions)];
+    if (strcmp(field->name, "partition_index") == 0)
+        return random_below(random, 4) ? (int64_t)random_below(random, 3)
+                                       : (int64_t)random_below(random, 64) - 2;
     return usual[random_below(random, sizeof usual / sizeof *usual)];
 }
 

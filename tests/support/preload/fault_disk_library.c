@@ -89,7 +89,7 @@ static bool meets_fault(uint32_t kind, const char *path)
 {
     if (!shared || strncmp(path, shared->root, strlen(shared->root)) != 0)
         return false;
-    if (atomic_load(&shared->delayed_kinds) & kind) {
+    if ((atomic_load(&shared->delayed_kinds) & kind) && strstr(path, shared->delayed_part)) {
         atomic_fetch_add(&shared->delayed_count, 1);
         wait_ms(atomic_load(&shared->delay_ms));
     }

@@ -251,6 +251,16 @@ static const struct message_row {
       { .text = "log.cleaner.threads=0" },
       CONFIG_MESSAGE_ERROR,
       "f:1: log.cleaner.threads: must be at least 1" },
+    { "segments of committed offsets that no topic may have",
+      { .text = "offsets.topic.segment.bytes=1048575" },
+      CONFIG_MESSAGE_ERROR,
+      "f:1: offsets.topic.segment.bytes: 1048575 is less than a segment may have; wanted is at least "
+      "1048576" },
+    { "the same of transactions",
+      { .text = "\ntransaction.state.log.segment.bytes=1" },
+      CONFIG_MESSAGE_ERROR,
+      "f:2: transaction.state.log.segment.bytes: 1 is less than a segment may have; wanted is at least "
+      "1048576" },
     { "no codec",
       { .text = "offsets.topic.compression.codec=5" },
       CONFIG_MESSAGE_ERROR,
@@ -494,7 +504,8 @@ START_TEST(tables_for_docs)
     size_t lines = 0;
     for (const char *c = text; *c != '\0'; c++)
         lines += *c == '\n';
-    ck_assert_uint_eq(lines, config_setting_count() + topic_config_count() + group_config_count() + 3 * 4 + 2);
+    ck_assert_uint_eq(lines,
+                      config_setting_count() + topic_config_count() + group_config_count() + 3 * 4 + 2);
     ck_assert_ptr_nonnull(
         strstr(text, "| `log.flush.interval.messages` | long | `1` (Kafka: `9223372036854775807`) |"));
     fclose(file);

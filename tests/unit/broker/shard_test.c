@@ -11,6 +11,7 @@
 
 #include "broker/coordinator/coordinator.h"
 #include "broker/handlers/handlers.h"
+#include "broker/slow_device.h"
 #include "codec/find_coordinator.h"
 #include "codec/group_records.h"
 #include "codec/heartbeat.h"
@@ -413,7 +414,7 @@ START_TEST(appends_that_could_block_go_to_a_worker_one_after_another)
     for (int round = 0; round < 20; round++) {
         bool seen[9] = { false };
         int32_t before = ask(0, "look", 0, ERR_NONE);
-        atomic_store(&sim.server->slow_device_until_ms, INT64_MAX);
+        atomic_store(&sim.server->slow_devices[0].until_ms, INT64_MAX);
         for (int i = 0; i < 8; i++)
             tell(i, "add", 1);
         for (int i = 0; i < 8; i++) {
@@ -426,7 +427,7 @@ START_TEST(appends_that_could_block_go_to_a_worker_one_after_another)
             ck_assert(!seen[value - before]);
             seen[value - before] = true;
         }
-        atomic_store(&sim.server->slow_device_until_ms, 0);
+        atomic_store(&sim.server->slow_devices[0].until_ms, 0);
     }
     ck_assert_int_eq(ask(0, "look", 0, ERR_NONE), 160);
 }
@@ -437,7 +438,7 @@ START_TEST(who_waits_is_answered_when_somebody_says_so)
     int16_t error_code;
     int32_t value;
     for (int is_slow = 0; is_slow < 2; is_slow++) {
-        atomic_store(&sim.server->slow_device_until_ms, is_slow ? INT64_MAX : 0);
+        atomic_store(&sim.server->slow_devices[0].until_ms, is_slow ? INT64_MAX : 0);
         for (int i = 0; i < 6; i++)
             tell(i, i % 2 == 0 ? "wait" : "add and wait", 1);
         for (int i = 0; i < 6; i++)
@@ -467,7 +468,7 @@ START_TEST(a_connection_that_goes_leaves_nothing_behind)
     ask(2, "wake", 0, ERR_NONE);
     sim_settle(&sim);
     ck_assert_int_eq(atomic_load(&taken), before + 3); /* the two, and the one who woke them */
-    atomic_store(&sim.server->slow_device_until_ms, INT64_MAX);
+    atomic_store(&sim.server->slow_devices[0].until_ms, INT64_MAX);
     for (int i = 3; i < 7; i++)
         tell(i, "add", 1);
     for (int i = 3; i < 7; i++)
@@ -487,7 +488,7 @@ START_TEST(what_cannot_be_appended_changes_nothing)
     ck_assert_int_eq(atomic_load(&failed), 1);
     ck_assert_int_eq(ask(0, "look", 0, ERR_NONE), 5);
     for (int is_slow = 0; is_slow < 2; is_slow++) {
-        atomic_store(&sim.server->slow_device_until_ms, is_slow ? INT64_MAX : 0);
+        atomic_store(&sim.server->slow_devices[0].until_ms, is_slow ? INT64_MAX : 0);
         file_double_set_free_space(sim.disk, 0);
         ask(0, "add", 1, ERR_COORDINATOR_NOT_AVAILABLE);
         ck_assert_int_eq(atomic_load(&failed), 2 + is_slow);
@@ -503,7 +504,7 @@ START_TEST(deadlines_act_by_ops_of_their_own)
     int16_t error_code;
     int32_t value;
     for (int is_slow = 0; is_slow < 2; is_slow++) {
-        atomic_store(&sim.server->slow_device_until_ms, is_slow ? INT64_MAX : 0);
+        atomic_store(&sim.server->slow_devices[0].until_ms, is_slow ? INT64_MAX : 0);
         tell(1, "wait", 0);
         ask(0, "time", 5000, ERR_NONE);
         ask(0, "time", 1000, ERR_NONE); /* earlier, */
@@ -527,7 +528,7 @@ START_TEST(the_stop_answers_and_frees_what_waits)
     tell(1, "add and wait", 1);
     ck_assert(!hear(0, &error_code, &value));
     ask(2, "time", 5000, ERR_NONE);
-    atomic_store(&sim.server->slow_device_until_ms, INT64_MAX);
+    atomic_store(&sim.server->slow_devices[0].until_ms, INT64_MAX);
     for (int i = 3; i < 7; i++)
         tell(i, "add", 1);
     for (int i = 0; i < 3; i++) /* the worker has one, perhaps, and others are parked */
@@ -597,10 +598,10 @@ static void *wake_always(void *context)
     ck_assert(wire_connect(&wire, server_address(server, 0), 60000));
     for (int i = 0; !atomic_load(&is_over); i++) {
         ck_assert_int_eq(call(&wire, "wake", 0, &value), ERR_NONE);
-        atomic_store(&server->slow_device_until_ms, i % 64 < 16 ? INT64_MAX : 0);
+        atomic_store(&server->slow_devices[0].until_ms, i % 64 < 16 ? INT64_MAX : 0);
         sched_yield();
     }
-    atomic_store(&server->slow_device_until_ms, 0);
+    atomic_store(&server->slow_devices[0].until_ms, 0);
     wire_close(&wire);
     return NULL;
 }

@@ -17,7 +17,7 @@ static struct storage_host host;
 static struct store *store;
 static struct cleaner *cleaner;
 static struct arena arena;
-static unsigned clean_wanted_count;
+static unsigned clean_wanted_count, clean_asked_count;
 static const char *directories[] = { "/data" };
 static const uuid TOPIC = { { 1, 2, 3 } };
 static const uuid OTHER = { { 9, 9, 9 } };
@@ -28,6 +28,12 @@ static void clean_wanted(struct storage_env *env)
     clean_wanted_count++;
 }
 
+static void clean_asked(struct storage_env *env)
+{
+    (void)env;
+    clean_asked_count++;
+}
+
 static void begin_on(struct file_double *on)
 {
     const struct cleaner_options options = { .map_size_max = 1 << 20, .map_load = 0.9, .buffer_size = 8192 };
@@ -35,6 +41,7 @@ static void begin_on(struct file_double *on)
     files = file_double_system(disk);
     storage_host_init(&host, files);
     host.env.clean_wanted = clean_wanted;
+    host.env.clean_asked = clean_asked;
     arena_init(&arena, NULL);
     cleaner = cleaner_create(&options);
     store = NULL;
@@ -220,6 +227,40 @@ START_TEST(other_policies_are_left_alone)
     ck_assert_uint_gt(clean_wanted_count, 0);
     ck_assert(clean());
     ck_assert_int_lt(count_records(log), 20);
+}
+END_TEST
+
+/* What never fills its first segment: Kafka waits for an append that may not come. */
+START_TEST(an_overdue_active_segment_rolls)
+{
+    bool is_shut = _i == 1;
+    open_store();
+    struct log *log = log_of(TOPIC, "orders");
+    append(log, KEYS + 1);
+    ck_assert(!clean());
+    ck_assert_int_eq(count_records(log), KEYS + 1);
+    struct log_config config = config_of(0.5);
+    config.max_compaction_lag_ms = 1000;
+    clean_wanted_count = clean_asked_count = 0;
+    log_set_config(log, &config);
+    ck_assert_uint_gt(clean_wanted_count, 0);
+    ck_assert_uint_gt(clean_asked_count, 0);
+    ck_assert(!clean());
+    ck_assert_int_eq(store_clean_due_ms(store), clock_wall_ms(host.env.clock) + 1001);
+    if (is_shut) {
+        restart(true);
+        log = store_log(store, TOPIC, "orders", 0, &config, NULL);
+        recover();
+    }
+    clock_virtual_advance(&host.clock, 1001);
+    ck_assert(!clean()); /* rolled, and not on the device yet */
+    storage_host_flush(&host, store);
+    storage_host_run(&host);
+    ck_assert_int_le(store_clean_due_ms(store), clock_wall_ms(host.env.clock));
+    ck_assert(clean());
+    ck_assert_int_eq(count_records(log), KEYS);
+    ck_assert(!clean()); /* the new one is empty */
+    ck_assert_int_eq(store_clean_due_ms(store), INT64_MAX);
 }
 END_TEST
 
@@ -495,6 +536,7 @@ int main(void)
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_test(all, a_sealed_segment_is_wanted_and_compacted_once);
     tcase_add_test(all, other_policies_are_left_alone);
+    tcase_add_loop_test(all, an_overdue_active_segment_rolls, 0, 2);
     tcase_add_test(all, the_filthiest_is_first);
     tcase_add_loop_test(all, stops_of_both_kinds, 0, 2);
     tcase_add_test(all, a_shut_log_without_work_is_not_opened);
