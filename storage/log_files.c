@@ -326,6 +326,9 @@ enum log_status log__open_shut(struct log *log)
     /* Somebody was here since, or bytes are gone: all is walked, and what was acknowledged and is not there
      * any more is answered as damaged. */
     note_warn("log.row_distrusted", "log=%s reason=files_differ", log->name);
+    status = log->host->before_change(log->host, log);
+    if (status != LOG_OK)
+        return status;
     pthread_mutex_lock(&log->mutex);
     log->rewrite_count++;
     pthread_mutex_unlock(&log->mutex);

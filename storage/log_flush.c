@@ -332,6 +332,8 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row)
     pthread_mutex_lock(&log->prepare_mutex);
     if (clean && log__state(log) == LOG_OPEN) {
         status = log_health(log);
+        if (status == LOG_OK && log->changed && !atomic_load(&log->may_change))
+            status = log->host->before_change(log->host, log); /* an index was made anew */
         if (status == LOG_OK && log->changed)
             status = finish_files(log, true);
         log__note_oldest(log);
@@ -400,6 +402,8 @@ bool log__close_counted(struct log *log, struct log_open_count *count)
     bool changed = log->changed;
     bool could_change = atomic_exchange(&log->may_change, false); /* appends now say BUSY */
     pthread_mutex_unlock(&log->mutex);
+    if (idle && changed && !could_change)
+        idle = log->host->before_change(log->host, log) == LOG_OK;
     if (idle && (!changed || finish_files(log, false) == LOG_OK)) {
         log__note_oldest(log);
         pthread_mutex_lock(&log->mutex);

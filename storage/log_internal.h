@@ -85,6 +85,7 @@ struct log_host_node {
     bool is_dirty;          /* in one of the dirty lists */
     bool is_clean_queued;   /* in the list of clean_next */
     bool needs_recovery;    /* has a directory that store_recover() must open */
+    _Atomic bool has_row;   /* the table on the device has an unmarked row of its name (store_marks.c) */
     bool is_deleted;        /* log__delete() was called */
 };
 
