@@ -1,6 +1,7 @@
 /* Groups the appends of a loop turn by log, runs them, and hands what must block to a worker. */
 #include "broker/append.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -164,16 +165,37 @@ static void reserve_scratch(struct appender *appender, size_t count)
 
 /* -- the way through a worker ------------------------------------------------------------------- */
 
+/* Of what is held for some instructions a few mutexes serve all partitions; nobody takes it for two. */
+enum { QUEUE_MUTEXES = 64 };
+static struct queue_mutex {
+    _Alignas(64) pthread_mutex_t mutex;
+} queue_mutexes[QUEUE_MUTEXES] = { [0 ... QUEUE_MUTEXES - 1] = { PTHREAD_MUTEX_INITIALIZER } };
+
+static pthread_mutex_t *queue_mutex_of(const struct append_queue *queue)
+{
+    return &queue_mutexes[(uintptr_t)queue / sizeof(struct partition) % QUEUE_MUTEXES].mutex;
+}
+
+static void queue_lock(const struct append_queue *queue)
+{
+    pthread_mutex_lock(queue_mutex_of(queue));
+}
+
+static void queue_unlock(const struct append_queue *queue)
+{
+    pthread_mutex_unlock(queue_mutex_of(queue));
+}
+
 /* Pops the whole queue; ends the worker's turn when it is empty. */
 static struct append *queue_take(struct append_queue *queue)
 {
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     struct append *first = queue->first;
     queue->first = NULL;
     queue->last = NULL;
     if (!first)
         atomic_store_explicit(&queue->is_active, false, memory_order_release);
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
     return first;
 }
 
@@ -223,12 +245,12 @@ static void queue_return(struct append_queue *queue, struct append *first)
     struct append *last = first;
     while (last->next)
         last = last->next;
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     last->next = queue->first;
     queue->first = first;
     if (!queue->last)
         queue->last = last;
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
 }
 
 /* One round of what is queued, then the other partitions have their turn. What waits for files waits in the
@@ -277,7 +299,7 @@ static void queue_push(struct append *append, struct workers *workers)
     append->batch.data = (uint8_t *)copy.data;
     append->next = NULL;
     append->mail.deliver = deliver_mail;
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     if (queue->last)
         queue->last->next = append;
     else
@@ -286,7 +308,7 @@ static void queue_push(struct append *append, struct workers *workers)
     bool was_active = atomic_exchange_explicit(&queue->is_active, true, memory_order_acq_rel);
     if (!was_active)
         partition_hold(append->partition);
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
     if (!was_active) {
         queue->work.run = run_queue;
         workers_submit(workers, &queue->work);

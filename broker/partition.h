@@ -2,7 +2,6 @@
 #ifndef RUNNEL_BROKER_PARTITION_H
 #define RUNNEL_BROKER_PARTITION_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "broker/work.h"
@@ -13,8 +12,7 @@ struct append;
 
 /* Appends that a worker makes, in the order of queueing (append.c). */
 struct append_queue {
-    pthread_mutex_t mutex;
-    struct append *first;
+    struct append *first; /* this and the next under append.c's lock */
     struct append *last;
     struct work work;
     atomic_bool is_active; /* while true, every append of the partition goes this way */

@@ -48,7 +48,7 @@ static bool may_have_work(struct log *log, int64_t first_dirty)
     bool may = state == LOG_OPEN;
     if (state == LOG_SHUT)
         may = log->row.segment_count > 1 && first_dirty < log->row.active_base;
-    may = may && (log->config.cleanup & LOG_CLEANUP_COMPACT);
+    may = may && (log__config(log)->cleanup & LOG_CLEANUP_COMPACT);
     pthread_mutex_unlock(&log->mutex);
     return may;
 }
@@ -72,7 +72,7 @@ static enum log_status list_sources(struct log *log, struct cleaner_look *look, 
     if (status == LOG_OK) {
         *moment = log__moment(log);
         *durable_base = log->durable.segment_base;
-        look->config = log->config;
+        look->config = *log__config(log);
         look->count = list->count;
         for (size_t i = 0; i < list->count; i++) {
             look->sources[i] = describe(list->items[i]);

@@ -106,9 +106,9 @@ struct log_row {
     int64_t second_base;      /* of the second; -1: there is none */
 };
 
-/* A log without any file access: as if it had no directory yet. All strings are copied.
+/* A log without any file access: as if it had no directory yet. The topic is copied.
  *
- * directory     path of the log directory (log.dirs entry); its partition directory is
+ * directory     path of the log directory (log.dirs entry), borrowed; the partition directory is
  *               <directory>/<topic>-<partition>.
  * host          borrowed for the life of the log.
  * NULL: no memory. */
