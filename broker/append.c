@@ -1,6 +1,7 @@
 /* Groups the appends of a loop turn by log, runs them, and hands what must block to a worker. */
 #include "broker/append.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "broker/conn.h"
@@ -161,14 +162,35 @@ static void reserve_scratch(struct appender *appender, size_t count)
 
 /* -- the way through a worker ------------------------------------------------------------------- */
 
+/* Of what is held for some instructions a few mutexes serve all partitions; nobody takes it for two. */
+enum { QUEUE_MUTEXES = 64 };
+static struct queue_mutex {
+    _Alignas(64) pthread_mutex_t mutex;
+} queue_mutexes[QUEUE_MUTEXES] = { [0 ... QUEUE_MUTEXES - 1] = { PTHREAD_MUTEX_INITIALIZER } };
+
+static pthread_mutex_t *queue_mutex_of(const struct append_queue *queue)
+{
+    return &queue_mutexes[(uintptr_t)queue / sizeof(struct partition) % QUEUE_MUTEXES].mutex;
+}
+
+static void queue_lock(const struct append_queue *queue)
+{
+    pthread_mutex_lock(queue_mutex_of(queue));
+}
+
+static void queue_unlock(const struct append_queue *queue)
+{
+    pthread_mutex_unlock(queue_mutex_of(queue));
+}
+
 /* Pops the whole queue, in which something is. */
 static struct append *queue_take(struct append_queue *queue)
 {
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     struct append *first = queue->first;
     queue->first = NULL;
     queue->last = NULL;
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
     check(first != NULL);
     return first;
 }
@@ -258,12 +280,12 @@ static void queue_return(struct append_queue *queue, struct append *first)
     struct append *last = first;
     while (last->next)
         last = last->next;
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     last->next = queue->first;
     queue->first = first;
     if (!queue->last)
         queue->last = last;
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
 }
 
 /* Once posted an append is its loop's: nothing of it is read afterwards. Returns the next one. */
@@ -280,11 +302,11 @@ static struct append *post_settled(struct append *append, size_t count)
 /* Ends the worker's turn when nothing came meanwhile. */
 static bool queue_ends(struct append_queue *queue)
 {
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     bool is_empty = queue->first == NULL;
     if (is_empty)
         atomic_store_explicit(&queue->is_active, false, memory_order_release);
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
     return is_empty;
 }
 
@@ -333,7 +355,7 @@ static void queue_push(struct append *append, struct workers *workers)
     append->batch.data = (uint8_t *)copy.data;
     append->next = NULL;
     append->mail.deliver = deliver_mail;
-    pthread_mutex_lock(&queue->mutex);
+    queue_lock(queue);
     if (queue->last)
         queue->last->next = append;
     else
@@ -342,7 +364,7 @@ static void queue_push(struct append *append, struct workers *workers)
     bool was_active = atomic_exchange_explicit(&queue->is_active, true, memory_order_acq_rel);
     if (!was_active)
         partition_hold(append->partition);
-    pthread_mutex_unlock(&queue->mutex);
+    queue_unlock(queue);
     if (!was_active) {
         queue->work.run = run_queue;
         workers_submit(workers, &queue->work);

@@ -19,14 +19,12 @@ struct partition *partition_create(struct retire *retire, uuid topic_id, int32_t
     partition->index = index;
     partition->retire = retire;
     pin_init(&partition->pin, release);
-    check(pthread_mutex_init(&partition->append_queue.mutex, NULL) == 0);
     return partition;
 }
 
 void partition_destroy(struct partition *partition)
 {
     check(partition->append_queue.first == NULL);
-    pthread_mutex_destroy(&partition->append_queue.mutex);
     free(partition);
 }
 

@@ -2,7 +2,6 @@
 #ifndef RUNNEL_BROKER_PARTITION_H
 #define RUNNEL_BROKER_PARTITION_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "broker/files_wait.h"
@@ -14,8 +13,7 @@ struct append;
 
 /* Appends that a worker makes, in the order of queueing (append.c). */
 struct append_queue {
-    pthread_mutex_t mutex;
-    struct append *first;
+    struct append *first; /* this and the next under append.c's lock */
     struct append *last;
     struct work work;
     struct files_waiter files; /* the front append waits for descriptors */

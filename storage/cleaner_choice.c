@@ -52,7 +52,7 @@ static void ask_file(const struct log *log, int64_t base_offset, const char *suf
 
 static bool has_max_lag(const struct log *log)
 {
-    return log->config.max_compaction_lag_ms > 0 && log->config.max_compaction_lag_ms < INT64_MAX;
+    return log__config(log)->max_compaction_lag_ms > 0 && log__config(log)->max_compaction_lag_ms < INT64_MAX;
 }
 
 /* Whether there are segments besides the active one that first_dirty leaves to clean, or the active one may
@@ -65,7 +65,7 @@ static bool may_have_work(struct log *log, int64_t first_dirty)
     if (state == LOG_SHUT)
         may = (log->row.segment_count > 1 && first_dirty < log->row.active_base) ||
               (has_max_lag(log) && log->row.active_size > 0);
-    may = may && (log->config.cleanup & LOG_CLEANUP_COMPACT);
+    may = may && (log__config(log)->cleanup & LOG_CLEANUP_COMPACT);
     pthread_mutex_unlock(&log->mutex);
     return may;
 }
@@ -78,7 +78,7 @@ static int64_t overdue_ms(struct log *log)
         return INT64_MAX;
     const struct segment_growth *growth = &log__active(log)->growth;
     int64_t from = growth->first_timestamp >= 0 ? growth->first_timestamp : growth->created_ms;
-    int64_t lag = log->config.max_compaction_lag_ms;
+    int64_t lag = log__config(log)->max_compaction_lag_ms;
     if (growth->size == 0 || from > INT64_MAX - lag - 1)
         return INT64_MAX;
     return from + lag + 1;
@@ -124,7 +124,7 @@ static enum log_status list_sources(struct log *log, struct cleaner_look *look, 
     if (status == LOG_OK) {
         *moment = log__moment(log);
         *durable_base = log->durable.segment_base;
-        look->config = log->config;
+        look->config = *log__config(log);
         look->count = list->count;
         for (size_t i = 0; i < list->count; i++) {
             look->sources[i] = describe(list->items[i]);

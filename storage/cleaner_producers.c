@@ -53,7 +53,7 @@ enum log_status cleaner_producers_take(struct cleaner_producers *producers, stru
         pthread_mutex_lock(&log->mutex);
         size_t count = log->producers ? producer_state_count(log->producers) : 0;
         struct producer_state *copy = count > 0 ? producer_state_copy(log->producers) : NULL;
-        struct log_config config = log->config;
+        struct log_config config = *log__config(log);
         pthread_mutex_unlock(&log->mutex);
         producers->items = malloc((count + 1) * sizeof *producers->items);
         if (!producers->items || (count > 0 && !copy))

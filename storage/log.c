@@ -11,6 +11,7 @@
 #include "storage/log_producers.h"
 #include "storage/log_transactions.h"
 #include "storage/producer_state.h"
+#include "storage/shared_config.h"
 
 static void release(struct pin *pin)
 {
@@ -35,9 +36,7 @@ static void release(struct pin *pin)
     pthread_mutex_destroy(&log->mutex);
     pthread_mutex_destroy(&log->prepare_mutex);
     pthread_mutex_destroy(&log->flush_mutex);
-    pthread_mutex_destroy(&log->readers_mutex);
-    free(log->path);
-    free(log->parent);
+    shared_config_drop((void *)(uintptr_t)log__config(log));
     free(log);
 }
 
@@ -59,19 +58,18 @@ void log__drop(struct log *log)
 struct log *log__create(struct storage_env *env, struct log_host *host, const char *directory, uuid topic_id,
                         const char *topic, int32_t partition, const struct log_config *config, void *owner)
 {
-    struct log *log = calloc(1, sizeof *log);
+    int path_size = snprintf(NULL, 0, "%s/%s-%" PRId32, directory, topic, partition) + 1;
+    struct log *log = calloc(1, sizeof *log + (size_t)path_size);
     if (!log)
         return NULL;
-    log->parent = strdup(directory);
-    if (!log->parent || asprintf(&log->path, "%s/%s-%" PRId32, directory, topic, partition) < 0) {
-        free(log->parent);
+    if (!log__use_config(log, config)) {
         free(log);
         return NULL;
     }
+    snprintf(log->path_room, (size_t)path_size, "%s/%s-%" PRId32, directory, topic, partition);
+    log->parent = directory;
+    log->home = (struct segment_home){ env, host, log->path_room };
     log->name = log->path + strlen(directory) + 1;
-    log->env = env;
-    log->host = host;
-    log->home = (struct segment_home){ env, host, log->path };
     log->owner = owner;
     log->topic_id = topic_id;
     log->flush_due_ms = INT64_MAX;
@@ -83,12 +81,42 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
     pthread_mutex_init(&log->mutex, NULL);
     pthread_mutex_init(&log->prepare_mutex, NULL);
     pthread_mutex_init(&log->flush_mutex, NULL);
-    pthread_mutex_init(&log->readers_mutex, NULL);
     atomic_init(&log->health, LOG_OK);
-    log__use_config(log, config);
     atomic_init(&log->published.leader_epoch, -1);
     atomic_init(&log->published.high_watermark_base, -1);
     return log;
+}
+
+/* Of what is so rarely held that logs can share it; each in a line of its own. */
+enum { READERS_MUTEXES = 64 };
+static struct readers_mutex {
+    _Alignas(64) pthread_mutex_t mutex;
+} readers_mutexes[READERS_MUTEXES] = { [0 ... READERS_MUTEXES - 1] = { PTHREAD_MUTEX_INITIALIZER } };
+
+static pthread_mutex_t *readers_mutex_of(const struct log *log)
+{
+    return &readers_mutexes[(uintptr_t)log / sizeof *log % READERS_MUTEXES].mutex;
+}
+
+void log__lock_readers(const struct log *log)
+{
+    pthread_mutex_lock(readers_mutex_of(log));
+}
+
+void log__unlock_readers(const struct log *log)
+{
+    pthread_mutex_unlock(readers_mutex_of(log));
+}
+
+void log__set_open(struct log *log)
+{
+    pthread_mutex_lock(&log->mutex);
+    log__lock_readers(log);
+    memset(log->mapped, 0, sizeof log->mapped);
+    log->mapped_next = 0;
+    atomic_store_explicit(&log->state, LOG_OPEN, memory_order_release);
+    log__unlock_readers(log);
+    pthread_mutex_unlock(&log->mutex);
 }
 
 enum log_state log__state(const struct log *log)
@@ -175,13 +203,20 @@ void log__set_segments(struct log *log, struct segment_list *list)
         retire(log->env->retire, old, free);
 }
 
-void log__use_config(struct log *log, const struct log_config *config)
+bool log__use_config(struct log *log, const struct log_config *config)
 {
-    log->config = *config;
+    const struct log_config *shared = shared_config_take(config);
+    if (!shared)
+        return false;
+    const struct log_config *old = log__config(log);
+    atomic_store_explicit(&log->config, shared, memory_order_release);
+    if (old)
+        retire(log->env->retire, (void *)(uintptr_t)old, shared_config_drop);
     atomic_store(&log->durable_mode, config->flush_messages == 1);
     atomic_store(&log->may_have_gaps, (config->cleanup & LOG_CLEANUP_COMPACT) != 0);
     atomic_store(&log->map_size_max, (uint32_t)config->segment_bytes);
     atomic_store(&log->index_interval, (uint32_t)config->index_interval_bytes);
+    return true;
 }
 
 enum log_status log__status_of(enum file_status status)
@@ -240,7 +275,9 @@ void log__set_closed_row(struct log *log, const struct log_row *row)
 {
     pthread_mutex_lock(&log->mutex);
     check(log__state(log) == LOG_ABSENT);
+    log__lock_readers(log);
     log->row = *row;
+    log__unlock_readers(log);
     log->first_open = row->stable_offset < row->end_offset ? row->stable_offset : -1;
     log->durable = (struct log_position){ row->end_offset, row->active_base, row->active_size };
     log__publish(log, &(struct log_moment){
@@ -293,7 +330,8 @@ void log_set_durable(struct log *log, int64_t end)
 void log_set_config(struct log *log, const struct log_config *config)
 {
     pthread_mutex_lock(&log->mutex);
-    log__use_config(log, config);
+    if (!log__use_config(log, config))
+        note_error("log.settings_kept", "log=%s reason=no_memory next_step=\"set them again\"", log->name);
     struct log_moment m = log__moment(log);
     bool rose = config->flush_messages != 1 && m.high_watermark < m.end;
     if (rose) { /* in page-cache mode consumers may read all that is appended */
@@ -314,7 +352,7 @@ void log_set_config(struct log *log, const struct log_config *config)
 
 void log__note_cleanable(struct log *log)
 {
-    if ((log->config.cleanup & LOG_CLEANUP_COMPACT) && log->host->cleanable && log__has_directory(log))
+    if ((log__config(log)->cleanup & LOG_CLEANUP_COMPACT) && log->host->cleanable && log__has_directory(log))
         log->host->cleanable(log->host, log);
 }
 
@@ -372,21 +410,21 @@ static bool is_history_known(const struct log *log, int32_t requested)
 enum log_status log_epoch_at(struct log *log, int64_t offset, int32_t *epoch)
 {
     enum log_status status = LOG_OK;
-    pthread_mutex_lock(&log->readers_mutex);
+    log__lock_readers(log);
     if (log__state(log) != LOG_SHUT)
         *epoch = leader_epochs_at(&log->epochs, offset);
     else if (log->row.leader_epoch == 0 && offset >= log->row.start_offset)
         *epoch = 0; /* epochs never fall: all are the newest one */
     else
         status = LOG_BUSY;
-    pthread_mutex_unlock(&log->readers_mutex);
+    log__unlock_readers(log);
     return status;
 }
 
 enum log_status log_epoch_end(struct log *log, int32_t requested, int32_t *epoch, int64_t *end_offset)
 {
     enum log_status status = LOG_OK;
-    pthread_mutex_lock(&log->readers_mutex);
+    log__lock_readers(log);
     if (!is_history_known(log, requested)) {
         status = LOG_BUSY;
     } else if (log__state(log) == LOG_SHUT) {
@@ -396,7 +434,7 @@ enum log_status log_epoch_end(struct log *log, int32_t requested, int32_t *epoch
     } else {
         leader_epochs_end(&log->epochs, requested, log__moment(log).end, epoch, end_offset);
     }
-    pthread_mutex_unlock(&log->readers_mutex);
+    log__unlock_readers(log);
     return status;
 }
 

@@ -34,7 +34,7 @@ static size_t refuse_too_large(struct log *log, const struct batch_view *batches
 {
     size_t left = 0;
     for (size_t i = 0; i < count; i++) {
-        bool fits = batches[i].size <= (size_t)log->config.segment_bytes;
+        bool fits = batches[i].size <= (size_t)log__config(log)->segment_bytes;
         results[i] = (struct log_append_result){ .status = fits ? LOG_BUSY : LOG_TOO_LARGE,
                                                  .base_offset = -1,
                                                  .last_offset = -1,
@@ -63,12 +63,12 @@ static uint32_t rolls_needed(struct log *log, const struct batch_view *batches, 
         struct batch_head head = head_at(&batches[i], next);
         if (!is_due(&results[i]))
             continue;
-        if (segment_growth_must_roll(&growth, &head, &log->config, now_ms)) {
+        if (segment_growth_must_roll(&growth, &head, log__config(log), now_ms)) {
             struct random random = log__random(log, next);
-            growth = segment_growth_begin(next, &log->config, now_ms, &random);
+            growth = segment_growth_begin(next, log__config(log), now_ms, &random);
             rolls++;
         }
-        segment_growth_add(&growth, &head, &log->config, &entries);
+        segment_growth_add(&growth, &head, log__config(log), &entries);
         next = head.last_offset + 1;
     }
     return rolls;
@@ -98,7 +98,7 @@ static void collect(struct log *log, struct batch_view *batches, size_t begin, s
         if (!is_due(&results[run->end]))
             continue;
         struct batch_head head = head_at(batch, run->next_offset);
-        if (segment_growth_must_roll(&growth, &head, &log->config, now_ms))
+        if (segment_growth_must_roll(&growth, &head, log__config(log), now_ms))
             return;
         struct iovec *last = run->piece_count > 0 ? &run->pieces[run->piece_count - 1] : NULL;
         if (last && (uint8_t *)last->iov_base + last->iov_len == batch->data) {
@@ -109,7 +109,7 @@ static void collect(struct log *log, struct batch_view *batches, size_t begin, s
             return;
         }
         batch_assign(batch, run->next_offset, leader_epoch);
-        segment_growth_add(&growth, &head, &log->config, &entries);
+        segment_growth_add(&growth, &head, log__config(log), &entries);
         run->size += (uint32_t)batch->size;
         run->next_offset = head.last_offset + 1;
     }
@@ -142,7 +142,7 @@ static void accept_run(struct log *log, struct batch_view *batches, size_t begin
         if (!is_due(&results[i]))
             continue;
         struct batch_head head = batch_head_of(&batches[i]);
-        segment_growth_add(&active->growth, &head, &log->config, &entries);
+        segment_growth_add(&active->growth, &head, log__config(log), &entries);
         segment_add_entries(active, log->env->retire, &entries);
         if (batches[i].producer_id >= 0)
             log__note_producer(log, &batches[i], now_ms);
@@ -199,7 +199,7 @@ static enum log_status append_run(struct log *log, struct batch_view *batches, s
 static void order_spare(struct log *log)
 {
     if (log->spare_count == 0 && !log->job_pending &&
-        log__active(log)->growth.size >= (uint32_t)log->config.segment_bytes / 2)
+        log__active(log)->growth.size >= (uint32_t)log__config(log)->segment_bytes / 2)
         log__submit_job(log);
 }
 
@@ -218,9 +218,9 @@ static enum log_status may_append(struct log *log, int32_t leader_epoch)
         return LOG_BUSY;
     if (log->epochs.count < log->epochs.capacity)
         return LOG_OK;
-    pthread_mutex_lock(&log->readers_mutex);
+    log__lock_readers(log);
     bool has_room = leader_epochs_reserve(&log->epochs);
-    pthread_mutex_unlock(&log->readers_mutex);
+    log__unlock_readers(log);
     return has_room ? LOG_OK : LOG_LIMIT;
 }
 
@@ -228,9 +228,9 @@ static void note_epoch(struct log *log, int32_t leader_epoch)
 {
     if (leader_epoch <= leader_epochs_latest(&log->epochs))
         return;
-    pthread_mutex_lock(&log->readers_mutex);
+    log__lock_readers(log);
     bool has_changed = leader_epochs_assign(&log->epochs, leader_epoch, log__moment(log).end);
-    pthread_mutex_unlock(&log->readers_mutex);
+    log__unlock_readers(log);
     if (has_changed) {
         log->epochs_dirty = true;
         log__submit_job(log);
@@ -258,7 +258,7 @@ static void append_due(struct log *log, struct batch_view *batches, size_t count
         end = begin + 1;
         if (!is_due(&results[begin]))
             continue;
-        if (segment_growth_must_roll(&log__active(log)->growth, &head, &log->config, now_ms))
+        if (segment_growth_must_roll(&log__active(log)->growth, &head, log__config(log), now_ms))
             status = log__roll(log, head.base_offset, now_ms);
         if (status == LOG_OK)
             status = append_run(log, batches, begin, count, leader_epoch, now_ms, results, &end);
@@ -330,7 +330,7 @@ enum log_status log_append(struct log *log, struct batch_view *batches, size_t c
 
 void log__note_dirty(struct log *log)
 {
-    const struct log_config *config = &log->config;
+    const struct log_config *config = log__config(log);
     struct log_moment m = log__moment(log);
     int64_t due_ms = INT64_MAX;
     if (m.end - m.durable >= config->flush_messages)

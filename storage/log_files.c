@@ -97,7 +97,7 @@ failed:
 static enum log_status make_spares(struct log *log)
 {
     pthread_mutex_lock(&log->mutex);
-    bool half = log__active(log)->growth.size >= (uint32_t)log->config.segment_bytes / 2;
+    bool half = log__active(log)->growth.size >= (uint32_t)log__config(log)->segment_bytes / 2;
     uint32_t wanted = log->spares_wanted > (half ? 1u : 0u) ? log->spares_wanted : (half ? 1u : 0u);
     uint32_t have = log->spare_count;
     pthread_mutex_unlock(&log->mutex);
@@ -179,7 +179,7 @@ enum log_status log__roll(struct log *log, int64_t base_offset, int64_t now_ms)
     struct segment *segment = spare->segment;
     struct random random = log__random(log, base_offset);
     segment->base_offset = base_offset;
-    segment->growth = segment_growth_begin(base_offset, &log->config, now_ms, &random);
+    segment->growth = segment_growth_begin(base_offset, log__config(log), now_ms, &random);
     free(spare);
     memcpy(list->items, old->items, old->count * sizeof old->items[0]);
     list->items[old->count] = segment;
@@ -211,10 +211,10 @@ static enum log_status write_identity(struct log *log)
     if (status != FILE_OK)
         return log__status_of(status);
     pthread_mutex_lock(&log->mutex);
-    pthread_mutex_lock(&log->readers_mutex);
+    log__lock_readers(log);
     if (log->epoch_wanted >= 0 && leader_epochs_reserve(&log->epochs))
         leader_epochs_assign(&log->epochs, log->epoch_wanted, log__moment(log).end);
-    pthread_mutex_unlock(&log->readers_mutex);
+    log__unlock_readers(log);
     slice text = leader_epochs_text(&log->epochs);
     pthread_mutex_unlock(&log->mutex);
     if (slice_is_null(text))
@@ -277,7 +277,7 @@ static enum log_status make_directory(struct log *log)
     list->items[0] = segment;
     struct random random = log__random(log, base);
     pthread_mutex_lock(&log->mutex);
-    segment->growth = segment_growth_begin(base, &log->config, clock_wall_ms(log->env->clock), &random);
+    segment->growth = segment_growth_begin(base, log__config(log), clock_wall_ms(log->env->clock), &random);
     log->directory_dirty = log->parent_dirty = true;
     log->changed = true;
     log->durable = (struct log_position){ base, base, 0 };
@@ -326,6 +326,9 @@ enum log_status log__open_shut(struct log *log)
     /* Somebody was here since, or bytes are gone: all is walked, and what was acknowledged and is not there
      * any more is answered as damaged. */
     note_warn("log.row_distrusted", "log=%s reason=files_differ", log->name);
+    status = log->host->before_change(log->host, log);
+    if (status != LOG_OK)
+        return status;
     pthread_mutex_lock(&log->mutex);
     log->rewrite_count++;
     pthread_mutex_unlock(&log->mutex);
@@ -431,8 +434,8 @@ struct log_job {
     struct log *log;
 };
 
-/* What a roll or a new epoch left to do. Failures are met again by log_prepare() or at the close; but nobody flushes
- * again where a flush failed. */
+/* What a roll or a new epoch left to do. Failures are met again by log_prepare() or at the close; but nobody
+ * flushes again where a flush failed. */
 static void run_job(struct storage_job *storage_job)
 {
     struct log_job *job = (struct log_job *)storage_job;

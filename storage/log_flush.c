@@ -303,15 +303,17 @@ static enum log_status flush_left(struct log *log, const struct log_row *row)
     return log__status_of(status);
 }
 
-/* Takes the segments away from new readers and lets go of them once no reader can have them. */
-static void let_go(struct log *log, enum log_state state)
+/* Takes the segments away from new readers and lets go of them once no reader can have them. row: as which
+ * the log is shut; NULL: it has ended. */
+static void let_go(struct log *log, const struct log_row *row)
 {
     struct segment_list *list = log__segments(log);
-    pthread_mutex_lock(&log->readers_mutex);
-    atomic_store_explicit(&log->state, (int)state, memory_order_release);
+    log__lock_readers(log);
+    atomic_store_explicit(&log->state, row ? LOG_SHUT : LOG_ENDED, memory_order_release);
     atomic_store_explicit(&log->segments, NULL, memory_order_release);
-    memset(log->mapped, 0, sizeof log->mapped);
-    pthread_mutex_unlock(&log->readers_mutex);
+    if (row)
+        log->row = *row;
+    log__unlock_readers(log);
     for (size_t i = 0; list && i < list->count; i++)
         retire(log->env->retire, list->items[i], segment_destroy);
     if (list)
@@ -332,6 +334,8 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row)
     pthread_mutex_lock(&log->prepare_mutex);
     if (clean && log__state(log) == LOG_OPEN) {
         status = log_health(log);
+        if (status == LOG_OK && log->changed && !atomic_load(&log->may_change))
+            status = log->host->before_change(log->host, log); /* an index was made anew */
         if (status == LOG_OK && log->changed)
             status = finish_files(log, true);
         log__note_oldest(log);
@@ -342,7 +346,7 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row)
     else if (log__state(log) == LOG_SHUT)
         *row = log->row;
     atomic_store_explicit(&log->health, LOG_CLOSED, memory_order_release);
-    let_go(log, LOG_ENDED);
+    let_go(log, NULL);
     pthread_mutex_unlock(&log->mutex);
     if (clean && status == LOG_OK && log->has_unflushed_files)
         status = flush_left(log, row);
@@ -400,13 +404,16 @@ bool log__close_counted(struct log *log, struct log_open_count *count)
     bool changed = log->changed;
     bool could_change = atomic_exchange(&log->may_change, false); /* appends now say BUSY */
     pthread_mutex_unlock(&log->mutex);
+    if (idle && changed && !could_change)
+        idle = log->host->before_change(log->host, log) == LOG_OK;
     if (idle && (!changed || finish_files(log, false) == LOG_OK)) {
         log__note_oldest(log);
         pthread_mutex_lock(&log->mutex);
         if (is_idle(log)) {
-            fill_row(log, &log->row);
+            struct log_row row;
+            fill_row(log, &row);
             *count = count_open(log);
-            let_go(log, LOG_SHUT);
+            let_go(log, &row);
             closed = true;
         }
         pthread_mutex_unlock(&log->mutex);
@@ -423,7 +430,7 @@ void log__delete(struct log *log)
     pthread_mutex_lock(&log->flush_mutex); /* a flush in progress ends first */
     pthread_mutex_lock(&log->mutex);
     atomic_store_explicit(&log->health, LOG_CLOSED, memory_order_release);
-    let_go(log, LOG_ENDED);
+    let_go(log, NULL);
     pthread_mutex_unlock(&log->mutex);
     pthread_mutex_unlock(&log->flush_mutex);
     log__drop_spares(log);

@@ -85,6 +85,7 @@ struct log_host_node {
     bool is_dirty;          /* in one of the dirty lists */
     bool is_clean_queued;   /* in the list of clean_next */
     bool needs_recovery;    /* has a directory that store_recover() must open */
+    _Atomic bool has_row;   /* the table on the device has an unmarked row of its name (store_marks.c) */
     bool is_deleted;        /* log__delete() was called */
 };
 
@@ -105,9 +106,9 @@ struct log_row {
     int64_t second_base;      /* of the second; -1: there is none */
 };
 
-/* A log without any file access: as if it had no directory yet. All strings are copied.
+/* A log without any file access: as if it had no directory yet. The topic is copied.
  *
- * directory     path of the log directory (log.dirs entry); its partition directory is
+ * directory     path of the log directory (log.dirs entry), borrowed; the partition directory is
  *               <directory>/<topic>-<partition>.
  * host          borrowed for the life of the log.
  * NULL: no memory. */

@@ -69,7 +69,7 @@ enum log_status log__judge_producers(struct log *log, const struct batch_view *b
     if (from_producers == 0)
         return LOG_OK;
     if (!producer_judge_begin(&judge, log->producers, from_producers, now_ms,
-                              log->config.producer_id_expiration_ms))
+                              log__config(log)->producer_id_expiration_ms))
         return LOG_LIMIT;
     for (size_t i = 0; i < count; i++) {
         if (results[i].status != LOG_BUSY)
@@ -89,7 +89,7 @@ void log__note_producer(struct log *log, const struct batch_view *batch, int64_t
 {
     struct producer_marker marker;
     if ((batch->attributes & BATCH_ATTRIBUTE_CONTROL) == 0) {
-        producer_state_note(log->producers, batch, now_ms, log->config.producer_id_expiration_ms);
+        producer_state_note(log->producers, batch, now_ms, log__config(log)->producer_id_expiration_ms);
         if ((batch->attributes & BATCH_ATTRIBUTE_TRANSACTIONAL) != 0)
             log__note_begun(log, batch->base_offset);
     } else if (producer_marker_read(slice_of(batch->data, batch->size), &marker)) {
@@ -101,8 +101,8 @@ void log__note_producer(struct log *log, const struct batch_view *batch, int64_t
 
 void log__trim_producers(struct log *log, int64_t now_ms)
 {
-    producer_state_trim(log->producers, log->config.producer_ids_max, now_ms,
-                        log->config.producer_id_expiration_ms, EXPIRED_PER_APPEND);
+    producer_state_trim(log->producers, log__config(log)->producer_ids_max, now_ms,
+                        log__config(log)->producer_id_expiration_ms, EXPIRED_PER_APPEND);
 }
 
 /* -- loading --------------------------------------------------------------------------------------- */
@@ -151,7 +151,7 @@ static enum log_status note_scanned(struct log_walk *walk, const struct segment_
         if (is_marker)
             producer_state_mark(load->producers, &marker, load->now_ms);
     }
-    size_t count_max = walk->log->config.producer_ids_max;
+    size_t count_max = log__config(walk->log)->producer_ids_max;
     if (count_max > 0 && producer_state_count(load->producers) > count_max + LOAD_SLACK)
         producer_state_trim(load->producers, count_max, 0, 0, 0);
     return LOG_OK;
@@ -297,7 +297,7 @@ static enum log_status drop_snapshots(struct log *log, struct log_directory *dir
 
 static enum log_status load_state(struct load *load, const struct log_directory *directory, int64_t end)
 {
-    const struct log_config *config = &load->walk.log->config;
+    const struct log_config *config = log__config(load->walk.log);
     int64_t from;
     enum log_status status = read_snapshot(load, directory, &from);
     if (status == LOG_OK && from < end)
@@ -346,7 +346,7 @@ struct pending_snapshot *log__take_snapshot(struct log *log, int64_t offset, int
     if (!snapshot)
         return NULL;
     /* What is expired need not be written, nor kept. */
-    producer_state_trim(log->producers, 0, now_ms, log->config.producer_id_expiration_ms, SIZE_MAX);
+    producer_state_trim(log->producers, 0, now_ms, log__config(log)->producer_id_expiration_ms, SIZE_MAX);
     *snapshot = (struct pending_snapshot){ .offset = offset };
     if (producer_state_count(log->producers) > 0) {
         snapshot->producers = producer_state_copy(log->producers);

@@ -47,10 +47,11 @@ struct lookup {
 /* A sealed segment was mapped: the one that was mapped longest ago lets go of its mappings. */
 static void note_mapped(struct log *log, struct segment *segment)
 {
-    pthread_mutex_lock(&log->readers_mutex);
+    log__lock_readers(log);
     struct segment_list *list = log__segments(log);
     /* It may have been shut and opened again since this reader's turn began. */
-    bool known = !list || list->items[segment_list_find(list, segment->base_offset)] != segment;
+    bool known = !list || log__state(log) != LOG_OPEN ||
+                 list->items[segment_list_find(list, segment->base_offset)] != segment;
     for (size_t i = 0; i < LOG_MAPPED_SEALED_MAX; i++)
         known |= log->mapped[i] == segment;
     if (!known) {
@@ -62,7 +63,7 @@ static void note_mapped(struct log *log, struct segment *segment)
         }
         *slot = segment;
     }
-    pthread_mutex_unlock(&log->readers_mutex);
+    log__unlock_readers(log);
 }
 
 /* Where the device failed below a mapping, pread says so instead of a signal, for the bytes that are asked
@@ -434,13 +435,14 @@ static void begin_doubt(struct lookup *lookup)
         return;
     lookup->may_have_gaps = atomic_load_explicit(&log->may_have_gaps, memory_order_relaxed);
     lookup->epoch_last = -1;
-    pthread_mutex_lock(&log->readers_mutex);
-    if (log__state(log) == LOG_OPEN) { /* else it was shut since this reader's turn began, and is read in anew */
+    log__lock_readers(log);
+    if (log__state(log) ==
+        LOG_OPEN) { /* else it was shut since this reader's turn began, and is read in anew */
         lookup->epoch_first = leader_epochs_at(&log->epochs, lookup->offset);
         lookup->epoch_last = leader_epochs_at(&log->epochs, reader->moment->end);
         lookup->epoch_next = leader_epochs_next(&log->epochs, lookup->offset);
     }
-    pthread_mutex_unlock(&log->readers_mutex);
+    log__unlock_readers(log);
     if (lookup->epoch_last < 0) { /* no history */
         lookup->epoch_first = INT32_MIN;
         lookup->epoch_next = INT64_MAX;

@@ -160,7 +160,7 @@ static size_t count_deletable(struct round *round)
     pthread_mutex_lock(&log->mutex);
     round->list = log__segments(log);
     round->moment = log__moment(log);
-    round->config = log->config;
+    round->config = *log__config(log);
     round->active_size = log__active(log)->growth.size;
     round->active_timestamp = log__active(log)->growth.max_timestamp;
     pthread_mutex_unlock(&log->mutex);
@@ -223,7 +223,7 @@ static enum log_status retain(struct log *log, int64_t now_ms, struct log_retain
 {
     struct round round = { .log = log, .now_ms = now_ms, .status = log_health(log) };
     if (round.status == LOG_OK && log__state(log) == LOG_SHUT) {
-        if (!row_has_work(&log->row, &log->config, now_ms))
+        if (!row_has_work(&log->row, log__config(log), now_ms))
             return LOG_OK;
         round.status = log__open_shut(log);
         if (round.status == LOG_NOT_FOUND)

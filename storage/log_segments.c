@@ -41,7 +41,7 @@ static enum log_status leaving_begin(struct leaving *leaving, struct log *log, s
 {
     struct segment_list *old = log__segments(log);
     struct removed_segment **last = &leaving->first;
-    int64_t now_ms = clock_mono_ms(log->env->clock), delay_ms = log->config.file_delete_delay_ms;
+    int64_t now_ms = clock_mono_ms(log->env->clock), delay_ms = log__config(log)->file_delete_delay_ms;
     int64_t due_ms = delay_ms < INT64_MAX - now_ms ? now_ms + delay_ms : INT64_MAX;
     /* As many rolls as there are spares may come before the list is filled in. */
     *leaving = (struct leaving){ .keep = keep,
@@ -86,7 +86,7 @@ static void swap_list(struct log *log, const struct leaving *leaving)
         list->items[used++] = old->items[i];
     list->count = used;
     log->rewrite_count += leaving->keep != NULL;
-    pthread_mutex_lock(&log->readers_mutex);
+    log__lock_readers(log);
     for (struct removed_segment *removed = leaving->first; removed; removed = removed->next) {
         for (size_t i = 0; i < LOG_MAPPED_SEALED_MAX; i++) {
             if (log->mapped[i] == removed->segment)
@@ -94,7 +94,7 @@ static void swap_list(struct log *log, const struct leaving *leaving)
         }
     }
     log__set_segments(log, list);
-    pthread_mutex_unlock(&log->readers_mutex);
+    log__unlock_readers(log);
 }
 
 /* Hands them to the host, which unlinks their files in time. */
@@ -148,9 +148,9 @@ void log__raise_start(struct log *log, int64_t start)
         m.stable = start;
     log__publish(log, &m);
     log->host->start_rose(log->host, log);
-    pthread_mutex_lock(&log->readers_mutex);
+    log__lock_readers(log);
     bool has_changed = leader_epochs_cut_start(&log->epochs, start);
-    pthread_mutex_unlock(&log->readers_mutex);
+    log__unlock_readers(log);
     if (has_changed) {
         log->epochs_dirty = true;
         log__submit_job(log);

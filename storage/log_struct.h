@@ -59,13 +59,17 @@ struct ended_transaction {
 };
 
 struct log {
-    struct storage_env *env;
-    struct log_host *host;
-    struct segment_home home;
+    union {
+        struct segment_home home;
+        struct { /* the same three */
+            struct storage_env *env;
+            struct log_host *host;
+            const char *path;
+        };
+    };
     void *owner;
-    char *path;       /* owned; home.path is this one */
-    const char *name; /* its last part */
-    char *parent;     /* owned: path of the log directory */
+    const char *name;   /* the path's last part */
+    const char *parent; /* path of the log directory; borrowed from the host */
     uuid topic_id;
     struct log_host_node node;
     struct pin pin; /* the owner's hold, and one per submitted job */
@@ -81,18 +85,18 @@ struct log {
     _Atomic bool may_change;         /* before_change() was answered with LOG_OK */
     _Atomic bool has_aborted;        /* some segment's index of aborted transactions is not empty */
 
-    pthread_mutex_t mutex;         /* appends, and everything below */
-    pthread_mutex_t prepare_mutex; /* whoever opens, shuts, makes files; before mutex */
-    pthread_mutex_t flush_mutex;   /* one flush at a time; before mutex */
-    /* What loops ask for while an append holds the mutex over a slow write: the epochs, the list of mapped
-     * segments, the end of being open. Changed under both; innermost, never held over a system call on a
-     * file. */
-    pthread_mutex_t readers_mutex;
-    struct log_config config;
-    struct segment
-        *mapped[LOG_MAPPED_SEALED_MAX]; /* sealed segments that readers had mapped last; readers_mutex */
-    uint32_t mapped_next;
-    struct log_row row; /* while shut */
+    pthread_mutex_t mutex;                     /* appends, and everything below */
+    pthread_mutex_t prepare_mutex;             /* whoever opens, shuts, makes files; before mutex */
+    pthread_mutex_t flush_mutex;               /* one flush at a time; before mutex */
+    _Atomic(const struct log_config *) config; /* shared with other logs (shared_config.h); log__config() */
+    /* Changes together with the state, under mutex and log__lock_readers(). */
+    union {
+        struct log_row row;                                /* while shut */
+        struct {                                           /* while open; log__lock_readers() */
+            struct segment *mapped[LOG_MAPPED_SEALED_MAX]; /* sealed segments that readers had mapped last */
+            uint32_t mapped_next;
+        };
+    };
     struct leader_epochs epochs;
     struct producer_state
         *producers;     /* NULL: none seen; changes under prepare_mutex too, or when appends may */
@@ -121,9 +125,24 @@ struct log {
     struct log_position durable; /* its place too */
     struct open_file *new_files[2]; /* partition.metadata and leader-epoch-checkpoint of a new directory */
     uint64_t unflushed_size;        /* bytes */
+    char path_room[];               /* what path points to */
 };
 
-_Static_assert(sizeof(struct log) < 1024, "an idle log is cheap (DESIGN 4)");
+_Static_assert(sizeof(struct log) < 700, "an idle log is cheap (DESIGN 4)");
+
+/* The settings as they are now; good until the thread's next quiescent state. */
+static inline const struct log_config *log__config(const struct log *log)
+{
+    return atomic_load_explicit(&((struct log *)(uintptr_t)log)->config, memory_order_acquire);
+}
+
+/* For what loops ask for while an append holds the mutex over a slow write: the epochs, the list of mapped
+ * segments, the end of being open. Changed under both; innermost, never held over a system call on a file. A
+ * few mutexes serve all logs, so nobody takes it for two. */
+void log__lock_readers(const struct log *log);
+void log__unlock_readers(const struct log *log);
+/* From shut or new to open. Without mutex. */
+void log__set_open(struct log *log);
 
 enum log_state log__state(const struct log *log);
 /* What a call answers whose log may have been deleted under it: that explains whatever failed. */
@@ -160,8 +179,9 @@ struct time_entry log__last_time_entry(struct log *log, struct segment *segment)
  */
 enum log_status log__prepare_roll(struct log *log);
 
-/* Takes the settings over. Under the mutex, or before the log is in use. */
-void log__use_config(struct log *log, const struct log_config *config);
+/* Takes the settings over; false: no memory, and the old ones stay. Under the mutex, or before the log is in
+ * use. */
+bool log__use_config(struct log *log, const struct log_config *config);
 enum log_status log__status_of(enum file_status status);
 /* Tells the host that there is something to flush, once. Under the mutex. */
 void log__note_dirty(struct log *log);

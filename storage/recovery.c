@@ -485,7 +485,7 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
     log_directory_free(&opening.directory);
     if (load_open_transactions(&opening) != LOG_OK)
         distrust_all(&opening);
-    atomic_store_explicit(&log->state, LOG_OPEN, memory_order_release);
+    log__set_open(log);
     if (out)
         *out = opening.result;
     return LOG_OK;

@@ -121,7 +121,7 @@ static void accept_pending(struct segment_load *load, struct pending *pending)
     pending->is_set = false;
     /* What lies in a damaged range counts as bytes of the file, not of a batch. */
     segment->growth.size = (uint32_t)pending->position;
-    segment_growth_add(&segment->growth, &pending->head, &load->log->config, &entries);
+    segment_growth_add(&segment->growth, &pending->head, log__config(load->log), &entries);
     segment_add_entries(segment, load->log->env->retire, &entries);
 }
 
@@ -295,8 +295,8 @@ static enum log_status walk(struct segment_load *load, struct file *file, int64_
     enum log_status status = LOG_OK;
     int32_t epoch = -1; /* of the last batch that was accepted, or may be */
     uint64_t begin = segment->growth.size;
-    if (!segment_scan_begin(&scan, file, segment->growth.size, atomic_load(&segment->size),
-                            first, load->checked_from != UINT32_MAX))
+    if (!segment_scan_begin(&scan, file, segment->growth.size, atomic_load(&segment->size), first,
+                            load->checked_from != UINT32_MAX))
         return LOG_LIMIT;
     while (status == LOG_OK) {
         int64_t expected = scan.expected;
@@ -356,7 +356,7 @@ enum log_status segment_load(struct segment_load *load)
     int64_t first = segment->base_offset;
     struct random random = log__random(log, segment->base_offset);
     segment->growth =
-        segment_growth_begin(segment->base_offset, &log->config, clock_wall_ms(log->env->clock), &random);
+        segment_growth_begin(segment->base_offset, log__config(log), clock_wall_ms(log->env->clock), &random);
     struct open_file *data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &file_status);
     if (!data)
         return log__status_of(file_status);
@@ -375,7 +375,7 @@ enum log_status segment_load(struct segment_load *load)
         return status;
     int64_t first_timestamp = segment->growth.first_timestamp;
     segment->growth =
-        segment_growth_begin(segment->base_offset, &log->config, clock_wall_ms(log->env->clock), &random);
+        segment_growth_begin(segment->base_offset, log__config(log), clock_wall_ms(log->env->clock), &random);
     segment->growth.first_timestamp = first_timestamp;
     if (!segment_index_assign(&segment->offsets, log->env->retire, NULL, 0) ||
         !segment_index_assign(&segment->times, log->env->retire, NULL, 0))

@@ -9,6 +9,7 @@
 
 static const char TABLE_MAGIC[] = "RunnelT2";
 static const char POSITIONS_MAGIC[] = "RunnelD1";
+static const char MARKS_MAGIC[] = "RunnelW1";
 
 /* Positions in the table's header; in a row; the checksum stands at the end of the file. */
 enum { MAGIC_SIZE = 8, TABLE_NONCE = 8, TABLE_COUNT = 24, TABLE_HEADER_SIZE = 28, CRC_SIZE = 4 };
@@ -211,6 +212,55 @@ bool side_positions_parse(slice bytes, uuid directory_id,
         position.start_offset = (int64_t)load_be64(record + POSITION_START);
         if (position.durable.offset >= 0 && position.durable.segment_base >= -1)
             visit(context, &position);
+    }
+    return true;
+}
+
+enum { MARKS_DIRECTORY = 8, MARKS_NONCE = 24, MARKS_CRC = 40, MARK_NAME = 2 };
+
+void side_marks_encode_header(uuid directory_id, uuid nonce, uint8_t out[SIDE_MARKS_HEADER_SIZE])
+{
+    memcpy(out, MARKS_MAGIC, MAGIC_SIZE);
+    memcpy(out + MARKS_DIRECTORY, directory_id.bytes, sizeof directory_id.bytes);
+    memcpy(out + MARKS_NONCE, nonce.bytes, sizeof nonce.bytes);
+    store_be32(out + MARKS_CRC, crc32c(0, out, MARKS_CRC));
+}
+
+size_t side_mark_encode(slice name, uint8_t out[SIDE_MARK_SIZE_MAX])
+{
+    check(name.size > 0 && name.size <= SIDE_MARK_NAME_MAX);
+    store_be16(out, (uint16_t)name.size);
+    memcpy(out + MARK_NAME, name.data, name.size);
+    store_be32(out + MARK_NAME + name.size, crc32c(0, out, MARK_NAME + name.size));
+    return MARK_NAME + name.size + CRC_SIZE;
+}
+
+/* The name at the begin of bytes; null: there is no record. */
+static slice read_mark(slice bytes)
+{
+    if (bytes.size < MARK_NAME + CRC_SIZE)
+        return SLICE_NULL;
+    size_t size = load_be16(bytes.data);
+    if (size == 0 || size > SIDE_MARK_NAME_MAX || bytes.size < MARK_NAME + size + CRC_SIZE ||
+        load_be32(bytes.data + MARK_NAME + size) != crc32c(0, bytes.data, MARK_NAME + size))
+        return SLICE_NULL;
+    return slice_of(bytes.data + MARK_NAME, size);
+}
+
+bool side_marks_parse(slice bytes, uuid directory_id, uuid nonce, void (*visit)(void *context, slice name),
+                      void *context)
+{
+    uint8_t header[SIDE_MARKS_HEADER_SIZE];
+
+    side_marks_encode_header(directory_id, nonce, header);
+    if (bytes.size < sizeof header || memcmp(bytes.data, header, sizeof header) != 0)
+        return false;
+    for (size_t at = sizeof header; at < bytes.size;) {
+        slice name = read_mark(slice_of(bytes.data + at, bytes.size - at));
+        if (slice_is_null(name))
+            return false;
+        visit(context, name);
+        at += MARK_NAME + name.size + CRC_SIZE;
     }
     return true;
 }

@@ -1,8 +1,11 @@
-/* Our own .runnel files in a log directory: the table of logs, and the durable positions.
+/* Our own .runnel files in a log directory: the table of logs, which of them were written since, and the
+ * durable positions.
  *
- * Both may be deleted at any time at the cost of time only. After a clean stop the table is believed beside a
- * marker with the same nonce. After an unclean one there is no marker; then both give lower bounds of what
- * is durable, as long as nobody but us used the directory (directory.h: may_be_foreign). */
+ * All may be deleted at any time at the cost of time only. After a clean stop the table is believed beside a
+ * marker with the same nonce. After an unclean one there is no marker; then a row is believed when the marks
+ * beside the table, with the same nonce, are whole and do not have its name. All else there and the positions
+ * are lower bounds of what is durable. Nothing of it counts once somebody but us used the directory
+ * (directory.h: may_be_foreign). */
 #ifndef RUNNEL_STORAGE_SIDE_FILE_H
 #define RUNNEL_STORAGE_SIDE_FILE_H
 
@@ -11,6 +14,7 @@
 
 #define SIDE_TABLE_NAME     "logs.runnel"
 #define SIDE_POSITIONS_NAME "durable.runnel"
+#define SIDE_MARKS_NAME     "written.runnel"
 
 /* One log at a clean stop. */
 struct side_row {
@@ -66,5 +70,22 @@ void side_position_encode(const struct side_position *position, uint8_t out[SIDE
  * directory. */
 bool side_positions_parse(slice bytes, uuid directory_id,
                           void (*visit)(void *context, const struct side_position *position), void *context);
+
+/* Names of partition directories of which the table's row is no longer true, or may not be soon: each is on
+ * the device before the first change. A header, then records of different sizes. */
+enum {
+    SIDE_MARKS_HEADER_SIZE = 44,
+    SIDE_MARK_NAME_MAX = 255,
+    SIDE_MARK_SIZE_MAX = 2 + SIDE_MARK_NAME_MAX + 4
+};
+
+/* nonce: of the table that they belong to. */
+void side_marks_encode_header(uuid directory_id, uuid nonce, uint8_t out[SIDE_MARKS_HEADER_SIZE]);
+/* Returns the size, in bytes. */
+size_t side_mark_encode(slice name, uint8_t out[SIDE_MARK_SIZE_MAX]);
+/* Calls visit for every record. False when the header is another's or anything is not as it was written: a
+ * mark that cannot be read may be of any log. */
+bool side_marks_parse(slice bytes, uuid directory_id, uuid nonce, void (*visit)(void *context, slice name),
+                      void *context);
 
 #endif

@@ -172,6 +172,7 @@ static void init_directory(struct store *store, size_t index)
     directory->index = (uint32_t)index;
     check(pthread_mutex_init(&directory->change_lock, NULL) == 0);
     check(pthread_mutex_init(&directory->starts_lock, NULL) == 0);
+    store__init_marks(directory);
 }
 
 static struct store *create(struct storage_env *env, const struct store_options *options)
@@ -441,11 +442,11 @@ static struct log *new_log(struct store *store, uint32_t index, uuid topic_id, c
 }
 
 /* Gives the log the directory that was found under its name. */
-static void claim(struct store *store, struct store_found *found, struct log *log)
+static void claim(struct store_found *found, struct log *log)
 {
     found->is_claimed = true;
     log__node(log)->clean_offset = found->clean_offset;
-    if (store->directories[found->directory].was_clean && found->has_row)
+    if (found->has_row)
         log__set_closed_row(log, &found->row);
     else
         log__node(log)->needs_recovery = true;
@@ -489,6 +490,7 @@ static struct log *find_or_create(struct store *store, uuid directory_id, uuid t
     if (log)
         return log;
     struct store_found *found = store__find_found(store, name);
+    bool has_row = found && found->has_row;
     if (found && found->is_claimed)
         found = NULL;
     if (found && is_other_topic(store, found, topic_id)) {
@@ -499,8 +501,10 @@ static struct log *find_or_create(struct store *store, uuid directory_id, uuid t
     }
     uint32_t directory = found ? found->directory : directory_for(store, directory_id);
     log = new_log(store, directory, topic_id, topic, partition, config, owner);
+    if (log)
+        atomic_store(&log__node(log)->has_row, has_row || store->directories[directory].has_orphan_rows);
     if (log && found)
-        claim(store, found, log);
+        claim(found, log);
     if (log && found && (config->cleanup & LOG_CLEANUP_COMPACT))
         store__cleanable(&store->directories[directory].host, log);
     return log;

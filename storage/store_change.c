@@ -56,6 +56,8 @@ enum file_status store__begin_changes(struct store_directory *directory)
         if (status == FILE_OK && directory->was_clean)
             status = store__open_positions(directory);
         if (status == FILE_OK)
+            status = store__open_marks(directory);
+        if (status == FILE_OK)
             status = directory_begin_changes(&directory->directory);
         if (status == FILE_OK) {
             atomic_store(&directory->is_durable, true);
@@ -97,7 +99,10 @@ enum log_status store__before_change(struct log_host *host, struct log *log)
     /* The metadata log is no part of what a clean stop vouches for, in Kafka as here. */
     if (is_metadata(log))
         return LOG_OK;
-    enum log_status status = store__log_status(store__begin_changes(directory));
+    enum file_status begun = store__begin_changes(directory);
+    if (begun == FILE_OK)
+        begun = store__mark(directory, log);
+    enum log_status status = store__log_status(begun);
     return status == LOG_OK ? store__forget_stale_starts(directory) : status;
 }
 

@@ -154,6 +154,8 @@ static enum file_status write_summary(struct store_directory *directory, struct 
     if (status == FILE_OK)
         status = drop_positions(directory);
     if (status == FILE_OK)
+        status = store__drop_marks(directory);
+    if (status == FILE_OK)
         status = write_checkpoint(place, CHECKPOINT_HIGH_WATERMARK, &summary->high_watermarks);
     if (status == FILE_OK)
         status = clean_marker_write(place->files, place->path, nonce);
@@ -239,6 +241,7 @@ static enum store_status close_directory(struct store_directory *directory, cons
         status = STORE_IO;
     file_close(directory->positions);
     directory->positions = NULL;
+    store__close_marks(directory);
     /* A start that was refused late leaves nothing either. */
     bool is_untouched = directory->directory.made_lock && !atomic_load(&directory->has_changes) &&
                         !atomic_load(&directory->is_fenced);

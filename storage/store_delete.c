@@ -174,6 +174,9 @@ enum file_status store__detach_log(struct store *store, struct log *log)
     if (log__start_to_save(log, &start) || atomic_load(&directory->starts_changed))
         atomic_store(&directory->starts_stale, true);
     log__delete(log);
+    /* What fails here fences the directory, so nobody gets the name. */
+    if (atomic_load(&log__node(log)->has_row) && store__begin_changes(directory) == FILE_OK)
+        (void)store__mark(directory, log);
     /* Tried even when the log had no directory a moment ago: a job may just have made it. */
     enum file_status status = store__set_aside(directory, log_name(log), "delete", &path);
     if (status == FILE_OK)
@@ -198,10 +201,31 @@ static enum file_status detach(struct store *store, struct log *log)
     return status;
 }
 
+static bool any_has_row(const struct store_directory *directory, struct log *const *logs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct log_host_node *node = log__node(logs[i]);
+        if (node->directory == directory->index && atomic_load(&node->has_row))
+            return true;
+    }
+    return false;
+}
+
+/* In one flush for all: else each of them has its own. */
+static void mark_all(struct store *store, struct log *const *logs, size_t count)
+{
+    for (size_t i = 0; i < store->directory_count && count > 1; i++) {
+        struct store_directory *directory = &store->directories[i];
+        if (any_has_row(directory, logs, count) && store__begin_changes(directory) == FILE_OK)
+            (void)store__mark_all(directory, logs, count);
+    }
+}
+
 enum log_status store_delete_logs(struct store *store, struct log *const *logs, size_t count)
 {
     enum log_status status = LOG_OK;
 
+    mark_all(store, logs, count);
     for (size_t i = 0; i < count; i++) {
         enum log_status one = store__log_status(detach(store, logs[i]));
         if (one != LOG_OK)

@@ -179,11 +179,12 @@ static void take_row(struct store *store, struct store_directory *directory, con
     };
     struct store_found *found = find_partition(store, directory->index, row->topic, row->partition);
 
-    if (found && directory->was_clean) {
+    if (found) { /* after an unclean stop the marks have the last word */
         found->has_row = true;
         found->topic_id = row->topic_id;
         found->row = row->row;
     }
+    directory->has_orphan_rows |= !found && !uuid_equal(row->topic_id, UUID_ONE);
     /* The metadata log may have grown since. */
     if (directory->was_clean && directory->index == 0 && uuid_equal(row->topic_id, UUID_ONE))
         store->metadata_row = row->row;
@@ -206,12 +207,45 @@ static void read_table(struct store *store, struct store_directory *directory)
     bool is_good = side_table_open(slice_of(bytes, size), &reader);
     if (is_good && marker->is_present)
         directory->was_clean = uuid_equal(reader.nonce, marker->nonce);
+    if (is_good)
+        directory->table_nonce = reader.nonce;
+    directory->has_true_table = directory->was_clean;
     if (is_good && (directory->was_clean || !marker->is_present)) {
         directory->has_facts = true;
         while (side_table_next(&reader, &row))
             take_row(store, directory, &row);
     }
     free(bytes);
+}
+
+static void take_mark(void *context, slice name)
+{
+    struct store_directory *directory = context;
+    char text[SIDE_MARK_NAME_MAX + 1];
+
+    snprintf(text, sizeof text, "%.*s", (int)name.size, (const char *)name.data);
+    struct store_found *found = store__find_found(directory->store, text);
+    if (found && found->directory == directory->index)
+        found->has_row = false;
+}
+
+/* After an unclean stop rows are true of the logs that nobody changed since. */
+static void read_marks(struct store *store, struct store_directory *directory)
+{
+    uint8_t *bytes;
+    size_t size;
+
+    if (!uuid_is_zero(directory->table_nonce) &&
+        read_child(&directory->directory, SIDE_MARKS_NAME, &bytes, &size)) {
+        directory->had_marks = side_marks_parse(slice_of(bytes, size), directory->directory.meta.directory_id,
+                                                directory->table_nonce, take_mark, directory);
+        directory->marks.size = directory->marks.flushed_size = size;
+        free(bytes);
+    }
+    for (size_t i = 0; i < store->found_count && !directory->had_marks; i++) {
+        if (store->found[i].directory == directory->index)
+            store->found[i].has_row = false;
+    }
 }
 
 /* --- Kafka's checkpoints ----------------------------------------------------------------------- */
@@ -262,6 +296,8 @@ static void read_facts(struct store *store, struct store_directory *directory)
     read_checkpoint(store, directory, CHECKPOINT_CLEANER, offsetof(struct store_found, clean_offset));
     if (!directory->was_clean && !directory->directory.may_be_foreign)
         read_positions(store, directory);
+    if (!directory->was_clean)
+        read_marks(store, directory);
     directory->was_clean_kafka = !directory->was_clean && directory->directory.marker.is_present;
     if (directory->was_clean)
         return;

@@ -1,6 +1,7 @@
 /* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
  * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_segments.c,
- * store_starts.c, store_retention.c, store_scrub.c, store_close.c, store_look.c, store_lost.c. */
+ * store_starts.c, store_retention.c, store_scrub.c, store_close.c, store_look.c, store_lost.c,
+ * store_marks.c. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
 
@@ -18,7 +19,7 @@ struct store_found {
     uint32_t directory;
     int32_t partition;
     bool is_claimed;
-    bool has_row;  /* of a table that may be believed */
+    bool has_row;  /* of a table, and it may be believed */
     uuid topic_id; /* with has_row */
     struct log_row row;
     int64_t recovery_point; /* of Kafka's checkpoint; -1: none */
@@ -30,6 +31,16 @@ struct store_found {
 struct store_position {
     struct store_position *next;
     struct side_position position;
+};
+
+/* The file of marks of a log directory (store_marks.c). */
+struct store_marks {
+    pthread_mutex_t lock;       /* guards the rest; innermost */
+    pthread_mutex_t flush_lock; /* before it: one flush for all that wait; who closes the file has both */
+    struct file *file;          /* NULL: none, and no row of the table is believed by the next start */
+    uint64_t size;
+    uint64_t flushed_size;
+    uint32_t flush_count;
 };
 
 struct store_directory {
@@ -64,6 +75,12 @@ struct store_directory {
     bool positions_dirty;
     bool positions_are_named; /* their name is on the device too; where it matters: store__before_rewrite() */
     int64_t positions_flushed_ms;
+
+    uuid table_nonce;     /* of the table that lies there; zero: none that could be read */
+    bool has_true_table;  /* of the clean stop before this start */
+    bool had_marks;       /* after an unclean one: whole marks that belong to the table were found */
+    bool has_orphan_rows; /* the table has rows of names that nobody has: they may be given to new logs */
+    struct store_marks marks;
 };
 
 struct store {
@@ -211,6 +228,20 @@ enum log_status store__before_rewrite(struct log_host *host, struct log *log);
 enum file_status store__note_starts(struct store_directory *directory);
 /* Rewrites them all; for after a recovery, and when the file grew long. */
 enum file_status store__rewrite_positions(struct store_directory *directory);
+
+/* store_marks.c: which rows of the table are no longer true, for after an unclean stop. */
+void store__init_marks(struct store_directory *directory);
+void store__free_marks(struct store_directory *directory);
+/* Begins the file beside the table, or goes on with the one that was found. Inside the first change. */
+enum file_status store__open_marks(struct store_directory *directory);
+void store__close_marks(struct store_directory *directory);
+enum file_status store__drop_marks(struct store_directory *directory);
+/* Before a log's files, or its directory's name, change for the first time: on the device when it returns.
+ * Its directory has begun its changes. */
+enum file_status store__mark(struct store_directory *directory, struct log *log);
+/* The same of many at once, and of one that is no log. */
+enum file_status store__mark_all(struct store_directory *directory, struct log *const *logs, size_t count);
+enum file_status store__mark_name(struct store_directory *directory, const char *name);
 
 /* store_clean.c */
 void store__cleanable(struct log_host *host, struct log *log);

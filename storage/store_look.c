@@ -45,11 +45,12 @@ static enum store_status look_into_found(const struct store_found *found, const 
                                          const char **error)
 {
     const struct store_directory *directory = &store->directories[found->directory];
-    char *path = directory->was_clean ? NULL : directory_child(&directory->directory, found->name);
+    bool is_later = directory->was_clean || found->has_row;
+    char *path = is_later ? NULL : directory_child(&directory->directory, found->name);
     const struct segment_home home = { store->env, NULL, path };
     enum store_status status = path ? look_into(&home, true, error) : STORE_OK;
 
-    if (!path && !directory->was_clean)
+    if (!path && !is_later)
         return store__fail(STORE_LIMIT, NULL, error);
     free(path);
     return status;

@@ -19,6 +19,7 @@ struct recover_run {
     struct store *store;
     struct log **logs;
     size_t count;
+    size_t believed_count; /* of which the table's row is still true */
     atomic_size_t next;
     atomic_bool is_out_of_files; /* waiting did not help */
     pthread_mutex_t lock;        /* guards the rest */
@@ -283,6 +284,14 @@ static enum store_status collect(struct recover_run *run, bool *involved)
         involved[log__node(log)->directory] = true;
     }
     pthread_mutex_unlock(&store->lock);
+    /* Logs that are believed need their positions as well: those of the run before are not gone on with. */
+    for (size_t i = 0; i < store->found_count; i++) {
+        const struct store_found *found = &store->found[i];
+        if (store->directories[found->directory].was_clean || !found->is_claimed)
+            continue;
+        involved[found->directory] = true;
+        run->believed_count += found->has_row;
+    }
     return run->logs ? STORE_OK : STORE_LIMIT;
 }
 
@@ -367,10 +376,12 @@ enum store_status store_recover(struct store *store, unsigned threads, const cha
     }
     if (status == STORE_OK) {
         rewrite_positions(store, involved);
-        if (run.count)
+        if (run.count + run.believed_count)
             note_info("store.recovered",
-                      "logs=%zu scanned=%" PRIu64 " cut=%" PRIu64 " quarantined=%" PRIu32 " ms=%" PRId64,
-                      run.count, run.total.scanned_size, run.total.cut_size, run.total.quarantined_count,
+                      "logs=%zu untouched=%zu scanned=%" PRIu64 " cut=%" PRIu64 " quarantined=%" PRIu32
+                      " ms=%" PRId64,
+                      run.count, run.believed_count, run.total.scanned_size, run.total.cut_size,
+                      run.total.quarantined_count,
                       clock_mono_ms(store->env->clock) - begin_ms);
         tend_leftovers(store);
         store->is_recovered = true;

@@ -145,6 +145,11 @@ bool store__drop_removed(struct store *store, struct store_found *found)
     if (!was_removed(store, found))
         return false;
     found->is_claimed = true;
-    (void)store__set_aside_other(&store->directories[found->directory], found->name, true);
+    /* Else the next topic of that name would be taken for it. */
+    struct store_directory *directory = &store->directories[found->directory];
+    if (found->has_row &&
+        (store__begin_changes(directory) != FILE_OK || store__mark_name(directory, found->name) != FILE_OK))
+        return true;
+    (void)store__set_aside_other(directory, found->name, true);
     return true;
 }

@@ -49,6 +49,7 @@ static const char *const places[] = {
     "/data/t-0/00000000000000000006.producers.runnel",
     "/data/t-0/00000000000000000012.snapshot",
     "/data/t-0/00000000000000000012.producers.runnel",
+    "/data/written.runnel",
 };
 enum { PLACE_COUNT = sizeof places / sizeof *places };
 
@@ -156,6 +157,19 @@ static void put_position(struct file_system *files, struct input *input)
     put(files, "/data/durable.runnel", bytes, sizeof bytes, 0);
 }
 
+/* Whole marks of that table, so that after a kill its rows are believed. */
+static void put_marks(struct file_system *files, struct input *input)
+{
+    uint8_t bytes[SIDE_MARKS_HEADER_SIZE + SIDE_MARK_SIZE_MAX];
+    uuid directory_id = { { 1, 2, 3, 4 } };
+    size_t size = SIDE_MARKS_HEADER_SIZE;
+
+    side_marks_encode_header(directory_id, NONCE, bytes);
+    if (next_byte(input) & 1)
+        size += side_mark_encode(slice_of_string("t-1"), bytes + size);
+    put(files, "/data/written.runnel", bytes, size, 0);
+}
+
 static void build(struct file_system *files, struct input *input)
 {
     struct meta_properties meta = {
@@ -182,6 +196,8 @@ static void build(struct file_system *files, struct input *input)
             put_table(files, input);
         else if (what < 180)
             put_position(files, input);
+        else if (what < 185)
+            put_marks(files, input);
         else if (what < 190)
             (void)file_unlink(files, path);
         else if (what < 200)
