@@ -175,11 +175,17 @@ void log__set_segments(struct log *log, struct segment_list *list)
         retire(log->env->retire, old, free);
 }
 
+void log__note_gaps(struct log *log)
+{
+    atomic_store(&log->may_have_gaps, true);
+}
+
 void log__use_config(struct log *log, const struct log_config *config)
 {
     log->config = *config;
     atomic_store(&log->durable_mode, config->flush_messages == 1);
-    atomic_store(&log->may_have_gaps, (config->cleanup & LOG_CLEANUP_COMPACT) != 0);
+    if ((config->cleanup & LOG_CLEANUP_COMPACT) != 0)
+        log__note_gaps(log); /* they stay when the policy changes */
     atomic_store(&log->map_size_max, (uint32_t)config->segment_bytes);
     atomic_store(&log->index_interval, (uint32_t)config->index_interval_bytes);
 }

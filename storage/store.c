@@ -440,6 +440,8 @@ static void claim(struct store *store, struct store_found *found, struct log *lo
 {
     found->is_claimed = true;
     log__node(log)->clean_offset = found->clean_offset;
+    if (found->clean_offset > 0)
+        log__note_gaps(log);
     if (store->directories[found->directory].was_clean && found->has_row)
         log__set_closed_row(log, &found->row);
     else
@@ -496,7 +498,8 @@ static struct log *find_or_create(struct store *store, uuid directory_id, uuid t
     log = new_log(store, directory, topic_id, topic, partition, config, owner);
     if (log && found)
         claim(store, found, log);
-    if (log && found && (config->cleanup & LOG_CLEANUP_COMPACT))
+    /* One that was compacted once stays in the checkpoint, as in Kafka. */
+    if (log && found && ((config->cleanup & LOG_CLEANUP_COMPACT) || found->clean_offset > 0))
         store__cleanable(&store->directories[directory].host, log);
     return log;
 }
