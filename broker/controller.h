@@ -33,6 +33,10 @@ enum store_status controller_open(const struct controller_host *host, struct con
  * which clients saw: all in page-cache mode (KIP-320, DESIGN 7). Writes nothing after a clean stop. False: it
  * could not be committed. */
 bool controller_raise_epochs(struct controller *controller);
+/* For a clean stop: writes a snapshot when something was changed that none covers, so that whatever is
+ * damaged later, in the log or in the snapshot, the other one tells the same. No command may be under way;
+ * the store is still open. */
+void controller_stop(struct controller *controller);
 /* No command may be under way. */
 void controller_close(struct controller *controller);
 
@@ -114,7 +118,8 @@ struct alter_config {
     const struct config_change *changes;
     size_t change_count;
     bool is_replacement; /* the changes, all CONFIG_SET, are all that it has then (AlterConfigs) */
-    /* out: INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION; POLICY_VIOLATION beyond the bounds below */
+    /* out: INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION; POLICY_VIOLATION beyond the bounds
+     * below */
     int16_t error_code;
     char message[256]; /* out */
 };

@@ -18,7 +18,8 @@ enum { PARTITIONS_MAX = 100000, PARTITIONS_PER_CALL_MAX = 10000, CONTROLLER_MESS
 
 struct commit;
 
-/* A command that waits for the controller: the head of a struct that its kind adds to, on the caller's stack. */
+/* A command that waits for the controller: the head of a struct that its kind adds to, on the caller's stack.
+ */
 struct command {
     /* Checks, and adds records to the commit or sets errors; validate_only adds none. */
     void (*decide)(struct commit *commit, struct command *command);
@@ -50,6 +51,9 @@ struct controller {
 
     struct metadata_kept kept; /* complete when the controller is open */
     uint64_t tail_bytes;       /* of records that no snapshot covers, about */
+    _Atomic int64_t covered;   /* end offset of the newest snapshot; -1: there is none */
+    bool is_log_epoch;         /* epoch is that of the newest record */
+    bool is_lonely;            /* since a crash, or damage that was mended, no snapshot covers the log */
     int64_t snapshot_ms;       /* monotonic, of the newest snapshot, or of the start */
     struct storage_job snapshot_job;
     atomic_bool is_snapshotting; /* from the submission to the end of the job */
@@ -65,8 +69,8 @@ struct commit {
     bool is_broken; /* records do not apply, or memory ran out: nothing of the group is committed */
 };
 
-/* Runs the command, alone or with others that wait: decide, append, flush, publish. Returns when it is committed or
- * failed. May block. */
+/* Runs the command, alone or with others that wait: decide, append, flush, publish. Returns when it is
+ * committed or failed. May block. */
 void controller__run(struct controller *controller, struct command *command);
 
 /* Replays a record and adds it to the open batch. */
@@ -76,8 +80,8 @@ void controller__commit_records(struct commit *commit, const slice *records, siz
 
 /* controller_assign.c */
 /* Sets both, cut to CONTROLLER_MESSAGE_SIZE; false, so that a check can end with it. */
-__attribute__((format(printf, 4, 5))) bool controller__refuse(int16_t *error_code, char *message, int16_t code,
-                                                              const char *format, ...);
+__attribute__((format(printf, 4, 5))) bool controller__refuse(int16_t *error_code, char *message,
+                                                              int16_t code, const char *format, ...);
 /* replication_factor -1: any. False: refused, or the commit is broken. */
 bool controller__check_assignment(struct commit *commit, const struct replica_assignment *assignment,
                                   int32_t replication_factor, int16_t *error_code, char *message);
@@ -86,8 +90,8 @@ slice controller__encode_partition(struct commit *commit, uuid topic_id, int32_t
                                    const struct replica_assignment *assignment);
 
 /* controller_configs.c: a null value takes the setting away. Null: no memory. */
-slice controller__encode_config(struct commit *commit, enum config_resource_type type, slice resource, slice name,
-                                slice value);
+slice controller__encode_config(struct commit *commit, enum config_resource_type type, slice resource,
+                                slice name, slice value);
 
 /* controller_snapshot.c: after a commit, by whoever leads: has a worker write a snapshot when it is time. */
 void controller__commit_grew(struct controller *controller, const struct metadata_batches *batches);
@@ -97,9 +101,10 @@ bool controller__elect_leaders(struct controller *controller);
 
 /* controller_partitions.c: opens the logs of what an image has new, tells logs of new settings. */
 void controller__open_partitions(struct controller *controller, struct image_change *change);
-/* Before a topic becomes one with flush.messages=1: the high watermark waits for the device from now on, and what
- * consumers saw so far is on it. Else a power cut just after the commit would take back records that recovery believes
- * nobody saw, as it raises leader epochs in page-cache mode only. False: a log could not be flushed. */
+/* Before a topic becomes one with flush.messages=1: the high watermark waits for the device from now on, and
+ * what consumers saw so far is on it. Else a power cut just after the commit would take back records that
+ * recovery believes nobody saw, as it raises leader epochs in page-cache mode only. False: a log could not be
+ * flushed. */
 bool controller__make_durable(const struct topic *topic, const struct topic_config *config);
 /* After the publication: retires what the new image does not have any more. */
 void controller__retire_replaced(struct controller *controller, struct image_change *change);

@@ -18,6 +18,8 @@ struct opening {
     struct metadata_replay replay;
     struct metadata_snapshot snapshot;
     int64_t last_epoch; /* of the records read */
+    bool is_judging;    /* nothing may be written */
+    size_t mended_count;
     char error[512];
 };
 
@@ -100,18 +102,35 @@ static enum store_status replay_snapshot(struct opening *opening)
         "snapshot");
 }
 
+static enum store_status fail_damaged(struct opening *opening, const struct metadata_damage *damage)
+{
+    return fail_with(
+        opening, STORE_DAMAGED,
+        "%s/%020lld.log: the batch at position %u (offset %lld) is damaged, and no snapshot "
+        "(*.checkpoint) that is whole covers it: without it topics and settings would be missing; "
+        "restore this file, or a newer snapshot, from a copy",
+        opening->controller->log_directory, (long long)damage->segment_base, damage->position,
+        (long long)damage->offset);
+}
+
 static enum store_status replay_log(struct opening *opening)
 {
     struct log_offsets offsets = log_offsets(opening->controller->log);
     int64_t from = opening->snapshot.end_offset < 0 ? 0 : opening->snapshot.end_offset;
     if (from < offsets.start)
         return fail(opening, STORE_DAMAGED, "metadata log",
-                    "it begins behind the newest snapshot that is whole; restore the snapshot from a copy");
+                    "it begins behind the newest snapshot (*.checkpoint) that is whole; restore a newer one "
+                    "from a copy");
     if (from > offsets.end)
         return fail(opening, STORE_DAMAGED, "metadata log",
                     "a snapshot is ahead of the log; start Apache Kafka once, which makes the log follow it");
-    enum store_status status = store_status_of_read(
-        opening, metadata_log_read(opening->controller->log, from, replay_record, opening), "metadata log");
+    struct metadata_damage damage = { 0 };
+    enum metadata_read_status read = metadata_log_read(opening->controller->log, from, replay_record, opening,
+                                                       opening->is_judging ? NULL : &damage);
+    opening->mended_count = damage.mended_count;
+    if (read == METADATA_READ_DAMAGED)
+        return fail_damaged(opening, &damage);
+    enum store_status status = store_status_of_read(opening, read, "metadata log");
     if (status == STORE_OK && opening->replay.in_transaction) {
         note_warn("metadata.transaction_open", "offset=%lld next=aborted with the next change",
                   (long long)opening->replay.held_offset);
@@ -194,7 +213,8 @@ static enum store_status check_directory(struct opening *opening, const struct t
     return fail_with(
         opening, STORE_FOREIGN,
         "%s: the partition %s-%d lies in the log directory with directory.id %s, which is not among "
-        "log.dirs; mount it, or add it to log.dirs",
+        "log.dirs; mount it, or add it to log.dirs (or restore meta.properties, when its directory.id is "
+        "wrong)",
         opening->controller->place.directory, topic->name, index, text);
 }
 
@@ -277,6 +297,10 @@ static enum store_status load(struct opening *opening)
     metadata_replay_note(&opening->replay);
     int32_t quorum_epoch = metadata_quorum_epoch(controller->place.files, controller->place.log_directory);
     controller->epoch = opening->last_epoch > quorum_epoch ? (int32_t)opening->last_epoch : quorum_epoch;
+    controller->is_log_epoch = controller->epoch == opening->last_epoch;
+    atomic_store(&controller->covered, opening->snapshot.end_offset);
+    controller->is_lonely = opening->snapshot.end_offset < log_offsets(controller->log).end &&
+                            (opening->mended_count > 0 || !store_was_clean(controller->host.store));
     return build_image(opening);
 }
 
@@ -395,7 +419,7 @@ static enum store_status judge(struct opening *opening)
 
 enum store_status controller_inspect(const struct controller_host *host, const char **error)
 {
-    struct opening opening = { .snapshot = { .end_offset = -1 } };
+    struct opening opening = { .snapshot = { .end_offset = -1 }, .is_judging = true };
     enum store_status status = STORE_OK;
     *error = "out of memory";
     opening.controller = controller_create(host);

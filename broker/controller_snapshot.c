@@ -11,6 +11,7 @@
 enum {
     SNAPSHOT_SIZE_MAX = 1 << 30,
     BUSY_ROUNDS_MAX = 16,
+    SNAPSHOTS_MIN = 2,
     PATH_SIZE = PATH_MAX + METADATA_SNAPSHOT_NAME_SIZE,
 };
 
@@ -31,6 +32,7 @@ static void decide_pin(struct commit *commit, struct command *command)
         return;
     pin->image = controller_image(controller);
     controller->tail_bytes = 0;
+    controller->is_lonely = false;
     controller->snapshot_ms = clock_mono_ms(controller->host.env->clock);
 }
 
@@ -101,11 +103,12 @@ static bool cut_log(struct controller *controller, int64_t offset, int64_t now_m
     return status == LOG_OK;
 }
 
-/* The log begins where the oldest snapshot that stays ends, or before: each of them can be started from. */
+/* The log begins where the oldest snapshot that stays ends, or before: each of them can be started from. Two stay
+ * (Kafka: one), so that all is there twice: when the newest is damaged, the one before and the log tell the same. */
 static void remove_old(struct shelf *shelf)
 {
     struct controller *controller = shelf->controller;
-    while (shelf->oldest + 1 < shelf->count && (is_too_large(shelf) || is_too_old(shelf))) {
+    while (shelf->oldest + SNAPSHOTS_MIN < shelf->count && (is_too_large(shelf) || is_too_old(shelf))) {
         if (!cut_log(controller, shelf->files[shelf->oldest + 1].end_offset, shelf->now_ms))
             break;
         shelf->oldest++;
@@ -158,35 +161,52 @@ static enum file_status write_snapshot(struct controller *controller, const stru
     return status;
 }
 
+static void save(struct controller *controller, const struct image *image)
+{
+    size_t size;
+    int64_t end_offset = image->end_offset;
+    enum file_status status = write_snapshot(controller, image, &size);
+    if (status == FILE_OK) {
+        note_info("metadata.snapshot", "end_offset=%lld bytes=%zu", (long long)end_offset, size);
+        atomic_store(&controller->covered, end_offset);
+        tidy(controller);
+        return;
+    }
+    note_warn("metadata.snapshot_failed", "directory=%s status=\"%s\" next=\"the log stays whole\"",
+              controller->log_directory, file_status_name(status));
+    if (status == FILE_IO)
+        log_fail(controller->log); /* nothing is flushed behind a failed flush */
+}
+
 static void run_snapshot(struct storage_job *job)
 {
     struct controller *controller =
         (struct controller *)((char *)job - offsetof(struct controller, snapshot_job));
     struct pin_command pin = { .command = { .decide = decide_pin, .fail = fail_pin } };
     controller__run(controller, &pin.command);
-    if (pin.image) {
-        size_t size;
-        int64_t end_offset = pin.image->end_offset;
-        enum file_status status = write_snapshot(controller, pin.image, &size);
-        if (status == FILE_OK) {
-            note_info("metadata.snapshot", "end_offset=%lld bytes=%zu", (long long)end_offset, size);
-            tidy(controller);
-        } else {
-            note_warn("metadata.snapshot_failed", "directory=%s status=\"%s\" next=\"the log stays whole\"",
-                      controller->log_directory, file_status_name(status));
-            if (status == FILE_IO)
-                log_fail(controller->log); /* nothing is flushed behind a failed flush */
-        }
-    }
+    if (pin.image)
+        save(controller, pin.image);
     atomic_store_explicit(&controller->is_snapshotting, false, memory_order_release);
 }
 
-/* As Kafka: by what was written since, or by time when there was anything at all. */
+void controller_stop(struct controller *controller)
+{
+    const struct image *image = controller_image(controller);
+    bool has_written = controller->owns_epoch || controller->is_lonely;
+    bool has_name = controller->owns_epoch || controller->is_log_epoch;
+    if (has_written && has_name && !controller->has_leftovers && !controller->is_failed &&
+        log_health(controller->log) == LOG_OK && atomic_load(&controller->covered) < image->end_offset)
+        save(controller, image);
+}
+
+/* As Kafka: by what was written since, or by time when there was anything at all. And what a crash left is in
+ * the log alone, where one damaged batch keeps the next start from knowing all. */
 static bool is_due(const struct controller *controller)
 {
     const struct config *config = controller->host.config;
     int64_t age_ms = clock_mono_ms(controller->host.env->clock) - controller->snapshot_ms;
-    return controller->tail_bytes >= (uint64_t)config->metadata_log_max_record_bytes_between_snapshots ||
+    return controller->is_lonely ||
+           controller->tail_bytes >= (uint64_t)config->metadata_log_max_record_bytes_between_snapshots ||
            (config->metadata_log_max_snapshot_interval_ms > 0 &&
             age_ms >= config->metadata_log_max_snapshot_interval_ms);
 }

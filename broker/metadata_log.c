@@ -3,6 +3,8 @@
 
 #include "codec/apis.h"
 #include "protocol/base/check.h"
+#include "protocol/base/note.h"
+#include "protocol/batch_mend.h"
 
 enum { FRAME_SIZE_MAX = 16, CONTROL_KEY_SIZE = 4, READ_SIZE = 1 << 20 };
 
@@ -211,13 +213,15 @@ static enum metadata_read_status visit_batch(const struct batch_view *batch, int
     return result == METADATA_READ_OK && status != BATCH_SHORT ? METADATA_READ_DAMAGED : result;
 }
 
-/* arena is reset between batches. */
+/* arena is reset between batches. *done: how many bytes were visited. */
 static enum metadata_read_status visit_batches(slice bytes, int64_t from_offset, struct arena *arena,
-                                               metadata_visit visit, void *context)
+                                               metadata_visit visit, void *context, size_t *done)
 {
-    while (bytes.size > 0) {
+    *done = 0;
+    while (*done < bytes.size) {
         struct batch_view batch;
-        if (batch_view(bytes, &batch) != BATCH_OK || !batch_crc_ok(&batch))
+        if (batch_view(slice_of(bytes.data + *done, bytes.size - *done), &batch) != BATCH_OK ||
+            !batch_crc_ok(&batch))
             return METADATA_READ_DAMAGED;
         enum metadata_read_status status = METADATA_READ_OK;
         if (batch_last_offset(&batch) >= from_offset)
@@ -225,7 +229,7 @@ static enum metadata_read_status visit_batches(slice bytes, int64_t from_offset,
         arena_reset(arena);
         if (status != METADATA_READ_OK)
             return status;
-        bytes = slice_of(bytes.data + batch.size, bytes.size - batch.size);
+        *done += batch.size;
     }
     return METADATA_READ_OK;
 }
@@ -234,33 +238,108 @@ enum metadata_read_status metadata_batches_read(slice bytes, int64_t from_offset
                                                 void *context)
 {
     struct arena arena;
+    size_t done;
     arena_init(&arena, NULL);
-    enum metadata_read_status status = visit_batches(bytes, from_offset, &arena, visit, context);
+    enum metadata_read_status status = visit_batches(bytes, from_offset, &arena, visit, context, &done);
     arena_destroy(&arena);
     return status;
 }
 
-enum metadata_read_status metadata_log_read(struct log *log, int64_t from_offset, metadata_visit visit,
-                                            void *context)
-{
+/* Reading the log: state of one metadata_log_read(). */
+struct log_reading {
+    struct log *log;
+    int64_t from, offset, end;
     struct arena range_arena, record_arena;
-    arena_init(&range_arena, NULL);
-    arena_init(&record_arena, NULL);
-    enum metadata_read_status status = METADATA_READ_OK;
-    int64_t offset = from_offset;
-    int64_t end = log_offsets(log).end;
-    while (status == METADATA_READ_OK && offset < end) {
-        struct log_range range;
-        enum log_status read = log_read(log, offset, end, READ_SIZE, true, false, &range_arena, &range);
-        if (read != LOG_OK || range.bytes.size == 0) {
-            status = read == LOG_CORRUPT || read == LOG_OK ? METADATA_READ_DAMAGED : METADATA_READ_FAILED;
-            break;
-        }
-        status = visit_batches(range.bytes, offset, &record_arena, visit, context);
-        arena_reset(&range_arena);
-        offset = range.next_offset;
+    metadata_visit visit;
+    void *context;
+    struct metadata_damage *damage;
+};
+
+/* The epoch is under no checksum: one that cannot be is that of the batch before. */
+static void mend_epoch(const struct log_reading *reading, uint8_t *bytes)
+{
+    int32_t epoch = (int32_t)load_be32(bytes + BATCH_LEADER_EPOCH);
+    int32_t newest = log_offsets(reading->log).leader_epoch;
+    if (epoch < 0 || epoch > newest)
+        store_be32(bytes + BATCH_LEADER_EPOCH, (uint32_t)newest);
+}
+
+/* At reading->offset stands a batch that is damaged. When one bit of it is, it is read as it was. */
+static enum metadata_read_status visit_damaged(struct log_reading *reading)
+{
+    struct metadata_damage *damage = reading->damage;
+    struct log_damage at;
+    size_t done;
+    damage->offset = reading->offset;
+    enum log_status status = log_read_damaged(reading->log, reading->offset, &reading->range_arena, &at);
+    damage->segment_base = at.segment_base;
+    damage->position = at.position;
+    if (status != LOG_OK)
+        return status == LOG_NOT_FOUND ? METADATA_READ_DAMAGED : METADATA_READ_FAILED;
+    if (!batch_mend(at.bytes, at.size, at.first, at.next))
+        return METADATA_READ_DAMAGED;
+    mend_epoch(reading, at.bytes);
+    enum metadata_read_status read =
+        visit_batches(slice_of(at.bytes, at.size), reading->from, &reading->record_arena, reading->visit,
+                      reading->context, &done);
+    if (read != METADATA_READ_OK)
+        return read;
+    note_warn(
+        "metadata.mended",
+        "log=%s segment=%lld position=%u offset=%lld effect=\"one flipped bit, read as it was; the next "
+        "snapshot covers it\" next_step=\"check the device\"",
+        log_name(reading->log), (long long)at.segment_base, at.position, (long long)at.first);
+    damage->mended_count++;
+    reading->offset = at.next;
+    return METADATA_READ_OK;
+}
+
+static enum metadata_read_status visit_next(struct log_reading *reading)
+{
+    struct log_range range;
+    size_t done = 0;
+    enum log_status read = log_read(reading->log, reading->offset, reading->end, READ_SIZE, true, false,
+                                    &reading->range_arena, &range);
+    enum metadata_read_status status = METADATA_READ_DAMAGED;
+    if (read != LOG_OK && read != LOG_CORRUPT)
+        return METADATA_READ_FAILED;
+    if (read == LOG_OK && range.bytes.size > 0)
+        status = visit_batches(range.bytes, reading->from, &reading->record_arena, reading->visit,
+                               reading->context, &done);
+    if (status == METADATA_READ_OK)
+        reading->offset = range.next_offset;
+    if (status != METADATA_READ_DAMAGED || !reading->damage)
+        return status;
+    /* Up to the damaged batch all was visited. */
+    for (size_t at = 0; at < done;) {
+        struct batch_view batch;
+        check(batch_view(slice_of(range.bytes.data + at, done - at), &batch) == BATCH_OK);
+        reading->offset = batch_last_offset(&batch) + 1;
+        at += batch.size;
     }
-    arena_destroy(&range_arena);
-    arena_destroy(&record_arena);
+    return visit_damaged(reading);
+}
+
+enum metadata_read_status metadata_log_read(struct log *log, int64_t from_offset, metadata_visit visit,
+                                            void *context, struct metadata_damage *damage)
+{
+    struct log_reading reading = { .log = log,
+                                   .from = from_offset,
+                                   .offset = from_offset,
+                                   .end = log_offsets(log).end,
+                                   .visit = visit,
+                                   .context = context,
+                                   .damage = damage };
+    if (damage)
+        *damage = (struct metadata_damage){ 0 };
+    arena_init(&reading.range_arena, NULL);
+    arena_init(&reading.record_arena, NULL);
+    enum metadata_read_status status = METADATA_READ_OK;
+    while (status == METADATA_READ_OK && reading.offset < reading.end) {
+        status = visit_next(&reading);
+        arena_reset(&reading.range_arena);
+    }
+    arena_destroy(&reading.range_arena);
+    arena_destroy(&reading.record_arena);
     return status;
 }

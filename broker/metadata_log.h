@@ -70,8 +70,18 @@ enum metadata_read_status {
 /* Visits the records of batches that lie in memory. */
 enum metadata_read_status metadata_batches_read(slice bytes, int64_t from_offset, metadata_visit visit,
                                                 void *context);
-/* Visits the log's records from an offset on. May block. */
+/* What was met on the way: batches of which one bit was wrong, and after METADATA_READ_DAMAGED the place. */
+struct metadata_damage {
+    size_t mended_count;
+    int64_t offset;
+    int64_t segment_base; /* base offset of the segment */
+    uint32_t position;    /* bytes, in its .log */
+};
+
+/* Visits the log's records from an offset on. A batch in which one bit is wrong is read as it was; the log's
+ * files stay as they are. damage NULL: then that is METADATA_READ_DAMAGED, and nothing at all is written. May
+ * block. */
 enum metadata_read_status metadata_log_read(struct log *log, int64_t from_offset, metadata_visit visit,
-                                            void *context);
+                                            void *context, struct metadata_damage *damage);
 
 #endif

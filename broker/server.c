@@ -433,10 +433,12 @@ bool server_close(struct server *server)
     close_loops(server);
     if (server->producer_ids)
         producer_ids_destroy(server->producer_ids);
+    bool is_clean = was_well && !atomic_load(&own->is_failed);
+    if (server->controller && is_clean)
+        controller_stop(server->controller);
     if (server->controller)
         controller_close(server->controller);
     if (server->store) {
-        bool is_clean = was_well && !atomic_load(&own->is_failed);
         if (store_close(server->store, is_clean) != STORE_OK && is_clean) {
             note_error("storage.close_failed", "the next start recovers as after a crash");
             is_kept = false;

@@ -299,7 +299,7 @@ static enum store_status scan_names(struct directory *directory, char **error)
         return refuse(
             error, STORE_FOREIGN,
             "%s has no meta.properties and is not empty (%s): this is no log directory; choose another "
-            "data directory",
+            "data directory (or restore meta.properties from a copy, when this is one)",
             directory->path, scan.other);
     if (scan.odd[0])
         return refuse(
@@ -430,7 +430,8 @@ enum store_status directory_check_identity(const struct directory *directory, in
                       "%s was written by Kafka in ZooKeeper mode; migrate it to KRaft with Kafka first",
                       directory->path);
     if (meta->node_id < 0 || !meta->cluster_id[0])
-        return refuse(error, STORE_DAMAGED, "%s/" META_PROPERTIES_NAME " has no node.id or no cluster.id",
+        return refuse(error, STORE_DAMAGED,
+                      "%s/" META_PROPERTIES_NAME " has no node.id or no cluster.id; restore it from a copy",
                       directory->path);
     if (meta->node_id != node_id)
         return refuse(error, STORE_FOREIGN,

@@ -203,6 +203,11 @@ void log__set_segments(struct log *log, struct segment_list *list)
         retire(log->env->retire, old, free);
 }
 
+void log__note_gaps(struct log *log)
+{
+    atomic_store(&log->may_have_gaps, true);
+}
+
 bool log__use_config(struct log *log, const struct log_config *config)
 {
     const struct log_config *shared = shared_config_take(config);
@@ -213,7 +218,8 @@ bool log__use_config(struct log *log, const struct log_config *config)
     if (old)
         retire(log->env->retire, (void *)(uintptr_t)old, shared_config_drop);
     atomic_store(&log->durable_mode, config->flush_messages == 1);
-    atomic_store(&log->may_have_gaps, (config->cleanup & LOG_CLEANUP_COMPACT) != 0);
+    if ((config->cleanup & LOG_CLEANUP_COMPACT) != 0)
+        log__note_gaps(log); /* they stay when the policy changes */
     atomic_store(&log->map_size_max, (uint32_t)config->segment_bytes);
     atomic_store(&log->index_interval, (uint32_t)config->index_interval_bytes);
     return true;

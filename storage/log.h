@@ -122,6 +122,21 @@ struct log_range {
  * out->next_offset is where readable data goes on. */
 enum log_status log_read(struct log *log, int64_t offset, int64_t bound, size_t size_max, bool at_least_one,
                          bool resident_only, struct arena *arena, struct log_range *out);
+/* What is damaged at an offset, as it lies there. */
+struct log_damage {
+    int64_t first, next;  /* its offsets: [first, next) */
+    int64_t segment_base; /* base offset of its segment */
+    uint32_t position;    /* of its first byte */
+    uint8_t *bytes;       /* in the arena; the caller's */
+    size_t size;
+};
+
+/* For who met LOG_CORRUPT or a wrong checksum at offset, and knows better than a client what the bytes were
+ * (protocol/batch_mend.h). Has the segment walked with all checksums, quarantines what is damaged.
+ * LOG_NOT_FOUND: the bytes are too many, or gone; segment and position are told. LOG_COLD: it was shut. May
+ * block. */
+enum log_status log_read_damaged(struct log *log, int64_t offset, struct arena *arena,
+                                 struct log_damage *out);
 /* Bytes between two offsets as a Fetch counts them for min_bytes: exact inside one segment, and
  * SIZE_MAX when from lies in an older segment than bound (Kafka then answers at once). */
 size_t log_size_between(struct log *log, int64_t from, int64_t bound);
@@ -137,13 +152,15 @@ struct log_found {
     int32_t leader_epoch; /* of the batch */
 };
 
-/* A transaction that was aborted. Its records are those of the producer from first_offset up to its marker. */
+/* A transaction that was aborted. Its records are those of the producer from first_offset up to its marker.
+ */
 struct log_aborted {
     int64_t producer_id;
     int64_t first_offset;
 };
-/* The aborted transactions of which records may lie in [from, upper), by the offsets of their markers; in the arena.
- * For what log_read() returned below the last stable offset. LOG_COLD: read again. LOG_LIMIT: no memory. */
+/* The aborted transactions of which records may lie in [from, upper), by the offsets of their markers; in the
+ * arena. For what log_read() returned below the last stable offset. LOG_COLD: read again. LOG_LIMIT: no
+ * memory. */
 enum log_status log_aborted(struct log *log, int64_t from, int64_t upper, struct arena *arena,
                             struct log_aborted **items, size_t *count);
 
@@ -185,8 +202,8 @@ void log_set_durable(struct log *log, int64_t end);
  * before the next step (metadata); the store's flusher does it for all others. */
 enum log_status log_flush(struct log *log);
 
-/* A flush of what this log needs failed in the caller's hands: the log takes no more appends, and its directory is
- * fenced, as with a flush of its own. */
+/* A flush of what this log needs failed in the caller's hands: the log takes no more appends, and its
+ * directory is fenced, as with a flush of its own. */
 void log_fail(struct log *log);
 
 /* New settings; hold from the next append on. */

@@ -294,19 +294,35 @@ failed:
     return status;
 }
 
+enum identity { IDENTITY_OURS, IDENTITY_DAMAGED, IDENTITY_OTHERS };
+
 /* Somebody may have exchanged directories, and two logs may well be of the same size. */
-static bool is_others(const struct log *log)
+static enum identity read_identity(const struct log *log)
 {
     uuid topic_id;
     enum file_status status = partition_metadata_read(log->env->files, log->path, &topic_id);
-    if (status != FILE_OK || uuid_equal(topic_id, log->topic_id))
-        return false;
-    if (partition_metadata_is_damage(topic_id, log->topic_id)) {
-        note_warn("partition.id_damaged", "path=%s effect=\"the next recovery repairs it\"", log->path);
-        return false;
-    }
+    if (status == FILE_OK && uuid_equal(topic_id, log->topic_id))
+        return IDENTITY_OURS;
+    if (status == FILE_NOT_FOUND || status == FILE_IO ||
+        (status == FILE_OK && partition_metadata_is_damage(topic_id, log->topic_id)))
+        return IDENTITY_DAMAGED;
+    if (status != FILE_OK)
+        return IDENTITY_OURS; /* nobody knows otherwise */
     note_error("log.unusable", "path=%s file=" PARTITION_METADATA_NAME " reason=other_topic_id", log->path);
-    return true;
+    return IDENTITY_OTHERS;
+}
+
+/* Kafka does not open a directory whose id is not its topic's. The files are those that our clean stop left,
+ * so the id is known. What cannot be written now is by the next recovery. */
+static void mend_identity(struct log *log)
+{
+    enum file_status status = FILE_FULL;
+    if (log_health(log) == LOG_OK && log->host->before_change(log->host, log) == LOG_OK)
+        status = partition_metadata_replace(log->env->files, log->path, log->topic_id);
+    note_warn("partition.id_damaged", "path=%s effect=%s", log->path,
+              status == FILE_OK ? "repaired" : "\"the next recovery repairs it\"");
+    if (status == FILE_IO)
+        log_fail(log);
 }
 
 enum log_status log__open_shut(struct log *log)
@@ -318,9 +334,12 @@ enum log_status log__open_shut(struct log *log)
                                   .start_offset = row.start_offset };
     if (!log->host->may_open(log->host, 1, 0))
         return LOG_LIMIT;
-    if (is_others(log))
+    enum identity identity = read_identity(log);
+    if (identity == IDENTITY_OTHERS)
         return LOG_IO;
     enum log_status status = log__load(log, &plan, NULL);
+    if (status == LOG_OK && identity == IDENTITY_DAMAGED)
+        mend_identity(log);
     if (status != LOG_CORRUPT && status != LOG_NOT_FOUND)
         return status;
     /* Somebody was here since, or bytes are gone: all is walked, and what was acknowledged and is not there

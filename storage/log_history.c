@@ -1,7 +1,10 @@
 /* What a log knows of its past besides the batches: leader epochs, read and repaired. */
 #include "storage/log_history.h"
 
+#include <stdlib.h>
+
 #include "protocol/base/note.h"
+#include "protocol/batch_mend.h"
 #include "storage/checkpoint.h"
 #include "storage/segment_scan.h"
 
@@ -18,6 +21,79 @@ static int32_t first_epoch(struct log *log, struct segment *segment)
         got == sizeof bytes && batch_head_read(bytes, size, &head))
         return head.leader_epoch;
     return -1;
+}
+
+/* A batch in memory, for a scan. */
+struct kept_batch {
+    uint8_t bytes[BATCH_MEND_SIZE_MAX];
+    uint64_t position;
+};
+
+static enum file_status read_kept(struct segment_scan *scan, void *out, size_t size, uint64_t position,
+                                  size_t *got)
+{
+    const struct kept_batch *kept = scan->context;
+    memcpy(out, kept->bytes + (position - kept->position), size);
+    *got = size;
+    return FILE_OK;
+}
+
+/* Visits the range's batch as it was before a bit of it was flipped; *is_visited false: more of it is wrong.
+ */
+static enum log_status visit_mended(struct log_walk *walk, const struct segment_scan *scan,
+                                    const struct quarantine_range *range, struct kept_batch *kept,
+                                    bool *is_visited)
+{
+    struct segment_scan here;
+    size_t got, size = range->end_position - range->position;
+    *is_visited = false;
+    if (size > sizeof kept->bytes ||
+        file_pread(scan->file, kept->bytes, size, range->position, &got) != FILE_OK || got != size ||
+        !batch_mend(kept->bytes, size, range->first, range->next))
+        return LOG_OK;
+    kept->position = range->position;
+    if (!segment_scan_begin(&here, scan->file, range->position, range->end_position, range->first, true))
+        return LOG_LIMIT;
+    here.read = read_kept;
+    here.context = kept;
+    enum log_status status = LOG_OK;
+    *is_visited = segment_scan_next(&here) == SCAN_BATCH;
+    if (*is_visited)
+        status = walk->visit(walk, &here);
+    segment_scan_end(&here);
+    return status;
+}
+
+/* The scan stands before a range that is quarantined: visits what can be, and goes on behind it. */
+static enum log_status pass_range(struct log_walk *walk, struct segment_scan *scan,
+                                  const struct quarantine_range *range)
+{
+    enum log_status status = LOG_OK;
+    if (walk->damaged && range->next > walk->from) {
+        bool is_visited = false;
+        struct kept_batch *kept = malloc(sizeof *kept);
+        if (!kept)
+            return LOG_LIMIT;
+        status = visit_mended(walk, scan, range, kept, &is_visited);
+        free(kept);
+        if (status == LOG_OK && !is_visited)
+            status = walk->damaged(walk, range);
+    }
+    scan->position = range->end_position;
+    scan->expected = range->next;
+    return status;
+}
+
+/* The range with bytes that begins where the scan stands; NULL: none does. */
+static const struct quarantine_range *range_at(const struct quarantine *quarantine,
+                                               const struct segment_scan *scan)
+{
+    for (uint32_t i = 0; quarantine && i < quarantine->count; i++) {
+        const struct quarantine_range *range = &quarantine->ranges[i];
+        if (range->position == scan->position && range->end_position > range->position)
+            return range;
+    }
+    return NULL;
 }
 
 enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment)
@@ -44,6 +120,13 @@ enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment
     enum log_status status = LOG_OK;
     const struct quarantine *quarantine = atomic_load(&segment->quarantine);
     while (status == LOG_OK) {
+        const struct quarantine_range *range = range_at(quarantine, &scan);
+        if (range && range->first >= walk->until)
+            break;
+        if (range) {
+            status = pass_range(walk, &scan, range);
+            continue;
+        }
         enum scan_result result = segment_scan_next(&scan);
         if (result == SCAN_BATCH && scan.head.base_offset >= walk->until)
             break;

@@ -10,11 +10,14 @@ struct log_walk {
     struct log *log;
     int64_t from, until; /* batches that reach the first offset and begin below the second are visited */
     enum log_status (*visit)(struct log_walk *, const struct segment_scan *);
+    /* NULL: what is quarantined is passed over. Else a batch in which one bit is wrong is visited as it was
+     * (protocol/batch_mend.h), and this is called for what is damaged more. */
+    enum log_status (*damaged)(struct log_walk *, const struct quarantine_range *);
     bool io_fails;     /* what cannot be read is LOG_IO, else the end */
     int32_t epoch_max; /* of log__load_epochs() */
 };
 
-/* Visits every readable batch of the segment; damage is stepped over. Under prepare_mutex. May block. */
+/* Visits every readable batch of the segment. Under prepare_mutex. May block. */
 enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment);
 
 /* Reads leader-epoch-checkpoint, cuts it to the log, and adds epochs that only the batches know (the file is

@@ -119,6 +119,9 @@ struct log *log__create(struct storage_env *env, struct log_host *host, const ch
  * no thread can reach it any more: hand it to retire(env->retire, log, log__free). */
 void log__free(void *log);
 
+/* The log was compacted once, whatever its policy is today: gaps between its batches are no damage. */
+void log__note_gaps(struct log *log);
+
 /* After a clean stop: the directory is there and as the row says. No file is touched; the log is opened
  * by log_prepare() or log_warm(). When the files then differ from the row, it recovers instead. */
 void log__set_closed_row(struct log *log, const struct log_row *row);

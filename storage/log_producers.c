@@ -5,11 +5,13 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
+#include "protocol/batch_mend.h"
 #include "storage/log_directory.h"
 #include "storage/log_history.h"
 #include "storage/log_transactions.h"
 #include "storage/producer_snapshot.h"
 #include "storage/producer_state.h"
+#include "storage/recovery.h"
 
 /* What a new producer's append takes away of those that are expired: so they go as fast as others come, and
  * no append pays for many. */
@@ -114,21 +116,50 @@ struct load {
     int64_t now_ms;
 };
 
-bool log__read_marker(const struct segment_scan *scan, struct producer_marker *marker, bool *is_marker)
+bool log__lost_marker(const struct producer_state *producers, int64_t first, int64_t next, uint64_t size,
+                      struct producer_marker *marker)
+{
+    enum { MARKER_BATCH_SIZE = 78 }; /* as Kafka's EndTransactionMarker always is */
+    struct producer_entry entry;
+    uint64_t cursor = 0;
+    unsigned open_count = 0;
+    if (size != MARKER_BATCH_SIZE || next - first != 1)
+        return false;
+    while (producers && producer_state_next(producers, &cursor, &entry)) {
+        if (entry.current_txn_first_offset < 0 || entry.current_txn_first_offset >= first)
+            continue;
+        open_count++;
+        *marker = (struct producer_marker){ .producer_id = entry.producer_id,
+                                            .timestamp = entry.timestamp,
+                                            .coordinator_epoch = entry.coordinator_epoch,
+                                            .producer_epoch = entry.epoch,
+                                            .is_abort = true };
+    }
+    return open_count == 1;
+}
+
+bool log__read_marker(const struct segment_scan *scan, const struct producer_state *producers,
+                      struct producer_marker *marker, bool *is_marker)
 {
     enum { CONTROL_BATCH_SIZE_MAX = 64 << 10 };
     struct segment_scan at = *scan; /* shares the buffer */
+    const struct batch_head *head = &scan->head;
     *is_marker = false;
-    if (scan->head.size > CONTROL_BATCH_SIZE_MAX)
+    if (head->size > CONTROL_BATCH_SIZE_MAX)
         return true;
-    uint8_t *bytes = malloc(scan->head.size);
+    uint8_t *bytes = malloc(head->size);
     if (!bytes)
         return false;
     /* One flipped bit makes a commit of an abort, and recovery checks no CRC below the durable end. */
     struct batch_view view;
-    slice batch = slice_of(bytes, scan->head.size);
-    *is_marker = segment_scan_copy(&at, bytes) && batch_view(batch, &view) == BATCH_OK &&
-                 batch_crc_ok(&view) && producer_marker_read(batch, marker);
+    slice batch = slice_of(bytes, head->size);
+    bool is_read = segment_scan_copy(&at, bytes);
+    bool is_whole = is_read && batch_view(batch, &view) == BATCH_OK && batch_crc_ok(&view);
+    if (is_read && !is_whole)
+        is_whole = batch_mend(bytes, head->size, head->base_offset, head->last_offset + 1);
+    *is_marker =
+        is_whole ? producer_marker_read(batch, marker)
+                 : log__lost_marker(producers, head->base_offset, head->last_offset + 1, head->size, marker);
     free(bytes);
     return true;
 }
@@ -146,7 +177,7 @@ static enum log_status note_scanned(struct log_walk *walk, const struct segment_
     if ((scan->view.attributes & BATCH_ATTRIBUTE_CONTROL) == 0) {
         producer_state_note(load->producers, &scan->view, load->now_ms, 0);
     } else {
-        if (!log__read_marker(scan, &marker, &is_marker))
+        if (!log__read_marker(scan, load->producers, &marker, &is_marker))
             return LOG_LIMIT;
         if (is_marker)
             producer_state_mark(load->producers, &marker, load->now_ms);
@@ -154,6 +185,32 @@ static enum log_status note_scanned(struct log_walk *walk, const struct segment_
     size_t count_max = log__config(walk->log)->producer_ids_max;
     if (count_max > 0 && producer_state_count(load->producers) > count_max + LOAD_SLACK)
         producer_state_trim(load->producers, count_max, 0, 0, 0);
+    return LOG_OK;
+}
+
+/* Damage may have been the end of a transaction. */
+static enum log_status note_damaged(struct log_walk *walk, const struct quarantine_range *range)
+{
+    struct load *load = (struct load *)walk;
+    struct producer_marker marker;
+    int64_t open = producer_state_first_open(load->producers);
+    if (open < 0 || open >= range->first)
+        return LOG_OK;
+    if (log__lost_marker(load->producers, range->first, range->next, range->end_position - range->position,
+                         &marker)) {
+        producer_state_mark(load->producers, &marker, load->now_ms);
+        note_error("log.transaction_end_lost",
+                   "log=%s producer_id=%lld first_offset=%lld marker_offset=%lld effect=\"unless .txnindex "
+                   "says how it ended it counts as "
+                   "aborted: readers of committed records do not get it, all others do\"",
+                   walk->log->name, (long long)marker.producer_id, (long long)open, (long long)range->first);
+    } else {
+        note_warn(
+            "log.transaction_end_unknown",
+            "log=%s first_offset=%lld damaged_offset=%lld effect=\"a transaction is open that may have ended "
+            "in what is damaged; readers of committed records wait before it\"",
+            walk->log->name, (long long)open, (long long)range->first);
+    }
     return LOG_OK;
 }
 
@@ -193,6 +250,7 @@ static enum log_status complete_entries(struct load *load, int64_t offset, struc
                                         size_t count)
 {
     struct load back = { .walk = load->walk, .now_ms = load->now_ms };
+    back.walk.damaged = NULL; /* asked for batches, not for transactions */
     struct producer_entry found;
     int64_t begin = scan_back_begin(load->walk.log, offset);
     enum log_status status = begin < offset ? scan(&back, begin, offset) : LOG_OK;
@@ -308,11 +366,61 @@ static enum log_status load_state(struct load *load, const struct log_directory 
     return status;
 }
 
+/* A look at the checksum of one batch. */
+struct crc_look {
+    struct log_walk walk; /* first */
+    bool is_damaged;
+};
+
+static enum log_status look_at_crc(struct log_walk *walk, const struct segment_scan *scan)
+{
+    struct crc_look *look = (struct crc_look *)walk;
+    struct segment_scan at = *scan; /* shares the buffer */
+    struct batch_view view;
+    uint8_t *bytes = malloc(scan->head.size);
+    if (!bytes)
+        return LOG_LIMIT;
+    look->is_damaged = segment_scan_copy(&at, bytes) &&
+                       batch_view(slice_of(bytes, scan->head.size), &view) == BATCH_OK &&
+                       !batch_crc_ok(&view);
+    free(bytes);
+    return LOG_OK;
+}
+
+/* A transaction that is still open begins with a batch that recovery may have believed by its header: one
+ * flipped bit makes one that never ends. *is_redone: such a batch is quarantined now, and what was loaded is
+ * to be loaded anew. */
+static enum log_status verify_open(struct load *load, bool *is_redone)
+{
+    struct log *log = load->walk.log;
+    struct segment_list *list = log__segments(log);
+    struct producer_entry entry;
+    uint64_t cursor = 0;
+    enum log_status status = LOG_OK;
+    while (load->producers && status == LOG_OK && producer_state_next(load->producers, &cursor, &entry)) {
+        int64_t first = entry.current_txn_first_offset;
+        struct crc_look look = { .walk = {
+                                     .log = log, .from = first, .until = first + 1, .visit = look_at_crc } };
+        size_t i = segment_list_find(list, first);
+        if (first < list->items[0]->base_offset)
+            continue;
+        status = log__walk_segment(&look.walk, list->items[i]);
+        if (status != LOG_OK || !look.is_damaged || atomic_exchange(&list->items[i]->examined, true))
+            continue;
+        status = log__examine(log, list->items[i],
+                              i + 1 < list->count ? list->items[i + 1]->base_offset : log__moment(log).end);
+        *is_redone = true;
+    }
+    return status;
+}
+
 enum log_status log__load_producers(struct log *log)
 {
     struct log_directory directory;
-    struct load load = { .walk = { .log = log, .visit = note_scanned, .io_fails = true },
-                         .now_ms = clock_wall_ms(log->env->clock) };
+    struct load load = {
+        .walk = { .log = log, .visit = note_scanned, .damaged = note_damaged, .io_fails = true },
+        .now_ms = clock_wall_ms(log->env->clock)
+    };
     int64_t end = log__moment(log).end;
     if (log->producers_loaded)
         return LOG_OK;
@@ -320,8 +428,16 @@ enum log_status log__load_producers(struct log *log)
     if (status != LOG_OK)
         return status;
     status = drop_snapshots(log, &directory, end);
+    bool is_redone = false;
     if (status == LOG_OK)
         status = load_state(&load, &directory, end);
+    if (status == LOG_OK)
+        status = verify_open(&load, &is_redone);
+    if (status == LOG_OK && is_redone) {
+        producer_state_destroy(load.producers);
+        load.producers = NULL;
+        status = load_state(&load, &directory, end);
+    }
     log_directory_free(&directory);
     if (status != LOG_OK) {
         producer_state_destroy(load.producers);

@@ -21,17 +21,23 @@ void log__trim_producers(struct log *log, int64_t now_ms);
  */
 enum log_status log__load_producers(struct log *log);
 
-/* The end of a transaction that the scan's control batch says; *is_marker false: it says none. False: no
- * memory. */
-bool log__read_marker(const struct segment_scan *scan, struct producer_marker *marker, bool *is_marker);
+/* The end of a transaction that the scan's control batch says; *is_marker false: it says none. One flipped
+ * bit is turned back; when more is damaged, log__lost_marker() has the word. False: no memory. */
+bool log__read_marker(const struct segment_scan *scan, const struct producer_state *producers,
+                      struct producer_marker *marker, bool *is_marker);
+/* Whether what is damaged at [first, next) was the end of a transaction: as large as one, and one transaction
+ * is open there. How it ended nobody knows: it counts as aborted, so that no record is given to readers of
+ * committed records that must not be, and those behind it are. */
+bool log__lost_marker(const struct producer_state *producers, int64_t first, int64_t next, uint64_t size,
+                      struct producer_marker *marker);
 
 /* Takes a picture of the state for a snapshot at offset; NULL: no memory. Under the mutex. */
 struct pending_snapshot *log__take_snapshot(struct log *log, int64_t offset, int64_t now_ms);
 void log__free_snapshot(struct pending_snapshot *snapshot);
 /* Writes the snapshot, flushed if that is asked for, and frees it; NULL does nothing. */
 enum log_status log__write_snapshot(struct log *log, struct pending_snapshot *snapshot, bool flush);
-/* Has what is known of producers on the device without the segments below start, whose snapshots go with them. Under
- * prepare_mutex. */
+/* Has what is known of producers on the device without the segments below start, whose snapshots go with
+ * them. Under prepare_mutex. */
 enum log_status log__keep_producers(struct log *log, int64_t start);
 /* Replaces the snapshot of the stop before by one of this moment. Under prepare_mutex. */
 enum log_status log__finish_snapshot(struct log *log, bool flush);

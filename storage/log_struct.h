@@ -81,7 +81,7 @@ struct log {
     _Atomic bool durable_mode;
     _Atomic uint32_t map_size_max;   /* segment.bytes, for readers */
     _Atomic uint32_t index_interval; /* index.interval.bytes, for readers */
-    _Atomic bool may_have_gaps;      /* the cleaner may have been here */
+    _Atomic bool may_have_gaps;      /* the cleaner may have been here, today or long ago */
     _Atomic bool may_change;         /* before_change() was answered with LOG_OK */
     _Atomic bool has_aborted;        /* some segment's index of aborted transactions is not empty */
 

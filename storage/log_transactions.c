@@ -155,32 +155,59 @@ struct rebuild {
     struct log_walk walk;             /* first */
     struct producer_state *producers; /* of the transactional batches only */
     struct txn_index *index;          /* of the segment that is walked; NULL: it is not asked for */
+    const struct txn_index *known;    /* what is known of that segment already; NULL: nothing */
 };
+
+static enum log_status rebuild_end(struct rebuild *rebuild, const struct producer_marker *marker,
+                                   int64_t offset)
+{
+    int64_t first = producer_state_open_transaction(rebuild->producers, marker->producer_id);
+    producer_state_mark(rebuild->producers, marker, 0);
+    if (first < 0 || !marker->is_abort || !rebuild->index)
+        return LOG_OK;
+    int64_t open = producer_state_first_open(rebuild->producers);
+    struct aborted_transaction aborted = {
+        .producer_id = marker->producer_id,
+        .first_offset = first,
+        .last_offset = offset,
+        .last_stable_offset = open >= 0 ? open : offset + 1,
+    };
+    if (!txn_index_reserve(rebuild->index, NULL, 1))
+        return LOG_LIMIT;
+    txn_index_append(rebuild->index, &aborted);
+    return LOG_OK;
+}
 
 /* The end of a transaction is in the record of a control batch. */
 static enum log_status rebuild_marker(struct rebuild *rebuild, const struct segment_scan *scan)
 {
     struct producer_marker marker;
     bool is_marker;
-    if (!log__read_marker(scan, &marker, &is_marker))
+    if (!log__read_marker(scan, rebuild->producers, &marker, &is_marker))
         return LOG_LIMIT;
-    if (!is_marker)
-        return LOG_OK;
-    int64_t first = producer_state_open_transaction(rebuild->producers, marker.producer_id);
-    producer_state_mark(rebuild->producers, &marker, 0);
-    if (first < 0 || !marker.is_abort || !rebuild->index)
-        return LOG_OK;
-    int64_t open = producer_state_first_open(rebuild->producers);
-    struct aborted_transaction aborted = {
-        .producer_id = marker.producer_id,
-        .first_offset = first,
-        .last_offset = scan->head.last_offset,
-        .last_stable_offset = open >= 0 ? open : scan->head.last_offset + 1,
-    };
-    if (!txn_index_reserve(rebuild->index, NULL, 1))
-        return LOG_LIMIT;
-    txn_index_append(rebuild->index, &aborted);
-    return LOG_OK;
+    return is_marker ? rebuild_end(rebuild, &marker, scan->head.last_offset) : LOG_OK;
+}
+
+static bool ends_at(const struct txn_index *index, int64_t offset)
+{
+    const struct txn_block *block = atomic_load(&((struct txn_index *)(uintptr_t)index)->block);
+    uint32_t count = txn_index_count(index);
+    for (uint32_t i = 0; i < count; i++) {
+        if (block->entries[i].last_offset == offset)
+            return true;
+    }
+    return false;
+}
+
+static enum log_status rebuild_damaged(struct log_walk *walk, const struct quarantine_range *range)
+{
+    struct rebuild *rebuild = (struct rebuild *)walk;
+    struct producer_marker marker;
+    bool is_lost = log__lost_marker(rebuild->producers, range->first, range->next,
+                                    range->end_position - range->position, &marker);
+    if (is_lost && rebuild->known)
+        marker.is_abort = ends_at(rebuild->known, range->first);
+    return is_lost ? rebuild_end(rebuild, &marker, range->first) : LOG_OK;
 }
 
 static enum log_status rebuild_visit(struct log_walk *walk, const struct segment_scan *scan)
@@ -235,15 +262,18 @@ static enum log_status open_before(struct rebuild *rebuild, int64_t offset, int6
 /* Rebuilds the entries of the segments whose index is_rewritten, from first on. */
 static enum log_status rebuild_aborted(struct log *log, struct segment_list *list, size_t first)
 {
-    struct rebuild rebuild = {
-        .walk = { .log = log, .until = INT64_MAX, .visit = rebuild_visit, .io_fails = true }
-    };
+    struct rebuild rebuild = { .walk = { .log = log,
+                                         .until = INT64_MAX,
+                                         .visit = rebuild_visit,
+                                         .damaged = rebuild_damaged,
+                                         .io_fails = true } };
     int64_t from;
     enum log_status status = open_before(&rebuild, list->items[first]->base_offset, &from);
     rebuild.walk.from = from;
     for (size_t i = segment_list_find(list, from); i < list->count && status == LOG_OK; i++) {
         struct txn_index *index = &list->items[i]->aborted;
         rebuild.index = i >= first && index->is_rewritten ? index : NULL;
+        rebuild.known = index->is_rewritten ? NULL : index;
         status = log__walk_segment(&rebuild.walk, list->items[i]);
     }
     producer_state_destroy(rebuild.producers);
@@ -269,15 +299,18 @@ static bool has_same_entries(const struct txn_index *a, const struct txn_index *
 enum log_status log__rebuild_aborted(struct log *log, struct segment *segment, bool *is_other)
 {
     struct txn_index fresh = { .file = NULL };
-    struct rebuild rebuild = {
-        .walk = { .log = log, .until = INT64_MAX, .visit = rebuild_visit, .io_fails = true }
-    };
+    struct rebuild rebuild = { .walk = { .log = log,
+                                         .until = INT64_MAX,
+                                         .visit = rebuild_visit,
+                                         .damaged = rebuild_damaged,
+                                         .io_fails = true } };
     struct segment_list *list = log__segments(log);
     int64_t from;
     enum log_status status = open_before(&rebuild, segment->base_offset, &from);
     rebuild.walk.from = from;
     for (size_t i = segment_list_find(list, from); i < list->count && status == LOG_OK; i++) {
         rebuild.index = list->items[i] == segment ? &fresh : NULL;
+        rebuild.known = &list->items[i]->aborted;
         status = log__walk_segment(&rebuild.walk, list->items[i]);
         if (list->items[i] == segment)
             break;
@@ -312,7 +345,8 @@ static enum log_status load_segment(struct log *log, struct segment *segment, in
             note_warn("log.index_rebuilt", "log=%s base_offset=%lld reason=txnindex_damaged", log->name,
                       (long long)segment->base_offset);
     }
-    if (!is_believed && (txn_index_count(&segment->aborted) > 0 || segment->has_markers))
+    bool may_have_markers = segment->has_markers || atomic_load(&segment->quarantine); /* or what was one */
+    if (!is_believed && (txn_index_count(&segment->aborted) > 0 || may_have_markers))
         *is_good = false;
     return LOG_OK;
 }

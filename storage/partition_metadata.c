@@ -63,12 +63,32 @@ enum file_status partition_metadata_read(struct file_system *files, const char *
     return status;
 }
 
+enum { TEXT_SIZE = 64 };
+
+static slice text_of(uuid topic_id, char text[TEXT_SIZE])
+{
+    char id[UUID_TEXT_SIZE + 1];
+    uuid_to_text(topic_id, id);
+    return slice_of(text, (size_t)snprintf(text, TEXT_SIZE, "version: 0\ntopic_id: %s", id));
+}
+
+enum file_status partition_metadata_replace(struct file_system *files, const char *directory, uuid topic_id)
+{
+    char *path;
+    char text[TEXT_SIZE];
+
+    if (asprintf(&path, "%s/" PARTITION_METADATA_NAME, directory) < 0)
+        return FILE_LIMIT;
+    enum file_status status = file_replace(files, path, text_of(topic_id, text));
+    free(path);
+    return status;
+}
+
 enum file_status partition_metadata_write(struct file_system *files, const char *directory, uuid topic_id,
                                           struct file **out)
 {
     char *path;
-    char text[64];
-    char id[UUID_TEXT_SIZE + 1];
+    char text[TEXT_SIZE];
     struct file *file;
 
     if (out)
@@ -79,9 +99,8 @@ enum file_status partition_metadata_write(struct file_system *files, const char 
     free(path);
     if (status != FILE_OK)
         return status;
-    uuid_to_text(topic_id, id);
-    int size = snprintf(text, sizeof text, "version: 0\ntopic_id: %s", id);
-    status = file_pwrite(file, text, (size_t)size, 0);
+    slice bytes = text_of(topic_id, text);
+    status = file_pwrite(file, bytes.data, bytes.size, 0);
     if (status == FILE_OK && out)
         *out = file;
     else

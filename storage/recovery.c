@@ -542,6 +542,9 @@ enum log_status log__examine(struct log *log, struct segment *segment, int64_t n
     };
     enum log_status status = segment_load(&load);
     segment_add_final_time_entry(walked, log->env->retire);
+    /* All is right but for the gaps: whatever the log's policy is today, it was compacted once. */
+    if (status == LOG_OK && load.has_gaps && load.quarantined_count == 0)
+        log__note_gaps(log);
     if (status == LOG_OK)
         status = take_entries(log, segment, walked);
     if (status == LOG_OK)

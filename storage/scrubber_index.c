@@ -182,7 +182,7 @@ enum log_status scrub__meet_control(struct scrub_walk *walk)
     if (!block || i >= atomic_load_explicit(&block->count, memory_order_acquire) ||
         block->entries[i].last_offset != scan->head.last_offset)
         return LOG_OK;
-    if (!log__read_marker(scan, &marker, &is_marker))
+    if (!log__read_marker(scan, NULL, &marker, &is_marker))
         return LOG_LIMIT;
     if (!is_marker || !marker.is_abort || marker.producer_id != block->entries[i].producer_id)
         cursor->aborted_fault = "no_marker_at_offset";

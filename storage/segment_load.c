@@ -169,16 +169,69 @@ static bool ends_at_proven(const struct segment_load *load)
     return load->proven < load->next_base && !may_be_cleaned;
 }
 
-/* Whether what comes behind the batch at which the scan stands begins where it should: else its own base
- * offset, which is under no checksum, may be damaged as well. */
+/* Whether the file itself tells that the cleaner was here: batches with fewer records than offsets, which no
+ * producer writes, or a gap between two batches whose own neighbours fit. Whatever is damaged proves nothing,
+ * nor does what touches it. */
+static bool shows_cleaner(const struct segment_load *load, const struct segment_scan *from)
+{
+    struct segment_scan scan = *from; /* shares the buffer */
+    int run = 1;              /* batches since damage; what begins the segment needs no other in front */
+    bool is_gap_open = false; /* and nothing is known yet of what follows the batch behind it */
+    scan.position = scan.buffer_size = 0;
+    scan.expected = load->segment->base_offset;
+    scan.bound = load->next_base;
+    scan.check_crc = true;
+    for (;;) {
+        int64_t expected = scan.expected;
+        enum scan_result result = segment_scan_next(&scan);
+        if (result == SCAN_BATCH) {
+            int64_t offsets = scan.head.last_offset - scan.head.base_offset + 1;
+            if (is_gap_open || scan.view.record_count < offsets)
+                return true;
+            is_gap_open = scan.head.base_offset > expected && run > 1;
+            run++;
+        } else if (result == SCAN_DAMAGED) {
+            run = 0;
+            is_gap_open = false;
+            if (!segment_scan_resync(&scan))
+                return false;
+        } else {
+            bool ends_early = load->next_base != INT64_MAX && scan.expected < load->next_base && run > 1;
+            return result == SCAN_END && (is_gap_open || ends_early);
+        }
+    }
+}
+
+/* Whether the damaged batch at the scan's position says that offsets go on behind it with base_offset. */
+static bool leads_to(const struct segment_scan *scan, int64_t base_offset)
+{
+    uint8_t bytes[BATCH_HEADER_SIZE];
+    size_t got;
+    if (file_pread(scan->file, bytes, sizeof bytes, scan->position, &got) != FILE_OK || got != sizeof bytes)
+        return false;
+    int64_t base = (int64_t)load_be64(bytes + BATCH_BASE_OFFSET);
+    int32_t delta = (int32_t)load_be32(bytes + BATCH_LAST_OFFSET_DELTA);
+    return base >= scan->expected && base < base_offset && delta >= 0 && base_offset - base - 1 == delta;
+}
+
+/* Whether what comes behind the batch that was found begins where it should: else its own base offset, which
+ * is under no checksum, may be damaged as well. behind: the scan that found it. */
 static bool fits_successor(const struct segment_load *load, struct segment_scan *behind)
 {
     int64_t expected = behind->expected;
-    if (atomic_load(&load->log->may_have_gaps))
-        return true;
     enum scan_result result = segment_scan_next(behind);
     return result == SCAN_END ? load->next_base == INT64_MAX || expected == load->next_base
                               : result != SCAN_BATCH || behind->head.base_offset == expected;
+}
+
+/* Whether the batch that was found behind the damage at the scan's position has the base offset that it had:
+ * its neighbours say so, or the cleaner left gaps here, and nobody can say otherwise. */
+static bool is_believable(const struct segment_load *load, const struct segment_scan *scan,
+                          const struct segment_scan *found)
+{
+    struct segment_scan behind = *found; /* shares the buffer */
+    return atomic_load(&load->log->may_have_gaps) || leads_to(scan, found->head.base_offset) ||
+           fits_successor(load, &behind) || shows_cleaner(load, found);
 }
 
 /* Finds the next batch behind the scan's position that can be believed: one below the durable end, or the one
@@ -205,7 +258,7 @@ static bool find_good_batch(const struct segment_load *load, const struct segmen
         if (segment_scan_next(&here) != SCAN_BATCH)
             return false;
         *base_offset = here.head.base_offset;
-        if ((!has_end || *base_offset <= load->proven) && fits_successor(load, &here))
+        if ((!has_end || *base_offset <= load->proven) && is_believable(load, scan, &here))
             return true;
         ahead.buffer_size = 0;
         found = segment_scan_resync(&ahead);
@@ -323,6 +376,7 @@ static enum log_status walk(struct segment_load *load, struct file *file, int64_
             result = SCAN_DAMAGED;
         }
         if (result == SCAN_BATCH) {
+            load->has_gaps |= scan.head.base_offset > expected;
             segment->has_markers |= (scan.view.attributes & BATCH_ATTRIBUTE_CONTROL) != 0;
             accept_pending(load, &pending);
             pending = (struct pending){ scan.head, scan.batch_position, expected, epoch, true };

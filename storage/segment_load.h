@@ -20,7 +20,8 @@ struct segment_load {
     uint32_t kept_size;  /* bytes; less than the file when the tail is torn */
     uint64_t scanned_size;
     uint32_t quarantined_count;
-    bool is_torn; /* what follows kept_size, and later segments, were never durable */
+    bool has_gaps; /* between what was kept: the cleaner was here, unless something is damaged */
+    bool is_torn;  /* what follows kept_size, and later segments, were never durable */
 };
 
 /* Fills segment->growth and both indexes (in memory); segment->size must be the size of the file. */

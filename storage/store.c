@@ -446,6 +446,8 @@ static void claim(struct store_found *found, struct log *log)
 {
     found->is_claimed = true;
     log__node(log)->clean_offset = found->clean_offset;
+    if (found->clean_offset > 0)
+        log__note_gaps(log);
     if (found->has_row)
         log__set_closed_row(log, &found->row);
     else
@@ -505,7 +507,8 @@ static struct log *find_or_create(struct store *store, uuid directory_id, uuid t
         atomic_store(&log__node(log)->has_row, has_row || store->directories[directory].has_orphan_rows);
     if (log && found)
         claim(found, log);
-    if (log && found && (config->cleanup & LOG_CLEANUP_COMPACT))
+    /* One that was compacted once stays in the checkpoint, as in Kafka. */
+    if (log && found && ((config->cleanup & LOG_CLEANUP_COMPACT) || found->clean_offset > 0))
         store__cleanable(&store->directories[directory].host, log);
     return log;
 }

@@ -319,6 +319,30 @@ START_TEST(a_shut_log_without_work_is_not_opened)
 }
 END_TEST
 
+/* As in Kafka: the policy may change back, and what was cleaned has gaps for ever. */
+START_TEST(a_log_of_another_policy_stays_in_the_checkpoint)
+{
+    open_store();
+    append(log_of(TOPIC, "orders"), 60);
+    ck_assert(clean());
+    int64_t checkpoint = checkpoint_of("orders");
+    ck_assert_int_gt(checkpoint, 0);
+    restart(_i == 0);
+    struct log_config config = config_of(0);
+    config.cleanup = LOG_CLEANUP_DELETE;
+    config.retention_ms = config.retention_bytes = -1;
+    ck_assert_ptr_nonnull(store_log(store, TOPIC, "orders", 0, &config, NULL));
+    struct log *others = log_of(OTHER, "others");
+    if (_i > 0)
+        recover();
+    append(others, 60);
+    ck_assert(clean());
+    ck_assert(!clean());
+    ck_assert_int_gt(checkpoint_of("others"), 0);
+    ck_assert_int_eq(checkpoint_of("orders"), checkpoint);
+}
+END_TEST
+
 START_TEST(a_deleted_log_leaves_the_checkpoint)
 {
     open_store();
@@ -540,6 +564,7 @@ int main(void)
     tcase_add_test(all, the_filthiest_is_first);
     tcase_add_loop_test(all, stops_of_both_kinds, 0, 2);
     tcase_add_test(all, a_shut_log_without_work_is_not_opened);
+    tcase_add_loop_test(all, a_log_of_another_policy_stays_in_the_checkpoint, 0, 2);
     tcase_add_test(all, a_deleted_log_leaves_the_checkpoint);
     tcase_add_test(all, a_damaged_log_does_not_stop_the_others);
     tcase_add_test(all, on_demand);
