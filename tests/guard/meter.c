@@ -17,7 +17,8 @@
 enum { TIMEOUT_MS = 60000, API_KEY_API_VERSIONS = 18, API_VERSIONS_VERSION = 0, LINE_SIZE = 1 << 16 };
 
 /* Calls that are counted besides instructions: where one of them gets more, somebody should know. */
-static const char *const counted_functions[] = { "clock_gettime", "malloc", "calloc", "realloc" };
+static const char *const counted_functions[] = { "clock_gettime", "getrusage", "malloc", "calloc",
+                                                 "realloc" };
 enum { COUNTED_FUNCTIONS = sizeof counted_functions / sizeof *counted_functions };
 
 struct count *counts_row(struct counts *counts, const char *name)

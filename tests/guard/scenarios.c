@@ -37,6 +37,7 @@ enum {
     API_VERSIONS_VERSION = 3,
     KIB = 1024,
     SESSION_PARTITIONS = 100,
+    SPREAD_PARTITIONS = 16,
     DEADLINE_MS = 60000,
 };
 
@@ -161,6 +162,11 @@ static void set_up_large(struct stage *stage)
     set_up_produce(stage, in_cache, CODEC_NONE, KIB, 63, 4);
 }
 
+static void set_up_tiny(struct stage *stage)
+{
+    set_up_produce(stage, in_cache, CODEC_NONE, 100, 145, 1);
+}
+
 static void set_up_lz4(struct stage *stage)
 {
     set_up_produce(stage, in_cache, CODEC_LZ4, KIB, 16, 1);
@@ -171,6 +177,24 @@ static void round_produce(struct stage *stage)
     send_frame(&stage->first, stage->volley);
     for (int i = 0; i < stage->volley_count; i++)
         receive_produced(&stage->first);
+}
+
+/* One request with a batch for each partition. */
+static void set_up_spread(struct stage *stage)
+{
+    struct produce_request_partition partitions[SPREAD_PARTITIONS];
+    struct one_produce one;
+    create_topic(stage, SPREAD_PARTITIONS, in_cache);
+    slice batch = make_batch(&stage->arena, &plain, KIB, 1);
+    one_produce(&one, stage->topic, 0, batch);
+    for (int32_t i = 0; i < SPREAD_PARTITIONS; i++) {
+        produce_request_partition_init(&partitions[i]);
+        partitions[i].partition = i;
+        partitions[i].records.bytes = batch;
+    }
+    one.topic.partitions = partitions;
+    one.topic.partitions_count = SPREAD_PARTITIONS;
+    set_volley(stage, frame_of(&stage->arena, KEY_PRODUCE, PRODUCE_VERSION, &one.request), 1);
 }
 
 static void set_up_idempotent(struct stage *stage)
@@ -476,11 +500,13 @@ const struct scenario scenarios[] = {
     { "produce-1k", "a batch of one record of 1 KiB", 100, 1, 3, 0.15, set_up_small, round_produce },
     { "produce-1k-16", "16 batches of one record of 1 KiB at a time", 20, 16, 3, 0.02, set_up_small_volley,
       round_produce },
-    { "produce-1k-durable", "the same with flush.messages=1", 50, 1, 4, 0.3, set_up_durable, round_produce },
+    { "produce-1k-durable", "the same with flush.messages=1", 50, 1, 4, 0.5, set_up_durable, round_produce },
     { "produce-idempotent", "the same with producer id and sequence", 100, 1, 3, 0.15, set_up_idempotent,
       round_idempotent },
     { "produce-64k-4", "batches of 63 records of 1 KiB, 4 at a time", 20, 4, 6, 1.5, set_up_large,
       round_produce },
+    { "produce-100b", "a batch of 145 records of 100 bytes", 50, 1, 3, 0.15, set_up_tiny, round_produce },
+    { "produce-16", "a batch for each of 16 partitions", 30, 1, 3, 0.3, set_up_spread, round_produce },
     { "produce-lz4", "a batch of 16 records of 1 KiB, LZ4", 30, 1, 3, 0.15, set_up_lz4, round_produce },
     { "fetch-1m", "ranges of 1 MiB from the page cache", 20, 1, 3, 0.5, set_up_fetch_large, round_fetch },
     { "fetch-1k", "ranges of one batch of 1 KiB", 100, 1, 3, 0.15, set_up_fetch_small, round_fetch },
@@ -488,7 +514,7 @@ const struct scenario scenarios[] = {
       round_long_poll },
     { "session-100", "a produce, and an incremental fetch of 100 partitions that has it", 50, 1, 3, 0.15,
       set_up_session, round_session },
-    { "commit", "OffsetCommit of one partition, durable", 60, 1, 4, 0.3, set_up_commit, round_commit },
+    { "commit", "OffsetCommit of one partition, durable", 60, 1, 4, 0.5, set_up_commit, round_commit },
     { "heartbeat", "of a member of a classic group", 100, 1, 3, 0.15, set_up_heartbeat, round_heartbeat },
 };
 
