@@ -75,13 +75,20 @@ static void env_submit(struct storage_env *env, struct storage_job *job)
     workers_submit(server_of(env)->workers, &carrier->work);
 }
 
-static void env_flush_wanted(struct storage_env *env)
+void server_wake_flusher(struct server *server)
 {
-    struct server_private *own = server_of(env)->own;
+    struct server_private *own = server->own;
     if (own->flusher)
         flusher_wake(own->flusher);
     else
         atomic_store_explicit(&own->flush_wanted, true, memory_order_release);
+}
+
+static void env_flush_wanted(struct storage_env *env)
+{
+    struct server *server = server_of(env);
+    if (!loop_wants_flush(server))
+        server_wake_flusher(server);
 }
 
 static void env_clean_wanted(struct storage_env *env)
