@@ -5,6 +5,14 @@
 
 /* An append slower than this says that the device is slow; for so long a quick one proves nothing. */
 enum { SLOW_APPEND_NS = 20 * 1000 * 1000, SLOW_DEVICE_MS = 1000 };
+/* So slow it need not be asked why: nobody is kept off a core for so long but on a machine that stands still.
+ */
+enum { VERY_SLOW_APPEND_NS = 200 * 1000 * 1000 };
+
+/* Set by a slow append of this thread until appends have been quick for a while: then the next ones are asked
+ * whether they slept. To ask each append would cost a system call, of the five that a small one takes. */
+static _Thread_local int64_t suspected_until_ns;
+enum { NOT_ASKED = -1 };
 
 /* Time alone ends nothing: whoever tried it on a loop would wait for a device that is slow still. */
 bool slow_device_is_feared(const struct server *server)
@@ -22,7 +30,15 @@ static long sleep_count(void)
 struct slow_device_watch slow_device_watch_begin(const struct server *server)
 {
     return (struct slow_device_watch){ .since_ns = clock_mono_ns(server->clock),
-                                       .sleep_count = sleep_count() };
+                                       .sleep_count = suspected_until_ns != 0 ? sleep_count() : NOT_ASKED };
+}
+
+/* Who waits for a device sleeps; a thread that was only kept off its core says nothing about the device. */
+static bool has_waited(const struct slow_device_watch *watch, int64_t now_ns)
+{
+    if (watch->sleep_count == NOT_ASKED)
+        return now_ns - watch->since_ns > VERY_SLOW_APPEND_NS;
+    return sleep_count() > watch->sleep_count;
 }
 
 void slow_device_watch_end(struct server *server, const struct slow_device_watch *watch,
@@ -31,9 +47,11 @@ void slow_device_watch_end(struct server *server, const struct slow_device_watch
     int64_t now_ns = clock_mono_ns(server->clock), now_ms = now_ns / 1000000;
     int64_t until_ms = atomic_load_explicit(&server->slow_device_until_ms, memory_order_relaxed);
     bool took_long = now_ns - watch->since_ns > SLOW_APPEND_NS;
-    /* Who waits for a device sleeps; a thread that was only kept off its core says nothing about the device.
-     */
-    if (took_long && sleep_count() > watch->sleep_count)
+    if (took_long)
+        suspected_until_ns = now_ns + SLOW_DEVICE_MS * INT64_C(1000000);
+    else if (now_ns >= suspected_until_ns)
+        suspected_until_ns = 0;
+    if (took_long && has_waited(watch, now_ns))
         atomic_store_explicit(&server->slow_device_until_ms, now_ms + SLOW_DEVICE_MS, memory_order_relaxed);
     else if (!took_long && status == LOG_OK && until_ms != 0 && now_ms >= until_ms)
         atomic_compare_exchange_strong(&server->slow_device_until_ms, &until_ms, 0);
