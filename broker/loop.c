@@ -32,9 +32,26 @@ void loop__spend(struct loop *loop, struct input_buffer *buffer)
         free_spent(loop);
 }
 
+bool loop_wants_flush(const struct server *server)
+{
+    if (!current_loop || current_loop->server != server)
+        return false;
+    current_loop->flush_wanted = true;
+    return true;
+}
+
+static void wake_flusher(struct loop *loop)
+{
+    if (!loop->flush_wanted)
+        return;
+    loop->flush_wanted = false;
+    server_wake_flusher(loop->server);
+}
+
 static void run_appends(struct loop *loop)
 {
     appender_run(loop->appender);
+    wake_flusher(loop);
     loop->receive_used = 0;
     free_spent(loop);
 }
@@ -236,6 +253,7 @@ static void settle(struct loop *loop)
         look_at_touched(loop);
         free_closed(loop);
     }
+    wake_flusher(loop);
     if (loop->turn_count != loop->trim_turn && loop->trim.slot == 0) {
         loop->trim_turn = loop->turn_count;
         timer_arm(&loop->timers, &loop->trim, loop->mono_ms + TRIM_AFTER_MS);
@@ -398,6 +416,7 @@ void loop_destroy(struct loop *loop)
     }
     look_at_touched(loop);
     free_closed(loop);
+    wake_flusher(loop);
     request_trim(loop);
     while (loop->spare_conns) {
         struct conn *conn = loop->spare_conns;

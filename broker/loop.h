@@ -26,6 +26,10 @@ void loop_post(struct loop *loop, struct loop_mail *mail);
 /* Watched partitions moved: called by whoever raised their offsets. Any thread. */
 void loop_partition_progress(struct loop *loop, struct partition *const *partitions, size_t count);
 
+/* On a loop's thread: the flusher is woken once the appends that the loop has at hand are made, so that one group
+ * has them all, and finds none of their logs locked. False on other threads: the caller wakes it. */
+bool loop_wants_flush(const struct server *server);
+
 struct appender *loop_appender(struct loop *loop);
 struct budget_share *loop_budget(struct loop *loop);
 unsigned loop_index(const struct loop *loop);

@@ -74,6 +74,7 @@ struct loop {
     unsigned trim_count; /* of trims put off because the loop was busy */
     atomic_bool stop_wanted;
     bool is_draining;
+    bool flush_wanted; /* the flusher is to be woken after the appends */
     void (*drain_begins)(struct loop *loop); /* the server's; NULL: nothing to do */
 };
 

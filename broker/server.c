@@ -77,13 +77,20 @@ static void env_submit(struct storage_env *env, struct storage_job *job)
     workers_submit(server_of(env)->workers, &carrier->work);
 }
 
-static void env_flush_wanted(struct storage_env *env)
+void server_wake_flusher(struct server *server)
 {
-    struct server_private *own = server_of(env)->own;
+    struct server_private *own = server->own;
     if (own->flusher)
         flusher_wake(own->flusher);
     else
         atomic_store_explicit(&own->flush_wanted, true, memory_order_release);
+}
+
+static void env_flush_wanted(struct storage_env *env)
+{
+    struct server *server = server_of(env);
+    if (!loop_wants_flush(server))
+        server_wake_flusher(server);
 }
 
 static void env_clean_wanted(struct storage_env *env)
@@ -115,9 +122,9 @@ static void env_files_freed(struct storage_env *env)
     files_wait_freed(server_of(env)->files_wait);
 }
 
-static void env_flushing(struct storage_env *env, size_t directory, bool begins)
+static void env_flushing(struct storage_env *env, size_t directory, bool begins, uint64_t size)
 {
-    slow_device_flushing(server_of(env), directory, begins);
+    slow_device_flushing(server_of(env), directory, begins, size);
 }
 
 /* With one directory nothing is left to serve: what waits is answered, then the process ends, so that

@@ -70,6 +70,8 @@ bool server_step(struct server *server);
 /* Bytes that nobody can guess; in a simulation, from its seed. Any thread. */
 void server_random(struct server *server, void *out, size_t size);
 
+/* There is something to flush. Any thread; who appends on a loop leaves that to loop_wants_flush(). */
+void server_wake_flusher(struct server *server);
 /* Somebody raised or changed these partitions' offsets: wakes the loops that watch. Any thread. */
 void server_partition_progress(struct server *server, struct partition *const *partitions, size_t count);
 

@@ -10,7 +10,7 @@ struct slow_device {
     /* 0: not slow. Else appends run on workers, until one of them is quick at this time of the monotonic
      * clock or later. */
     _Atomic int64_t until_ms;
-    _Atomic int64_t flush_since_ns; /* a group is being flushed; 0: none */
+    _Atomic int64_t flush_late_ns; /* the flush under way is late from then on; 0: there is none */
 };
 
 /* Whether an append to the log may block: on a loop it is not to be tried then. Any thread. */
@@ -28,8 +28,8 @@ struct slow_device_watch slow_device_watch_begin(const struct server *server, co
 void slow_device_watch_end(const struct server *server, const struct slow_device_watch *watch,
                            enum log_status status);
 
-/* A flush of that directory begins or has ended. One that takes long says that the device is slow before any
- * append has tried it, for as long as it takes. The flusher's thread. */
-void slow_device_flushing(struct server *server, size_t directory, bool begins);
+/* A flush of that directory begins or has ended, of so many bytes about. One that takes long for its size says
+ * that the device is slow before any append has tried it, for as long as it takes. The flusher's thread. */
+void slow_device_flushing(struct server *server, size_t directory, bool begins, uint64_t size);
 
 #endif

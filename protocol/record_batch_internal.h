@@ -14,6 +14,10 @@ static inline const uint8_t *read_uvarlong(const uint8_t *p, const uint8_t *end,
         *out = *p;
         return p + 1;
     }
+    if (__builtin_expect(end - p >= 2 && p[1] < 0x80, true)) { /* sizes and deltas from 64 on */
+        *out = (uint64_t)(p[0] & 0x7f) | (uint64_t)p[1] << 7;
+        return p + 2;
+    }
     uint64_t value = 0;
     for (int i = 0; i < size_max && p + i < end; i++) {
         value |= (uint64_t)(p[i] & 0x7f) << (7 * i);

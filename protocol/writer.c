@@ -142,7 +142,7 @@ bool writer_uvarlong(struct writer *writer, uint64_t value)
     return true;
 }
 
-bool writer_uvarint(struct writer *writer, uint32_t value)
+bool writer__uvarint(struct writer *writer, uint32_t value)
 {
     uint8_t *p = writer_take(writer, size_of_uvarint(value));
     if (p == NULL)

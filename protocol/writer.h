@@ -48,13 +48,24 @@ static inline uint8_t *writer_take(struct writer *writer, size_t size)
     return taken;
 }
 
+/* The slow half of writer_uvarint. */
+bool writer__uvarint(struct writer *writer, uint32_t value);
+
+/* Nearly all are lengths and counts of one byte. */
+static inline bool writer_uvarint(struct writer *writer, uint32_t value)
+{
+    if (value >= 0x80 || writer->next == writer->end)
+        return writer__uvarint(writer, value);
+    *writer->next++ = (uint8_t)value;
+    return true;
+}
+
 bool writer_int8(struct writer *writer, int8_t value);
 bool writer_int16(struct writer *writer, int16_t value);
 bool writer_int32(struct writer *writer, int32_t value);
 bool writer_int64(struct writer *writer, int64_t value);
 bool writer_uint16(struct writer *writer, uint16_t value);
 bool writer_uint32(struct writer *writer, uint32_t value);
-bool writer_uvarint(struct writer *writer, uint32_t value);
 bool writer_uvarlong(struct writer *writer, uint64_t value);
 bool writer_varint(struct writer *writer, int32_t value);
 bool writer_varlong(struct writer *writer, int64_t value);

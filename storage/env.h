@@ -32,9 +32,9 @@ struct storage_env {
     /* A descriptor was closed, or may be closed now that a flush has ended: who was refused one (LOG_LIMIT)
      * may try again. Cheap; may be called with locks held. NULL: nobody waits. */
     void (*files_freed)(struct storage_env *);
-    /* A group of that directory (index) is about to be flushed, or was. On the thread of store_flush(). NULL:
-     * nobody asks. */
-    void (*flushing)(struct storage_env *, size_t directory, bool begins);
+    /* A group of that directory (index), of so many bytes about, is about to be flushed, or was. On the thread
+     * of store_flush(). NULL: nobody asks. */
+    void (*flushing)(struct storage_env *, size_t directory, bool begins, uint64_t size);
     /* The log directory took its last write (EIO): its logs answer LOG_IO until the next start. */
     void (*directory_failed)(struct storage_env *, const char *directory);
 };

@@ -372,14 +372,15 @@ static void begin_part(struct store_directory *directory, size_t count, struct g
 static bool flush_part(struct store_directory *directory, const struct group_part *part)
 {
     struct store *store = directory->store;
+    uint64_t size = atomic_load_explicit(&directory->dirty_bytes, memory_order_relaxed);
     bool ok = true;
 
     if (store->env->flushing)
-        store->env->flushing(store->env, directory->index, true);
+        store->env->flushing(store->env, directory->index, true, size);
     file_flush_group(store->env->files, store->flush_files, part->file_count, store->flush_directories,
                      part->directory_count, store->flush_statuses);
     if (store->env->flushing)
-        store->env->flushing(store->env, directory->index, false);
+        store->env->flushing(store->env, directory->index, false, size);
     for (size_t i = 0; i < part->file_count + part->directory_count; i++)
         ok = ok && store->flush_statuses[i] == FILE_OK;
     return ok;
