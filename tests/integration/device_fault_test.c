@@ -38,11 +38,19 @@ static void path_of(const char *name, char *out, size_t size)
     ck_assert_int_lt(snprintf(out, size, "%s/%s", dir.path, name), (int)size);
 }
 
+/* A line may follow the answer: the flusher writes some. */
 static bool says(const char *words)
 {
     char line[2 * TEMP_DIR_PATH_SIZE];
     snprintf(line, sizeof line, "grep -qF -- '%s' %s.stderr", words, data);
-    return system(line) == 0;
+    bool is_there = false;
+    for (double until = monotonic_seconds() + TIMEOUT_MS / 1000.0;
+         !is_there && monotonic_seconds() < until;) {
+        is_there = system(line) == 0;
+        if (!is_there)
+            poll(NULL, 0, 20);
+    }
+    return is_there;
 }
 
 static struct broker_process *spawn(bool two_dirs)

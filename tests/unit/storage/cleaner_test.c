@@ -462,8 +462,8 @@ static const struct choice choices[] = {
       2, true, 56 },
     { "all is too young", "a=1 b=1 | c=1 | x=1", -1, 30, 25, INT64_MAX, 0.5, 0, 0, false, 36 },
     { "old enough to the millisecond", "a=1 b=1 | x=1", -1, 35, 25, INT64_MAX, 0.5, 0, 2, true, INT64_MAX },
-    { "waits too long, whatever the ratio", "a=1 a=1 a=1 | c=1 | x=1", 3, 100, 0, 50, 0.9, 3, 4, true,
-      INT64_MAX },
+    /* The active one does so, too: it rolled, and is looked at when its end is on the device. */
+    { "waits too long, whatever the ratio", "a=1 a=1 a=1 | c=1 | x=1", 3, 100, 0, 50, 0.9, 3, 4, true, 1100 },
     { "does not wait too long yet", "a=1 a=1 a=1 | c=1 | x=1", 3, 60, 0, 50, 0.9, 3, 4, false, 81 },
 };
 

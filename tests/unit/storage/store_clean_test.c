@@ -466,6 +466,22 @@ static void note_point(struct script *script, struct log *log)
     script->acknowledged[script->count++] = log_offsets(log).durable;
 }
 
+/* All of it, the active segment included, is sealed by time and compacted; nothing is appended meanwhile. */
+static void roll_overdue(struct log *log)
+{
+    struct log_config config = config_of(0.5);
+    config.max_compaction_lag_ms = 1000;
+    log_set_config(log, &config);
+    clock_virtual_advance(&host.clock, 1001);
+    (void)clean();
+    storage_host_flush(&host, store);
+    storage_host_run(&host);
+    ck_assert(clean());
+    ck_assert_int_eq(count_records(log), KEYS);
+    config = config_of(0.5);
+    log_set_config(log, &config);
+}
+
 static void run_script(struct script *script)
 {
     script->count = 0;
@@ -477,6 +493,8 @@ static void run_script(struct script *script)
         note_point(script, log);
         (void)clean();
         (void)clean();
+        note_point(script, log);
+        roll_overdue(log);
         note_point(script, log);
         if (round == 1) {
             ck_assert_int_eq(store_delete_logs(store, &other, 1), LOG_OK);
