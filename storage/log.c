@@ -245,17 +245,23 @@ enum log_status log__status_of(enum file_status status)
     check_unreachable("file_status");
 }
 
+/* As log__moment(), without what only storage asks for: a fetch looks at these of each of its partitions. */
 struct log_offsets log_offsets(const struct log *log)
 {
-    struct log_moment m = log__moment(log);
-    return (struct log_offsets){
-        .start = m.start,
-        .stable = m.stable,
-        .high_watermark = m.high_watermark,
-        .durable = m.durable,
-        .end = m.end,
-        .leader_epoch = m.leader_epoch,
-    };
+    struct log_published *p = (struct log_published *)&log->published;
+    struct log_offsets offsets;
+    uint32_t before, after;
+    do {
+        before = atomic_load_explicit(&p->sequence, memory_order_acquire);
+        offsets.start = atomic_load_explicit(&p->start, memory_order_acquire);
+        offsets.stable = atomic_load_explicit(&p->stable, memory_order_acquire);
+        offsets.high_watermark = atomic_load_explicit(&p->high_watermark, memory_order_acquire);
+        offsets.durable = atomic_load_explicit(&p->durable, memory_order_acquire);
+        offsets.end = atomic_load_explicit(&p->end, memory_order_acquire);
+        offsets.leader_epoch = atomic_load_explicit(&p->leader_epoch, memory_order_acquire);
+        after = atomic_load_explicit(&p->sequence, memory_order_relaxed);
+    } while (before != after || (before & 1) != 0);
+    return offsets;
 }
 
 enum log_status log_health(const struct log *log)

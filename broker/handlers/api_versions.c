@@ -3,10 +3,13 @@
  * Its response header is version 0 in every version. */
 #include "broker/handlers/handlers.h"
 
+#include <pthread.h>
+
 #include "broker/dispatch.h"
 #include "broker/metadata_replay.h"
+#include "protocol/base/check.h"
 
-enum { SOFTWARE_SINCE = 3 };
+enum { SOFTWARE_SINCE = 3, API_KEYS_MAX = 128 };
 
 static bool is_alphanumeric(uint8_t c)
 {
@@ -24,15 +27,18 @@ static bool is_software_word(slice word)
     return true;
 }
 
-static bool fill_keys(struct request *rq, struct api_versions_response *out)
+/* The same for ever, and of every answer: clients ask at each connection, some as a ping. */
+static struct api_versions_response_api_key served[API_KEYS_MAX];
+static int32_t served_count;
+static pthread_once_t served_once = PTHREAD_ONCE_INIT;
+
+static void make_served(void)
 {
     size_t count;
     const struct api_row *rows = api_rows(&count);
-    out->api_keys = arena_alloc_array(&rq->arena, count, sizeof *out->api_keys);
-    if (!out->api_keys)
-        return false;
+    check(count <= API_KEYS_MAX);
     for (size_t i = 0; i < count; i++) {
-        struct api_versions_response_api_key *key = &out->api_keys[i];
+        struct api_versions_response_api_key *key = &served[i];
         api_versions_response_api_key_init(key);
         key->api_key = rows[i].key;
         /* Below what is served where clients draw conclusions from the range (facts: protocol 1.3). */
@@ -41,8 +47,7 @@ static bool fill_keys(struct request *rq, struct api_versions_response *out)
                                : rows[i].served_min;
         key->max_version = rows[i].served_max;
     }
-    out->api_keys_count = (int32_t)count;
-    return true;
+    served_count = (int32_t)count;
 }
 
 /* What is supported, when an API behind it is served, and what of it holds. */
@@ -92,5 +97,8 @@ enum handled handle_api_versions(struct request *rq, const struct api_versions_r
         out->error_code = ERR_INVALID_REQUEST;
         return HANDLED_DONE;
     }
-    return fill_keys(rq, out) && fill_features(rq, out) ? HANDLED_DONE : HANDLED_CLOSE;
+    pthread_once(&served_once, make_served);
+    out->api_keys = served; /* read only */
+    out->api_keys_count = served_count;
+    return fill_features(rq, out) ? HANDLED_DONE : HANDLED_CLOSE;
 }
