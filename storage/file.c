@@ -96,6 +96,11 @@ void file_flush_group(struct file_system *system, struct file *const *files, siz
     system->ops->flush_group(system, files, file_count, directories, directory_count, statuses);
 }
 
+enum file_status file_flush_all(struct file_system *system, const char *path)
+{
+    return system->ops->flush_all(system, path);
+}
+
 enum file_status file_map(struct file *file, uint64_t position, size_t size, struct file_map *out)
 {
     return file->system->ops->map(file, position, size, out);

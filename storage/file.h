@@ -77,6 +77,10 @@ struct file_system_ops {
      * syncfs of their file system); statuses has one entry per file, then one per directory. */
     void (*flush_group)(struct file_system *, struct file *const *files, size_t file_count,
                         const char *const *directories, size_t directory_count, enum file_status *statuses);
+    /* Everything that was written and named so far on the file system of this directory is on the device. FILE_IO: not
+     * all of it, and as with flush nobody may try again. FILE_NOT_FOUND: nothing was done, as this kernel or file
+     * system would not tell of errors, or others are mounted below. */
+    enum file_status (*flush_all)(struct file_system *, const char *path);
     enum file_status (*map)(struct file *, uint64_t position, size_t size, struct file_map *out);
     void (*unmap)(struct file_system *, struct file_map *);
     /* Whether the mapped range is in memory, so that touching it does not wait for the device. */
@@ -128,6 +132,7 @@ enum file_status file_flush(struct file *);
 enum file_status file_flush_directory(struct file_system *, const char *path);
 void file_flush_group(struct file_system *, struct file *const *files, size_t file_count,
                       const char *const *directories, size_t directory_count, enum file_status *statuses);
+enum file_status file_flush_all(struct file_system *, const char *path);
 enum file_status file_map(struct file *, uint64_t position, size_t size, struct file_map *out);
 void file_unmap(struct file_system *, struct file_map *);
 bool file_is_resident(struct file_system *, const uint8_t *address, size_t size);

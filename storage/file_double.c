@@ -498,6 +498,21 @@ static void double_flush_group(struct file_system *system, struct file *const *f
         *statuses++ = flush_names(system, directories[i], is_late);
 }
 
+static enum file_status double_flush_all(struct file_system *system, const char *path)
+{
+    struct file_double *disk = lock_system(system);
+    bool is_late = disk->has_failed_flush;
+    enum file_status status = FILE_OK;
+
+    (void)path; /* one file system for all */
+    for (uint32_t i = 0; i < disk->device.node_count; i++) {
+        if (disk->device.nodes[i].waiting_count > 0 && flush_node(disk, i, is_late) != FILE_OK)
+            status = FILE_IO;
+    }
+    unlock(disk);
+    return status;
+}
+
 /* --- mappings ---------------------------------------------------------------------------------- */
 
 static uint64_t page_mask(void)
@@ -738,6 +753,7 @@ const struct file_system_ops file_double__ops = {
     .flush = double_flush,
     .flush_directory = double_flush_directory,
     .flush_group = double_flush_group,
+    .flush_all = double_flush_all,
     .map = double_map,
     .unmap = double_unmap,
     .is_resident = double_is_resident,

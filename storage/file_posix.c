@@ -446,6 +446,7 @@ static const struct file_system_ops posix_ops = {
     .flush = file_posix__flush,
     .flush_directory = file_posix__flush_directory,
     .flush_group = file_posix__flush_group,
+    .flush_all = file_posix__flush_all,
     .map = posix_map,
     .unmap = posix_unmap,
     .is_resident = posix_is_resident,

@@ -62,5 +62,6 @@ enum file_status file_posix__flush_directory(struct file_system *system, const c
 void file_posix__flush_group(struct file_system *system, struct file *const *files, size_t file_count,
                              const char *const *directories, size_t directory_count,
                              enum file_status *statuses);
+enum file_status file_posix__flush_all(struct file_system *system, const char *path);
 
 #endif

@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -197,8 +198,8 @@ static void start_threads(struct posix_system *posix, size_t wished)
     pthread_attr_destroy(&attributes);
 }
 
-/* Wakes as many as there is work for, as each wake-up costs more than some flushes, and without the lock, which
- * they would wait for at once. */
+/* Wakes as many as there is work for, as each wake-up costs more than some flushes, and without the lock,
+ * which they would wait for at once. */
 static void wake_threads(struct posix_system *posix, size_t wished)
 {
     size_t count = wished < posix->thread_count ? wished : posix->thread_count;
@@ -317,6 +318,50 @@ void file_posix__flush_group(struct file_system *system, struct file *const *fil
         device->syncfs_ns = device->syncfs_ns * FADING_PERCENT / 100;
         pthread_mutex_unlock(&posix->lock);
     }
+}
+
+/* Whether a line of mountinfo names a place below path. Odd characters are octal there, so such a path counts
+ * as having mounts below. */
+static bool is_mount_below(const char *line, const char *path, size_t size)
+{
+    char place[4096];
+
+    if (sscanf(line, "%*s %*s %*s %*s %4095s", place) != 1)
+        return true;
+    return strncmp(place, path, size) == 0 && place[size] == '/';
+}
+
+static bool has_mounts_below(const char *path)
+{
+    char *real = realpath(path, NULL), *line = NULL;
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    size_t capacity = 0;
+    bool has = !real || !file || strpbrk(real, " \t\n\\") != NULL;
+
+    while (!has && getline(&line, &capacity, file) > 0)
+        has = is_mount_below(line, real, strlen(real));
+    if (file)
+        fclose(file);
+    free(line);
+    free(real);
+    return has;
+}
+
+enum file_status file_posix__flush_all(struct file_system *system, const char *path)
+{
+    struct posix_system *posix = file_posix__system(system);
+    struct stat place;
+
+    if (stat(path, &place) != 0 || has_mounts_below(path))
+        return FILE_NOT_FOUND;
+    pthread_mutex_lock(&posix->lock);
+    /* Open since the first file there was: it tells of all errors since. */
+    int index = device_index(posix, place.st_dev);
+    int fd = index == POSIX_NO_DEVICE ? -1 : posix->devices[index].fd;
+    pthread_mutex_unlock(&posix->lock);
+    if (fd < 0)
+        return FILE_NOT_FOUND;
+    return syncfs(fd) == 0 ? FILE_OK : FILE_IO;
 }
 
 void file_posix__pool_init(struct posix_system *posix, unsigned pool_size)

@@ -327,7 +327,7 @@ static void let_go(struct log *log, const struct log_row *row)
     log->unflushed_size = 0;
 }
 
-enum log_status log__close(struct log *log, bool clean, struct log_row *row)
+static enum log_status close_log(struct log *log, bool clean, bool flush, struct log_row *row)
 {
     enum log_status status = LOG_OK;
     *row = (struct log_row){ .leader_epoch = -1 };
@@ -337,7 +337,7 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row)
         if (status == LOG_OK && log->changed && !atomic_load(&log->may_change))
             status = log->host->before_change(log->host, log); /* an index was made anew */
         if (status == LOG_OK && log->changed)
-            status = finish_files(log, true);
+            status = finish_files(log, flush);
         log__note_oldest(log);
     }
     pthread_mutex_lock(&log->mutex);
@@ -348,10 +348,20 @@ enum log_status log__close(struct log *log, bool clean, struct log_row *row)
     atomic_store_explicit(&log->health, LOG_CLOSED, memory_order_release);
     let_go(log, NULL);
     pthread_mutex_unlock(&log->mutex);
-    if (clean && status == LOG_OK && log->has_unflushed_files)
+    if (clean && flush && status == LOG_OK && log->has_unflushed_files)
         status = flush_left(log, row);
     pthread_mutex_unlock(&log->prepare_mutex);
     return status;
+}
+
+enum log_status log__close(struct log *log, bool clean, struct log_row *row)
+{
+    return close_log(log, clean, true, row);
+}
+
+enum log_status log__close_unflushed(struct log *log, struct log_row *row)
+{
+    return close_log(log, true, false, row);
 }
 
 /* Whether the LRU may have the files: nothing waits, nobody reads from them. Under the mutex. */

@@ -187,6 +187,10 @@ void log__flush_end(struct log *log, struct log_flush *flush, bool ok);
  * 0 when there is no directory (then no row is needed). No other call on the log may run. May block. */
 enum log_status log__close(struct log *log, bool clean, struct log_row *row);
 
+/* The same, clean, but what it wrote is not flushed: the stop is clean once the caller has flushed all of the log
+ * directory's file system (file_flush_all()). */
+enum log_status log__close_unflushed(struct log *log, struct log_row *row);
+
 /* The LRU's turn: closes descriptors and mappings of an open log; it opens again by itself. Refuses (false)
  * when the log is dirty, being flushed, pinned or not open. May block; a worker. */
 bool log__close_files(struct log *log);

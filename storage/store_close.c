@@ -22,13 +22,13 @@ struct close_run {
     size_t count;
     atomic_size_t next;
     bool clean;
+    bool *flushes_all; /* by directory: nothing is flushed by itself, but everything at once in the end */
 };
 
 /* Whether the stop of this directory can be vouched for. */
 static bool closes_clean(const struct store_directory *directory, bool clean)
 {
-    return clean && !store__is_failing(directory) &&
-           (directory->was_clean || directory->store->is_recovered);
+    return clean && !store__is_failing(directory) && (directory->was_clean || directory->store->is_recovered);
 }
 
 /* A directory in which nothing changed still has the files of its last clean stop. */
@@ -49,7 +49,9 @@ static void *close_main(void *argument)
         struct closed_log *closed = &run->logs[index];
         struct store_directory *directory = &run->store->directories[log__node(closed->log)->directory];
         bool clean = closes_clean(directory, run->clean) && !log__node(closed->log)->is_deleted;
-        closed->status = log__close(closed->log, clean, &closed->row);
+        closed->status = clean && run->flushes_all[directory->index]
+                             ? log__close_unflushed(closed->log, &closed->row)
+                             : log__close(closed->log, clean, &closed->row);
         if (clean && closed->status == LOG_IO) /* the others are not flushed behind a failed flush */
             atomic_store(&directory->fence_wanted, true);
     }
@@ -198,6 +200,42 @@ static enum store_status vouch(struct store_directory *directory, const struct c
     return status;
 }
 
+/* --- flushing ---------------------------------------------------------------------------------- */
+
+static enum file_status flush_all(const struct store_directory *directory)
+{
+    return file_flush_all(directory->directory.files, directory->directory.path);
+}
+
+/* Where that can be, all logs of a directory share one flush. The first one says whether, and has the device
+ * do most of the work before the logs wait for each other. */
+static void begin_flushes(struct close_run *run)
+{
+    struct store *store = run->store;
+
+    for (size_t i = 0; i < store->directory_count; i++) {
+        struct store_directory *directory = &store->directories[i];
+        if (!closes_clean(directory, run->clean) || is_unchanged(directory) ||
+            directory->log_count < LOGS_PER_THREAD)
+            continue;
+        enum file_status status = flush_all(directory);
+        run->flushes_all[i] = status == FILE_OK;
+        if (store__log_status(status) == LOG_IO && status != FILE_NOT_FOUND)
+            atomic_store(&directory->fence_wanted, true);
+    }
+}
+
+static void end_flushes(struct close_run *run)
+{
+    struct store *store = run->store;
+
+    for (size_t i = 0; i < store->directory_count; i++) {
+        struct store_directory *directory = &store->directories[i];
+        if (run->flushes_all[i] && closes_clean(directory, run->clean) && flush_all(directory) != FILE_OK)
+            atomic_store(&directory->fence_wanted, true);
+    }
+}
+
 /* --- the stop ---------------------------------------------------------------------------------- */
 
 /* Freed together, behind whatever the logs retired when they were closed. */
@@ -226,6 +264,7 @@ static void list_logs(struct close_run *run)
     struct store *store = run->store;
 
     run->logs = check_memory(calloc(store->log_count + 1, sizeof *run->logs));
+    run->flushes_all = check_memory(calloc(store->directory_count, sizeof *run->flushes_all));
     for (struct log *log = store->logs; log; log = log__node(log)->all_next)
         run->logs[run->count++].log = log;
 }
@@ -260,13 +299,16 @@ enum store_status store_close(struct store *store, bool clean)
     store__close_cleaning(store);
     store__close_scrubbing(store, clean);
     list_logs(&run);
+    begin_flushes(&run);
     close_logs(&run);
+    end_flushes(&run);
     store__close_segments(store, clean);
     for (size_t i = 0; i < store->directory_count; i++) {
         enum store_status closed = close_directory(&store->directories[i], &run);
         if (status == STORE_OK)
             status = closed;
     }
+    free(run.flushes_all);
     free(run.logs);
     store__forget_found(store);
     retire(store->env->retire, store, free_logs);

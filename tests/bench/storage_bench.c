@@ -2,7 +2,7 @@
  * pwritev, reads beside sendmsg from a mapping, group commit beside a lone fdatasync; and how long recovery
  * takes.
  *
- *     storage_bench [append|read|commit|recovery]...      all of them when none is named
+ *     storage_bench [append|read|commit|recovery|many]...      all of them when none is named
  *
  * In this process, on one thread where nothing else is said. CPU is that of the thread. Files are in $TMPDIR.
  */
@@ -412,12 +412,69 @@ static double recover(size_t flushed, size_t tail)
     return took;
 }
 
+enum { MANY_LOGS = 10000 };
+
+/* From store_open() to the end of store_recover(), ms: a clean stop of that many logs, then `written` of them
+ * get a batch, then a kill. */
+static double recover_many(size_t written)
+{
+    struct storage_host host;
+    struct temp_dir dir;
+    struct store *store;
+    struct arena arena;
+    const char *error;
+    struct log **logs = check_memory(calloc(MANY_LOGS, sizeof(struct log *)));
+    struct log_config config = config_of(true);
+    double begin = 0;
+    temp_dir_create(&dir);
+    storage_host_init(&host, files);
+    arena_init(&arena, NULL);
+    for (int start = 0; start < 3; start++) {
+        const char *directories[] = { dir.path };
+        struct store_options options = { .directories = directories, .directory_count = 1, .node_id = 1 };
+        begin = monotonic_seconds();
+        check(store_open(&host.env, &options, &store, &error) == STORE_OK);
+        for (int i = 0; i < MANY_LOGS; i++)
+            logs[i] = check_memory(store_log(store, topic_id, "bench", i, &config, NULL));
+        retire_sleep(host.env.retire, host.member);
+        check(store_recover(store, 4, &error) == STORE_OK);
+        retire_wake(host.env.retire, host.member);
+        begin = monotonic_seconds() - begin;
+        storage_host_run(&host);
+        for (size_t i = 0; start < 2 && i < (start == 0 ? MANY_LOGS : written); i++) {
+            struct batch_view batch = storage_host_batch(&arena, i, 1, KIB);
+            struct log_append_result result;
+            check(storage_host_append(&host, logs[i], &batch, &result) == LOG_OK);
+            if (i % 64 == 0)
+                storage_host_flush(&host, store);
+        }
+        storage_host_flush(&host, store);
+        storage_host_run(&host);
+        check(store_close(store, start == 0) == STORE_OK || start > 0);
+        storage_host_run(&host);
+    }
+    storage_host_destroy(&host);
+    arena_destroy(&arena);
+    temp_dir_destroy(&dir);
+    free(logs);
+    return begin * 1e3;
+}
+
+static void bench_recovery_of_many(void)
+{
+    static const size_t written[] = { 0, 10, 1000, MANY_LOGS };
+    printf("\n%-44s %9s\n", "recovery, 10,000 partitions of 1 KiB", "ms");
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+        printf("  %5zu written since the clean stop %18.1f\n", written[i], recover_many(written[i]));
+}
+
 static void bench_recovery(void)
 {
     static const struct {
         size_t flushed, tail;
-    } rows[] = { { 16 * MIB, 0 },         { 128 * MIB, 0 },         { 900 * MIB, 0 },
-                 { 128 * MIB, 16 * MIB }, { 128 * MIB, 128 * MIB }, { 128 * MIB, 512 * MIB } };
+    } rows[] = { { 16 * MIB, 0 },         { 128 * MIB, 0 },        { 900 * MIB, 0 },
+                 { 900 * MIB, MIB },      { 128 * MIB, 16 * MIB }, { 128 * MIB, 128 * MIB },
+                 { 128 * MIB, 512 * MIB } };
     enum { RECOVERY_ROUNDS = 3 };
     printf("\n%-44s %9s %9s %9s\n", "recovery, one partition, one segment", "median ms", "least", "most");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -440,7 +497,8 @@ static const struct {
 } parts[] = { { "append", bench_append },
               { "read", bench_read },
               { "commit", bench_commit },
-              { "recovery", bench_recovery } };
+              { "recovery", bench_recovery },
+              { "many", bench_recovery_of_many } };
 
 static bool is_wanted(const char *name, int argc, char **argv)
 {

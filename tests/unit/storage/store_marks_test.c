@@ -354,6 +354,92 @@ START_TEST(no_acknowledged_record_is_hidden_by_a_row)
 }
 END_TEST
 
+enum { MANY = 20 }; /* enough for one flush of all at the stop */
+
+static void write_many(void)
+{
+    open_store();
+    recover();
+    for (int i = 0; i < MANY; i++) {
+        ck_assert_int_eq(append(log_of(TOPIC, i)), LOG_OK);
+        ck_assert_int_eq(append(log_of(TOPIC, i)), LOG_OK);
+    }
+    storage_host_flush(&host, store);
+}
+
+START_TEST(a_power_cut_in_a_stop_of_many_logs)
+{
+    struct random random;
+    int clean = 0;
+
+    write_many();
+    struct file_double *recorded = disk;
+    uint64_t first = file_double_operation_count(disk);
+    stop(true);
+    uint64_t last = file_double_operation_count(disk);
+    leave_disk();
+    for (uint64_t at = first; at <= last; at++) {
+        for (int i = 0; i < CUTS_PER_OPERATION; i += 2) { /* KEEP_ALL is no cut */
+            random_seed(&random, at);
+            use_disk(file_double_after_cut(recorded, at, (enum file_double_cut)i, &random));
+            open_store();
+            for (int k = 0; k < MANY; k++)
+                log_of(TOPIC, k);
+            recover();
+            clean += store_was_clean(store);
+            for (int k = 0; k < MANY; k++)
+                check_log(log_of(TOPIC, k), 6, store_was_clean(store) ? "stopped" : "cut", at);
+            if (store_was_clean(store)) { /* what Kafka needs of a clean stop is on the device */
+                struct file_info info;
+                for (int k = 0; k < MANY; k++) {
+                    char path[64];
+                    snprintf(path, sizeof path, "/data/t-%d/00000000000000000006.snapshot", k);
+                    ck_assert_int_eq(file_info(host.env.files, path, &info), FILE_OK);
+                    ck_assert_uint_gt(info.size, 0);
+                    snprintf(path, sizeof path, "/data/t-%d/00000000000000000000.timeindex", k);
+                    ck_assert_int_eq(file_info(host.env.files, path, &info), FILE_OK);
+                    ck_assert_uint_eq(info.size, 12);
+                }
+            }
+            struct file_double *cut = disk;
+            leave_disk();
+            file_double_destroy(cut);
+        }
+    }
+    ck_assert_int_gt(clean, 0);
+    use_disk(recorded);
+}
+END_TEST
+
+START_TEST(a_stop_whose_flush_fails_is_not_clean)
+{
+    for (uint64_t nth = 1;; nth++) {
+        write_many();
+        file_double_fail_flush(disk, nth);
+        storage_host_run(&host);
+        enum store_status status = store_close(store, true);
+        store = NULL;
+        file_double_fail_flush(disk, 0);
+        storage_host_run(&host);
+        bool is_over = status == STORE_OK;
+        ck_assert_int_eq(file_double_late_flush_count(disk), 0);
+        open_store();
+        ck_assert(store_was_clean(store) ||
+                  !is_over); /* the name of the marker may be the last one to fail */
+        for (int k = 0; k < MANY; k++)
+            log_of(TOPIC, k);
+        recover();
+        for (int k = 0; k < MANY; k++)
+            ck_assert_int_eq(log_offsets(log_of(TOPIC, k)).end, 6);
+        leave_disk();
+        file_double_destroy(disk);
+        use_disk(file_double_create());
+        if (is_over)
+            break;
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("store_marks");
@@ -369,6 +455,8 @@ int main(void)
     tcase_add_test(test_case, a_name_whose_directory_was_taken_away_is_marked_as_well);
     tcase_add_test(test_case, a_full_disk_gives_the_table_up);
     tcase_add_test(test_case, no_acknowledged_record_is_hidden_by_a_row);
+    tcase_add_test(test_case, a_power_cut_in_a_stop_of_many_logs);
+    tcase_add_test(test_case, a_stop_whose_flush_fails_is_not_clean);
     suite_add_tcase(suite, test_case);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
