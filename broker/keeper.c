@@ -157,6 +157,7 @@ struct keeper *keeper_start(struct server *server)
     round_init(&keeper->starts, keeper, save_starts, INT64_MAX);
     round_init(&keeper->scrubbing, keeper, scrub, SCRUB_DELAY_MS);
     arm(&keeper->scrubbing, SCRUB_DELAY_MS);
+    store_scrub_tell(server->store, clock_wall_ms(server->clock));
     arm(&keeper->retention, first_ms < interval_ms ? first_ms : interval_ms);
     return keeper;
 }

@@ -121,6 +121,8 @@ bool store_retain(struct store *store, int64_t now_ms, bool (*stop)(void *contex
  * rate is kept so, and once nothing is due it is up to an hour. stop: as above, for an early end. May block; a worker,
  * one caller at a time, with a quiescent state between two calls. now_ms: since the Unix epoch. */
 int64_t store_scrub(struct store *store, int64_t now_ms, bool (*stop)(void *context), void *context);
+/* Says in a note how far the last pass came and what it found, for the start. Nobody scrubs yet. */
+void store_scrub_tell(struct store *store, int64_t now_ms);
 
 /* Compacts the log that is worth it most, if one is: once, or until the cleaner's step() says no. Returns whether one
  * was compacted; then there may be more. May block for long: for threads of their own, each with its cleaner, at most

@@ -229,11 +229,34 @@ static void begin_pass(struct store_scrub *scrub, int64_t now_ms)
 static void end_pass(struct store *store, struct store_scrub *scrub, int64_t now_ms)
 {
     scrub->is_under_way = false;
-    note_info("scrub.finished",
-              "size=%" PRIu64 " seconds=%" PRId64 " quarantined=%" PRIu32 " indexes_rebuilt=%" PRIu32,
-              scrub->counts.size, (now_ms - scrub->started_ms) / MS_PER_SECOND,
-              scrub->counts.quarantined_count, scrub->counts.index_count);
+    if (scrub->counts.quarantined_count > 0 || scrub->counts.index_count > 0)
+        note_warn("scrub.finished",
+                  "size=%" PRIu64 " seconds=%" PRId64 " quarantined=%" PRIu32 " indexes_rebuilt=%" PRIu32
+                  " effect=\"what is quarantined answers CORRUPT_MESSAGE, all else is served\" "
+                  "next_step=\"check the device; log.quarantined says what and where\"",
+                  scrub->counts.size, (now_ms - scrub->started_ms) / MS_PER_SECOND,
+                  scrub->counts.quarantined_count, scrub->counts.index_count);
+    else
+        note_info("scrub.finished", "size=%" PRIu64 " seconds=%" PRId64 " quarantined=0 indexes_rebuilt=0",
+                  scrub->counts.size, (now_ms - scrub->started_ms) / MS_PER_SECOND);
     save(store, scrub);
+}
+
+void store_scrub_tell(struct store *store, int64_t now_ms)
+{
+    struct store_scrub at = { .is_known = false };
+    load(store, &at);
+    if (!at.is_known)
+        return;
+    int64_t age_s = now_ms > at.started_ms ? (now_ms - at.started_ms) / MS_PER_SECOND : 0;
+    note_info("scrub.last",
+              "state=%s begun_seconds_ago=%" PRId64 " size=%" PRIu64 " quarantined=%" PRIu32
+              " indexes_rebuilt=%" PRIu32 " next_in_seconds=%" PRId64,
+              at.is_under_way ? "under_way" : "finished", age_s, at.counts.size, at.counts.quarantined_count,
+              at.counts.index_count,
+              at.is_under_way || age_s >= SCRUB_PASS_MS / MS_PER_SECOND
+                  ? 0
+                  : SCRUB_PASS_MS / MS_PER_SECOND - age_s);
 }
 
 /* How long nothing is due; 0: a pass is. */

@@ -35,6 +35,7 @@ struct fault_disk_shared {
     _Atomic uint32_t fails_left;    /* so many calls fail; UINT32_MAX: for ever */
     char part[FAULT_PATH_SIZE];     /* of the path; "": any */
     _Atomic uint64_t failed_count;
+    _Atomic int64_t ahead_ms; /* how far the broker's clocks are ahead of the machine's */
 };
 
 /* The variable that names the file with it to the library. */

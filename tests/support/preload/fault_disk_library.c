@@ -130,6 +130,24 @@ int open(const char *path, int flags, ...)
     return real_open(path, flags, mode);
 }
 
+/* May be asked before begin() has run. */
+int clock_gettime(clockid_t clock, struct timespec *out)
+{
+    enum { MS_PER_SECOND = 1000, NS_PER_MS = 1000000, NS_PER_SECOND = 1000000000 };
+    REAL(clock_gettime);
+    if (!real_clock_gettime)
+        FIND(clock_gettime);
+    int status = real_clock_gettime(clock, out);
+    int64_t ahead_ms = shared ? atomic_load(&shared->ahead_ms) : 0;
+    if (status == 0 && ahead_ms > 0) {
+        out->tv_sec += ahead_ms / MS_PER_SECOND;
+        out->tv_nsec += ahead_ms % MS_PER_SECOND * NS_PER_MS;
+        out->tv_sec += out->tv_nsec / NS_PER_SECOND;
+        out->tv_nsec %= NS_PER_SECOND;
+    }
+    return status;
+}
+
 ssize_t pread(int fd, void *out, size_t size, off_t position)
 {
     return file_meets_fault(FAULT_READ, fd) ? -1 : real_pread(fd, out, size, position);
