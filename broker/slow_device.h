@@ -23,8 +23,9 @@ struct slow_device_watch {
     long sleep_count;
 };
 struct slow_device_watch slow_device_watch_begin(const struct server *server, const struct log *log);
-/* One that waited makes all of its directory go to workers; there the first one that has written (status) and
- * did not wait, a second later or more, ends that. */
+/* One that waited makes all of its directory go to workers (whether it did is asked from the second slow one on,
+ * or where it took very long); there the first one that has written (status) and did not wait, a second later or
+ * more, ends that. */
 void slow_device_watch_end(const struct server *server, const struct slow_device_watch *watch,
                            enum log_status status);
 

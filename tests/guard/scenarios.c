@@ -503,7 +503,7 @@ const struct scenario scenarios[] = {
     { "produce-1k-durable", "the same with flush.messages=1", 50, 1, 4, 0.5, set_up_durable, round_produce },
     { "produce-idempotent", "the same with producer id and sequence", 100, 1, 3, 0.15, set_up_idempotent,
       round_idempotent },
-    { "produce-64k-4", "batches of 63 records of 1 KiB, 4 at a time", 20, 4, 6, 1.5, set_up_large,
+    { "produce-64k-4", "batches of 63 records of 1 KiB, 4 at a time", 20, 4, 10, 1.5, set_up_large,
       round_produce },
     { "produce-100b", "a batch of 145 records of 100 bytes", 50, 1, 3, 0.15, set_up_tiny, round_produce },
     { "produce-16", "a batch for each of 16 partitions", 30, 1, 3, 0.3, set_up_spread, round_produce },
