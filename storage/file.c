@@ -126,9 +126,9 @@ void file_release(struct file_system *system, const uint8_t *address, size_t siz
     system->ops->release(system, address, size);
 }
 
-void file_drop_cache(struct file *file)
+void file_drop_cache(struct file *file, uint64_t from)
 {
-    file->system->ops->drop_cache(file);
+    file->system->ops->drop_cache(file, from);
 }
 
 void file_write_behind(struct file *file, uint64_t position, uint64_t size)

@@ -90,8 +90,9 @@ struct file_system_ops {
     /* The range is not touched for a while: this process holds no memory for it, the bytes stay cached
      * and readable. */
     void (*release)(struct file_system *, const uint8_t *address, size_t size);
-    /* Forgets cached clean pages, so that the next read asks the device (after an unclean stop). */
-    void (*drop_cache)(struct file *);
+    /* Forgets cached clean pages from that position on, and perhaps some before it, so that the next read asks the
+     * device (after an unclean stop). */
+    void (*drop_cache)(struct file *, uint64_t from);
     /* Starts write-back of the range without waiting. */
     void (*write_behind)(struct file *, uint64_t position, uint64_t size);
     enum file_status (*rename)(struct file_system *, const char *from, const char *to);
@@ -138,7 +139,7 @@ void file_unmap(struct file_system *, struct file_map *);
 bool file_is_resident(struct file_system *, const uint8_t *address, size_t size);
 enum file_status file_populate(struct file_system *, const uint8_t *address, size_t size);
 void file_release(struct file_system *, const uint8_t *address, size_t size);
-void file_drop_cache(struct file *);
+void file_drop_cache(struct file *, uint64_t from);
 void file_write_behind(struct file *, uint64_t position, uint64_t size);
 enum file_status file_rename(struct file_system *, const char *from, const char *to);
 enum file_status file_unlink(struct file_system *, const char *path);

@@ -570,8 +570,9 @@ static void double_release(struct file_system *system, const uint8_t *address, s
     (void)size;
 }
 
-static void double_drop_cache(struct file *file)
+static void double_drop_cache(struct file *file, uint64_t from)
 {
+    (void)from;
     struct file_double *disk = lock_of(file);
 
     fill_from_device(disk, ((struct double_file *)file)->node);

@@ -336,9 +336,12 @@ static void posix_release(struct file_system *system, const uint8_t *address, si
         (void)madvise(base, size + (size_t)(address - base), MADV_DONTNEED);
 }
 
-static void posix_drop_cache(struct file *file)
+/* The kernel leaves pages, and folios of many, that begin before the range: those of this size at most. */
+enum { FOLIO_SIZE_MAX = 4 << 20 };
+
+static void posix_drop_cache(struct file *file, uint64_t from)
 {
-    (void)posix_fadvise(fd_of(file), 0, 0, POSIX_FADV_DONTNEED);
+    (void)posix_fadvise(fd_of(file), (off_t)(from / FOLIO_SIZE_MAX * FOLIO_SIZE_MAX), 0, POSIX_FADV_DONTNEED);
 }
 
 static void posix_write_behind(struct file *file, uint64_t position, uint64_t size)

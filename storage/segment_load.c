@@ -415,7 +415,8 @@ enum log_status segment_load(struct segment_load *load)
     if (!data)
         return log__status_of(file_status);
     if (load->checked_from < size)
-        file_drop_cache(data->file); /* what counts is what the device has */
+        /* Of what may never have reached the device, what counts is what that has. */
+        file_drop_cache(data->file, load->checked_from);
     enum log_status status = LOG_OK;
     if (load->trusted_size > size)
         load->trusted_size = size;

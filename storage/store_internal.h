@@ -40,7 +40,7 @@ struct store_marks {
     struct file *file;          /* NULL: none, and no row of the table is believed by the next start */
     uint64_t size;
     uint64_t flushed_size;
-    uint32_t flush_count;
+    _Atomic uint32_t flush_count;
 };
 
 struct store_directory {

@@ -40,7 +40,7 @@ static bool drop_cache(void *context, const char *name)
     struct log_rig *rig = context;
     struct file *file;
     if (file_open(rig->env.files, rig_path(rig, name), FILE_READ, &file) == FILE_OK) {
-        file_drop_cache(file);
+        file_drop_cache(file, 0);
         file_close(file);
     }
     return true;

@@ -179,7 +179,7 @@ START_TEST(a_failed_flush_is_never_made_good)
     ck_assert_uint_eq(file_double_late_flush_count(disk), 2);
     expect(disk, "/d/f", "new");
     expect_after_cut(file_double_operation_count(disk), FILE_DOUBLE_LOSE_ALL, "/d/f", "old");
-    file_drop_cache(file);
+    file_drop_cache(file, 0);
     expect(disk, "/d/f", "old");
     file_close(file);
 }

@@ -274,7 +274,7 @@ START_TEST(a_read_aside_brings_nothing_into_the_cache)
     ck_assert_int_eq(file_flush(file), FILE_OK);
     ck_assert_int_eq(file_map(file, 0, SIZE, &map), FILE_OK);
     for (int from_device = 0; from_device < 2; from_device++) {
-        file_drop_cache(file);
+        file_drop_cache(file, 0);
         bool has_cache = resident_pages(&map) == 0; /* else it lives in memory alone */
         memset(back, 0, SIZE);
         for (size_t at = 0; at < SIZE; at += PIECE) {
