@@ -240,6 +240,13 @@ static slice encode_next(int64_t next)
     return metadata_record_encode(&arena, METADATA_RECORD_PRODUCER_IDS, 0, &record);
 }
 
+static void drop_snapshot(struct file_double *disk)
+{
+    char path[METADATA_SNAPSHOT_NAME_SIZE + 64] = "./runnel-data/__cluster_metadata-0/";
+    metadata_snapshot_name(5, 1, path + strlen(path));
+    ck_assert_int_eq(file_unlink(file_double_system(disk), path), FILE_OK);
+}
+
 static void write_snapshot(struct file_double *disk, int64_t end_offset, int32_t epoch, int64_t next)
 {
     struct snapshot_header_record header;
@@ -285,6 +292,7 @@ START_TEST(ids_go_on_from_a_snapshot)
     ck_assert_int_eq(controller_image(sim.server->controller)->end_offset, 5);
     sim_disconnect(&client);
     struct file_double *disk = sim_stop(&sim);
+    drop_snapshot(disk); /* that of the clean stop */
     write_snapshot(disk, snapshots[_i].end_offset, 1, snapshots[_i].next);
     sim_start_on(&sim, disk);
     sim_connect(&sim, &client);
