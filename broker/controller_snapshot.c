@@ -164,7 +164,8 @@ static void run_snapshot(struct storage_job *job)
         (struct controller *)((char *)job - offsetof(struct controller, snapshot_job));
     struct pin_command pin = { .command = { .decide = decide_pin, .fail = fail_pin } };
     controller__run(controller, &pin.command);
-    if (pin.image) {
+    /* Which refuses where another log's flush failed: nothing is flushed behind that. */
+    if (pin.image && log_flush(controller->log) == LOG_OK) {
         size_t size;
         int64_t end_offset = pin.image->end_offset;
         enum file_status status = write_snapshot(controller, pin.image, &size);
