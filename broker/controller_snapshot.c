@@ -196,7 +196,8 @@ void controller__commit_grew(struct controller *controller, const struct metadat
 {
     for (size_t i = 0; i < batches->count; i++)
         controller->tail_bytes += batches->batches[i].size;
-    if (!is_due(controller) || controller->has_leftovers ||
+    /* On a full disk the room is for deletions: the log is as good as a snapshot for the next start. */
+    if (!is_due(controller) || controller->has_leftovers || store_is_short_of_room(controller->host.store) ||
         atomic_exchange_explicit(&controller->is_snapshotting, true, memory_order_acq_rel))
         return;
     controller->snapshot_job.run = run_snapshot;

@@ -237,6 +237,8 @@ static enum store_status close_directory(struct store_directory *directory, cons
         status = vouch(directory, run);
     else if (run->clean && !clean)
         status = STORE_IO;
+    if (clean)
+        store__close_reserve(directory);
     file_close(directory->positions);
     directory->positions = NULL;
     /* A start that was refused late leaves nothing either. */
@@ -256,6 +258,8 @@ enum store_status store_close(struct store *store, bool clean)
         flush_everything(store);
     store__close_cleaning(store);
     store__close_scrubbing(store, clean);
+    for (size_t i = 0; clean && i < store->directory_count; i++)
+        store__give_for_stop(&store->directories[i]);
     list_logs(&run);
     close_logs(&run);
     store__close_segments(store, clean);

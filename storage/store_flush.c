@@ -445,6 +445,7 @@ bool store_flush(struct store *store)
     pthread_mutex_unlock(&store->group_lock);
     store__submit_sweep(store);
     store__submit_segments(store);
+    store__submit_reserve(store);
     return has_more;
 }
 
@@ -454,7 +455,9 @@ int64_t store_flush_due_ms(struct store *store)
     int64_t due = store->dirty_now ? now_ms(store) : store->later_due_ms;
     pthread_mutex_unlock(&store->dirty_lock);
     int64_t segments_due = store__segments_due_ms(store);
-    return segments_due < due ? segments_due : due;
+    int64_t reserve_due = store__reserve_due_ms(store);
+    due = segments_due < due ? segments_due : due;
+    return reserve_due < due ? reserve_due : due;
 }
 
 void store__hasten_all(struct store *store)

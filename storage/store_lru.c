@@ -63,6 +63,7 @@ static void free_store(struct store *store)
     for (size_t i = 0; i < store->directory_count; i++) {
         pthread_mutex_destroy(&store->directories[i].change_lock);
         pthread_mutex_destroy(&store->directories[i].starts_lock);
+        reserve_destroy(&store->directories[i].reserve);
     }
     store__free_group(store);
     free(store->directories);
