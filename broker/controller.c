@@ -62,6 +62,13 @@ static void commit_preface(struct commit *commit)
     metadata_batches_cut(&commit->batches);
 }
 
+bool controller__check_room(struct commit *commit, int16_t *error_code, char *message)
+{
+    return !store_is_short_of_room(commit->controller->host.store) ||
+           controller__refuse(error_code, message, ERR_KAFKA_STORAGE_ERROR,
+                              "The disk is full; what is deleted, or made free otherwise, makes room.");
+}
+
 static bool commit_begin(struct commit *commit, struct controller *controller)
 {
     int64_t end = log_offsets(controller->log).end;

@@ -78,7 +78,7 @@ static void decide_topic(struct commit *commit, struct grow_topic *topic, bool v
     }
     if (check_count(commit, topic, present) &&
         check_replicas(commit, topic, image_change_partition(commit->change, id, 0)->replica_count) &&
-        !validate_only)
+        !validate_only && controller__check_room(commit, &topic->error_code, topic->message))
         commit_partitions(commit, topic, id, present);
 }
 

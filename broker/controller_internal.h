@@ -82,6 +82,8 @@ void controller__commit_records(struct commit *commit, const slice *records, siz
 /* Sets both, cut to CONTROLLER_MESSAGE_SIZE; false, so that a check can end with it. */
 __attribute__((format(printf, 4, 5))) bool controller__refuse(int16_t *error_code, char *message,
                                                               int16_t code, const char *format, ...);
+/* False: refused, as the disk is full, and what is kept for that day is for those who give room back. */
+bool controller__check_room(struct commit *commit, int16_t *error_code, char *message);
 /* replication_factor -1: any. False: refused, or the commit is broken. */
 bool controller__check_assignment(struct commit *commit, const struct replica_assignment *assignment,
                                   int32_t replication_factor, int16_t *error_code, char *message);

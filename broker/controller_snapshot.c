@@ -103,8 +103,9 @@ static bool cut_log(struct controller *controller, int64_t offset, int64_t now_m
     return status == LOG_OK;
 }
 
-/* The log begins where the oldest snapshot that stays ends, or before: each of them can be started from. Two stay
- * (Kafka: one), so that all is there twice: when the newest is damaged, the one before and the log tell the same. */
+/* The log begins where the oldest snapshot that stays ends, or before: each of them can be started from. Two
+ * stay (Kafka: one), so that all is there twice: when the newest is damaged, the one before and the log tell
+ * the same. */
 static void remove_old(struct shelf *shelf)
 {
     struct controller *controller = shelf->controller;
@@ -184,7 +185,8 @@ static void run_snapshot(struct storage_job *job)
         (struct controller *)((char *)job - offsetof(struct controller, snapshot_job));
     struct pin_command pin = { .command = { .decide = decide_pin, .fail = fail_pin } };
     controller__run(controller, &pin.command);
-    if (pin.image)
+    /* The flush refuses where another log's failed: nothing is flushed behind that. */
+    if (pin.image && log_flush(controller->log) == LOG_OK)
         save(controller, pin.image);
     atomic_store_explicit(&controller->is_snapshotting, false, memory_order_release);
 }
@@ -215,7 +217,8 @@ void controller__commit_grew(struct controller *controller, const struct metadat
 {
     for (size_t i = 0; i < batches->count; i++)
         controller->tail_bytes += batches->batches[i].size;
-    if (!is_due(controller) || controller->has_leftovers ||
+    /* On a full disk the room is for deletions: the log is as good as a snapshot for the next start. */
+    if (!is_due(controller) || controller->has_leftovers || store_is_short_of_room(controller->host.store) ||
         atomic_exchange_explicit(&controller->is_snapshotting, true, memory_order_acq_rel))
         return;
     controller->snapshot_job.run = run_snapshot;

@@ -238,7 +238,7 @@ static void decide_topic(struct commit *commit, struct create_topic *topic, bool
         return;
     topic->created_partition_count = plan.partition_count;
     topic->created_replication_factor = (int16_t)plan.replication_factor;
-    if (validate_only)
+    if (validate_only || !controller__check_room(commit, &topic->error_code, topic->message))
         return;
     topic->id = new_id(commit);
     size_t count;

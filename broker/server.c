@@ -36,10 +36,10 @@ struct server_private {
     struct random ids;    /* of a simulation */
     pthread_mutex_t ids_mutex;
     bool is_seeded;
-    struct random schedule;      /* which part moves next, in a simulation */
-    struct listeners *listeners; /* NULL in a simulation */
-    struct keeper *keeper;       /* from the loops on */
-    struct flusher *flusher;     /* NULL before serving and in a simulation */
+    struct random schedule;            /* which part moves next, in a simulation */
+    struct listeners *listeners;       /* NULL in a simulation */
+    struct keeper *keeper;             /* from the loops on */
+    _Atomic(struct flusher *) flusher; /* NULL before serving and in a simulation */
     struct compactor *compactor; /* NULL before serving, in a simulation, and when nothing is compacted */
     struct cleaner *cleaner;     /* of a simulation */
     pthread_t threads[LOOPS_MAX];
@@ -80,10 +80,14 @@ static void env_submit(struct storage_env *env, struct storage_job *job)
 void server_wake_flusher(struct server *server)
 {
     struct server_private *own = server->own;
-    if (own->flusher)
-        flusher_wake(own->flusher);
-    else
-        atomic_store_explicit(&own->flush_wanted, true, memory_order_release);
+    struct flusher *flusher = atomic_load_explicit(&own->flusher, memory_order_acquire);
+    if (!flusher) {
+        /* Its thread may run already, and have had a worker do something. */
+        atomic_store(&own->flush_wanted, true);
+        flusher = atomic_load(&own->flusher);
+    }
+    if (flusher)
+        flusher_wake(flusher);
 }
 
 static void env_flush_wanted(struct storage_env *env)
@@ -380,7 +384,9 @@ enum exit_code server_run(struct server *server)
     if (atomic_load(&own->is_failed)) /* before there were loops to stop */
         server_stop(server);
     compactor_start(server, &own->compactor);
-    own->flusher = flusher_start(server);
+    atomic_store(&own->flusher, flusher_start(server));
+    if (atomic_exchange(&own->flush_wanted, false)) /* who asked found none to wake */
+        flusher_wake(own->flusher);
     listeners_start(own->listeners);
     for (unsigned i = 1; i < server->loop_count; i++)
         thread_start(&own->threads[i], loop_main, server->loops[i]);

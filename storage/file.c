@@ -80,6 +80,11 @@ enum file_status file_truncate(struct file *file, uint64_t size)
     return file->system->ops->truncate(file, size);
 }
 
+enum file_status file_allocate(struct file *file, uint64_t size)
+{
+    return file->system->ops->allocate(file, size);
+}
+
 enum file_status file_flush(struct file *file)
 {
     return file->system->ops->flush(file);

@@ -69,6 +69,10 @@ struct file_system_ops {
     enum file_status (*pwritev)(struct file *, const struct iovec *iov, int count, uint64_t position,
                                 size_t *written);
     enum file_status (*truncate)(struct file *, uint64_t size);
+    /* The file is at least `size` bytes long and has real blocks behind every one of them: writes there never
+     * meet FILE_FULL. What was there stays, new bytes are zero. Anything but FILE_OK: as it was. For a file
+     * that nobody else writes meanwhile; not flushed. */
+    enum file_status (*allocate)(struct file *, uint64_t size);
     /* Data and size are on the device when this returns FILE_OK. Never retried after FILE_IO. */
     enum file_status (*flush)(struct file *);
     /* Names in the directory are on the device. */
@@ -129,6 +133,7 @@ enum file_status file_pwritev(struct file *, const struct iovec *iov, int count,
                               size_t *written);
 enum file_status file_pwrite(struct file *, const void *bytes, size_t size, uint64_t position);
 enum file_status file_truncate(struct file *, uint64_t size);
+enum file_status file_allocate(struct file *, uint64_t size);
 enum file_status file_flush(struct file *);
 enum file_status file_flush_directory(struct file_system *, const char *path);
 void file_flush_group(struct file_system *, struct file *const *files, size_t file_count,

@@ -1,6 +1,7 @@
 /* The test double of file.h: what programs see, kept in memory; its device is file_double_device. */
 #include "storage/file_double_internal.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -13,7 +14,7 @@ static struct file_double *double_of(struct file_system *system)
     return (struct file_double *)system;
 }
 
-static struct file_double *lock_system(struct file_system *system)
+struct file_double *file_double__lock(struct file_system *system)
 {
     struct file_double *disk = double_of(system);
 
@@ -23,10 +24,10 @@ static struct file_double *lock_system(struct file_system *system)
 
 static struct file_double *lock_of(struct file *file)
 {
-    return lock_system(file->system);
+    return file_double__lock(file->system);
 }
 
-static void unlock(struct file_double *disk)
+void file_double__unlock(struct file_double *disk)
 {
     pthread_mutex_unlock(&disk->lock);
 }
@@ -38,19 +39,13 @@ static struct cache_node *node_of(struct file_double *disk, struct file *file)
 
 /* --- the recording ----------------------------------------------------------------------------- */
 
-static char *copied_name(const char *name)
-{
-    return name ? check_memory(strdup(name)) : NULL;
-}
-
-/* Copies what op borrows, records it and lets the device have it. */
 void file_double__record(struct file_double *disk, struct device_op op)
 {
     struct device_op *kept = check_memory(malloc(sizeof *kept));
 
     *kept = op;
-    kept->name = copied_name(op.name);
-    kept->name_to = copied_name(op.name_to);
+    kept->name = file_double__copied_name(op.name);
+    kept->name_to = file_double__copied_name(op.name_to);
     if (op.size) {
         kept->bytes = check_memory(malloc(op.size));
         memcpy(kept->bytes, op.bytes, op.size);
@@ -91,36 +86,7 @@ static enum file_status flush_node(struct file_double *disk, uint32_t node, bool
     return status;
 }
 
-/* --- names ------------------------------------------------------------------------------------- */
-
-static uint32_t find_entry(const struct cache_node *node, const char *name, size_t size)
-{
-    for (size_t i = 0; i < node->entry_count; i++) {
-        if (strlen(node->entries[i].name) == size && memcmp(node->entries[i].name, name, size) == 0)
-            return node->entries[i].node;
-    }
-    return NODE_NONE;
-}
-
-static void add_entry(struct cache_node *node, const char *name, uint32_t target)
-{
-    if (node->entry_count == node->entry_capacity) {
-        node->entry_capacity = node->entry_capacity ? node->entry_capacity * 2 : 8;
-        node->entries = check_memory(realloc(node->entries, node->entry_capacity * sizeof *node->entries));
-    }
-    node->entries[node->entry_count++] = (struct cache_entry){ copied_name(name), target };
-}
-
-static void drop_entry(struct cache_node *node, const char *name)
-{
-    for (size_t i = 0; i < node->entry_count; i++) {
-        if (strcmp(node->entries[i].name, name) == 0) {
-            free(node->entries[i].name);
-            node->entries[i] = node->entries[--node->entry_count];
-            return;
-        }
-    }
-}
+/* --- nodes and their room ---------------------------------------------------------------------- */
 
 uint32_t file_double__add_node(struct file_double *disk, bool is_directory)
 {
@@ -133,7 +99,7 @@ uint32_t file_double__add_node(struct file_double *disk, bool is_directory)
     return (uint32_t)disk->node_count++;
 }
 
-static void forget_if_unused(struct cache_node *node)
+void file_double__forget_if_unused(struct cache_node *node)
 {
     if (node->is_linked || node->open_count || node->memfd < 0)
         return;
@@ -141,77 +107,10 @@ static void forget_if_unused(struct cache_node *node)
     node->memfd = -1;
 }
 
-/* The next component from *path on; false at the end. */
-static bool next_component(const char **path, const char **name, size_t *size)
-{
-    for (;;) {
-        while (**path == '/')
-            ++*path;
-        *name = *path;
-        *size = strcspn(*path, "/");
-        *path += *size;
-        if (*size == 1 && **name == '.')
-            continue;
-        return *size > 0;
-    }
-}
-
-/* The directory of path's last component, that component (a copy of at most 255 bytes), and its
- * node or NODE_NONE. False when the directory does not exist. The root has the name "". */
-static bool resolve(const struct file_double *disk, const char *path, uint32_t *parent, char name_out[256],
-                    uint32_t *node)
-{
-    const char *name;
-    size_t size;
-
-    *parent = DEVICE_ROOT;
-    *node = DEVICE_ROOT;
-    name_out[0] = '\0';
-    while (next_component(&path, &name, &size)) {
-        if (*node == NODE_NONE || !disk->nodes[*node].is_directory || size > 255)
-            return false;
-        *parent = *node;
-        memcpy(name_out, name, size);
-        name_out[size] = '\0';
-        *node = find_entry(&disk->nodes[*parent], name, size);
-    }
-    return true;
-}
-
-uint32_t file_double__node_at(const struct file_double *disk, const char *path)
-{
-    uint32_t parent;
-    uint32_t node;
-    char name[256];
-
-    return resolve(disk, path, &parent, name, &node) ? node : NODE_NONE;
-}
-
-uint32_t file_double__make_node(struct file_double *disk, uint32_t parent, const char *name,
-                                bool is_directory)
-{
-    uint32_t node = file_double__add_node(disk, is_directory);
-
-    add_entry(&disk->nodes[parent], name, node);
-    file_double__record(disk, (struct device_op){ .kind = DEVICE_MAKE,
-                                                  .node = parent,
-                                                  .target = node,
-                                                  .is_directory = is_directory,
-                                                  .name = (char *)(uintptr_t)name });
-    return node;
-}
-
-static void give_space(struct file_double *disk, uint64_t size)
+void file_double__give_space(struct file_double *disk, uint64_t size)
 {
     if (disk->free_space != UINT64_MAX)
         disk->free_space += size;
-}
-
-static void unlink_node(struct file_double *disk, uint32_t node)
-{
-    disk->nodes[node].is_linked = false;
-    give_space(disk, disk->nodes[node].size);
-    forget_if_unused(&disk->nodes[node]);
 }
 
 /* --- open files -------------------------------------------------------------------------------- */
@@ -231,11 +130,14 @@ static void fill_from_device(struct file_double *disk, uint32_t index)
 {
     struct cache_node *node = &disk->nodes[index];
     uint8_t *bytes;
-    size_t size;
+    size_t byte_count, size;
 
-    device_read_back(&disk->device, index, &bytes, &size);
+    device_read_back(&disk->device, index, &bytes, &byte_count, &size);
     check(ftruncate(node->memfd, (off_t)size) == 0);
-    file_double__write_cache(node->memfd, bytes, size, 0);
+    file_double__write_cache(node->memfd, bytes, byte_count, 0);
+    if (size > byte_count)
+        check(fallocate(node->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)byte_count,
+                        (off_t)(size - byte_count)) == 0);
     node->size = size;
     free(bytes);
 }
@@ -245,7 +147,7 @@ static void truncate_node(struct file_double *disk, uint32_t index, uint64_t siz
     struct cache_node *node = &disk->nodes[index];
 
     if (size < node->size)
-        give_space(disk, node->size - size);
+        file_double__give_space(disk, node->size - size);
     check(ftruncate(node->memfd, (off_t)size) == 0);
     node->size = size;
     file_double__record(disk, (struct device_op){ .kind = DEVICE_TRUNCATE, .node = index, .position = size });
@@ -256,7 +158,7 @@ static enum file_status open_locked(struct file_double *disk, const char *path, 
     uint32_t parent;
     char name[256];
 
-    if (!resolve(disk, path, &parent, name, node))
+    if (!file_double__resolve(disk, path, &parent, name, node))
         return FILE_NOT_FOUND;
     if (*node == NODE_NONE && !(flags & FILE_CREATE))
         return FILE_NOT_FOUND;
@@ -285,7 +187,7 @@ static enum file_status open_locked(struct file_double *disk, const char *path, 
 static enum file_status double_open(struct file_system *system, const char *path, int flags,
                                     struct file **out)
 {
-    struct file_double *disk = lock_system(system);
+    struct file_double *disk = file_double__lock(system);
     uint32_t node;
 
     *out = NULL;
@@ -297,7 +199,7 @@ static enum file_status double_open(struct file_system *system, const char *path
         disk->open_count++;
         *out = &file->file;
     }
-    unlock(disk);
+    file_double__unlock(disk);
     return status;
 }
 
@@ -310,14 +212,14 @@ static void double_close(struct file *file)
         node->locker = NULL;
     node->open_count--;
     disk->open_count--;
-    forget_if_unused(node);
+    file_double__forget_if_unused(node);
     free(file);
-    unlock(disk);
+    file_double__unlock(disk);
 }
 
 static enum file_status double_info(struct file_system *system, const char *path, struct file_info *out)
 {
-    struct file_double *disk = lock_system(system);
+    struct file_double *disk = file_double__lock(system);
     uint32_t node = file_double__node_at(disk, path);
 
     if (node != NODE_NONE) {
@@ -326,7 +228,7 @@ static enum file_status double_info(struct file_system *system, const char *path
                                    .is_directory = is_directory,
                                    .is_regular = !is_directory };
     }
-    unlock(disk);
+    file_double__unlock(disk);
     return node == NODE_NONE ? FILE_NOT_FOUND : FILE_OK;
 }
 
@@ -335,7 +237,7 @@ static enum file_status double_size(struct file *file, uint64_t *out)
     struct file_double *disk = lock_of(file);
 
     *out = node_of(disk, file)->size;
-    unlock(disk);
+    file_double__unlock(disk);
     return FILE_OK;
 }
 
@@ -370,7 +272,7 @@ static enum file_status double_pread(struct file *file, void *out, size_t size, 
             break;
         *got += (size_t)n;
     }
-    unlock(disk);
+    file_double__unlock(disk);
     return status;
 }
 
@@ -381,7 +283,7 @@ static enum file_status double_pread_aside(struct file *file, void *out, size_t 
 
     if (from_device)
         unflip_cached(disk, ((struct double_file *)file)->node);
-    unlock(disk);
+    file_double__unlock(disk);
     return double_pread(file, out, size, position, got);
 }
 
@@ -432,7 +334,7 @@ static enum file_status double_pwritev(struct file *file, const struct iovec *io
         file_double__record_write(disk, index, position, bytes, *written);
     }
     free(bytes);
-    unlock(disk);
+    file_double__unlock(disk);
     return status;
 }
 
@@ -441,8 +343,26 @@ static enum file_status double_truncate(struct file *file, uint64_t size)
     struct file_double *disk = lock_of(file);
 
     truncate_node(disk, ((struct double_file *)file)->node, size);
-    unlock(disk);
+    file_double__unlock(disk);
     return FILE_OK;
+}
+
+static enum file_status double_allocate(struct file *file, uint64_t size)
+{
+    struct file_double *disk = lock_of(file);
+    uint32_t index = ((struct double_file *)file)->node;
+    uint64_t had = disk->nodes[index].size;
+    enum file_status status = FILE_OK;
+
+    if (size > had && size - had > disk->free_space) {
+        status = FILE_FULL;
+    } else if (size > had) {
+        if (disk->free_space != UINT64_MAX)
+            disk->free_space -= size - had;
+        truncate_node(disk, index, size);
+    }
+    file_double__unlock(disk);
+    return status;
 }
 
 static enum file_status flush_file(struct file *file, bool is_late)
@@ -450,28 +370,28 @@ static enum file_status flush_file(struct file *file, bool is_late)
     struct file_double *disk = lock_of(file);
     enum file_status status = flush_node(disk, ((struct double_file *)file)->node, is_late);
 
-    unlock(disk);
+    file_double__unlock(disk);
     return status;
 }
 
 static enum file_status flush_names(struct file_system *system, const char *path, bool is_late)
 {
-    struct file_double *disk = lock_system(system);
+    struct file_double *disk = file_double__lock(system);
     uint32_t node = file_double__node_at(disk, path);
     enum file_status status = FILE_NOT_FOUND;
 
     if (node != NODE_NONE && disk->nodes[node].is_directory)
         status = flush_node(disk, node, is_late);
-    unlock(disk);
+    file_double__unlock(disk);
     return status;
 }
 
 static bool has_failed_flush(struct file_system *system)
 {
-    struct file_double *disk = lock_system(system);
+    struct file_double *disk = file_double__lock(system);
     bool has_failed = disk->has_failed_flush;
 
-    unlock(disk);
+    file_double__unlock(disk);
     return has_failed;
 }
 
@@ -530,7 +450,7 @@ static enum file_status double_map(struct file *file, uint64_t position, size_t 
     struct file_double *disk = lock_of(file);
     uint8_t *base =
         mmap(NULL, size + lead, PROT_READ, MAP_SHARED, node_of(disk, file)->memfd, (off_t)(position - lead));
-    unlock(disk);
+    file_double__unlock(disk);
     if (base == MAP_FAILED)
         return FILE_LIMIT;
     *out = (struct file_map){ base + lead, size };
@@ -576,7 +496,7 @@ static void double_drop_cache(struct file *file, uint64_t from)
     struct file_double *disk = lock_of(file);
 
     fill_from_device(disk, ((struct double_file *)file)->node);
-    unlock(disk);
+    file_double__unlock(disk);
 }
 
 static void double_write_behind(struct file *file, uint64_t position, uint64_t size)
@@ -584,138 +504,6 @@ static void double_write_behind(struct file *file, uint64_t position, uint64_t s
     (void)file;
     (void)position;
     (void)size;
-}
-
-/* --- directories ------------------------------------------------------------------------------- */
-
-static enum file_status rename_locked(struct file_double *disk, const char *from, const char *to)
-{
-    uint32_t parent;
-    uint32_t node;
-    uint32_t parent_to;
-    uint32_t replaced;
-    char name[256];
-    char name_to[256];
-
-    if (!resolve(disk, from, &parent, name, &node) || node == NODE_NONE ||
-        !resolve(disk, to, &parent_to, name_to, &replaced))
-        return FILE_NOT_FOUND;
-    check(parent == parent_to); /* storage never moves anything elsewhere */
-    if (disk->rename_fault.countdown && --disk->rename_fault.countdown == 0)
-        return disk->rename_fault.status;
-    if (replaced == node)
-        return FILE_OK;
-    if (replaced != NODE_NONE) {
-        if (disk->nodes[replaced].is_directory != disk->nodes[node].is_directory)
-            return FILE_IO;
-        if (disk->nodes[replaced].entry_count)
-            return FILE_EXISTS;
-        drop_entry(&disk->nodes[parent], name_to);
-        unlink_node(disk, replaced);
-    }
-    drop_entry(&disk->nodes[parent], name);
-    add_entry(&disk->nodes[parent], name_to, node);
-    file_double__record(
-        disk, (struct device_op){
-                  .kind = DEVICE_RENAME, .node = parent, .target = node, .name = name, .name_to = name_to });
-    return FILE_OK;
-}
-
-static enum file_status double_rename(struct file_system *system, const char *from, const char *to)
-{
-    struct file_double *disk = lock_system(system);
-    enum file_status status = rename_locked(disk, from, to);
-
-    unlock(disk);
-    return status;
-}
-
-static enum file_status remove_locked(struct file_double *disk, const char *path, bool is_directory)
-{
-    uint32_t parent;
-    uint32_t node;
-    char name[256];
-
-    if (!resolve(disk, path, &parent, name, &node) || node == NODE_NONE || node == DEVICE_ROOT)
-        return FILE_NOT_FOUND;
-    if (disk->nodes[node].is_directory != is_directory)
-        return is_directory ? FILE_NOT_FOUND : FILE_IO;
-    if (disk->nodes[node].entry_count)
-        return FILE_EXISTS;
-    drop_entry(&disk->nodes[parent], name);
-    file_double__record(
-        disk, (struct device_op){ .kind = DEVICE_UNLINK, .node = parent, .target = node, .name = name });
-    unlink_node(disk, node);
-    return FILE_OK;
-}
-
-static enum file_status double_unlink(struct file_system *system, const char *path)
-{
-    struct file_double *disk = lock_system(system);
-    enum file_status status = remove_locked(disk, path, false);
-
-    unlock(disk);
-    return status;
-}
-
-static enum file_status double_remove_directory(struct file_system *system, const char *path)
-{
-    struct file_double *disk = lock_system(system);
-    enum file_status status = remove_locked(disk, path, true);
-
-    unlock(disk);
-    return status;
-}
-
-static enum file_status double_make_directory(struct file_system *system, const char *path)
-{
-    struct file_double *disk = lock_system(system);
-    enum file_status status = FILE_OK;
-    uint32_t parent;
-    uint32_t node;
-    char name[256];
-
-    if (!resolve(disk, path, &parent, name, &node))
-        status = FILE_NOT_FOUND;
-    else if (node != NODE_NONE)
-        status = FILE_EXISTS;
-    else if (disk->free_space == 0)
-        status = FILE_FULL;
-    else
-        file_double__make_node(disk, parent, name, true);
-    unlock(disk);
-    return status;
-}
-
-static enum file_status double_list(struct file_system *system, const char *path,
-                                    bool (*visit)(void *context, const char *name, enum file_type type),
-                                    void *context)
-{
-    struct file_double *disk = lock_system(system);
-    uint32_t node = file_double__node_at(disk, path);
-
-    if (node == NODE_NONE || !disk->nodes[node].is_directory) {
-        unlock(disk);
-        return FILE_NOT_FOUND;
-    }
-    /* visit may change the directory. */
-    size_t count = disk->nodes[node].entry_count;
-    char **names = check_memory(malloc((count + 1) * sizeof(char *)));
-    enum file_type *types = check_memory(malloc((count + 1) * sizeof *types));
-    for (size_t i = 0; i < count; i++) {
-        const struct cache_entry *entry = &disk->nodes[node].entries[i];
-        names[i] = copied_name(entry->name);
-        types[i] = disk->nodes[entry->node].is_directory ? FILE_TYPE_DIRECTORY : FILE_TYPE_REGULAR;
-    }
-    unlock(disk);
-    bool goes_on = true;
-    for (size_t i = 0; i < count; i++) {
-        goes_on = goes_on && visit(context, names[i], types[i]);
-        free(names[i]);
-    }
-    free(names);
-    free(types);
-    return FILE_OK;
 }
 
 static enum file_status double_lock(struct file *file)
@@ -728,17 +516,17 @@ static enum file_status double_lock(struct file *file)
         node->locker = (struct double_file *)file;
         status = FILE_OK;
     }
-    unlock(disk);
+    file_double__unlock(disk);
     return status;
 }
 
 static uint64_t double_free_space(struct file_system *system, const char *path)
 {
-    struct file_double *disk = lock_system(system);
+    struct file_double *disk = file_double__lock(system);
     uint64_t space = disk->free_space;
 
     (void)path;
-    unlock(disk);
+    file_double__unlock(disk);
     return space;
 }
 
@@ -751,6 +539,7 @@ const struct file_system_ops file_double__ops = {
     .pread_aside = double_pread_aside,
     .pwritev = double_pwritev,
     .truncate = double_truncate,
+    .allocate = double_allocate,
     .flush = double_flush,
     .flush_directory = double_flush_directory,
     .flush_group = double_flush_group,
@@ -762,11 +551,11 @@ const struct file_system_ops file_double__ops = {
     .release = double_release,
     .drop_cache = double_drop_cache,
     .write_behind = double_write_behind,
-    .rename = double_rename,
-    .unlink = double_unlink,
-    .make_directory = double_make_directory,
-    .remove_directory = double_remove_directory,
-    .list = double_list,
+    .rename = file_double__rename,
+    .unlink = file_double__unlink,
+    .make_directory = file_double__make_directory,
+    .remove_directory = file_double__remove_directory,
+    .list = file_double__list,
     .lock = double_lock,
     .free_space = double_free_space,
 };

@@ -107,8 +107,12 @@ static void copy_directory(struct file_double *disk, uint32_t to, const struct d
             copy_directory(disk, node, device, source);
         } else {
             file_double__record_write(disk, node, 0, child->image, child->image_size);
+            if (child->size > child->image_size)
+                file_double__record(
+                    disk,
+                    (struct device_op){ .kind = DEVICE_TRUNCATE, .node = node, .position = child->size });
             file_double__record(disk, (struct device_op){ .kind = DEVICE_FLUSH, .node = node });
-            disk->nodes[node].size = child->image_size;
+            disk->nodes[node].size = child->size;
         }
     }
     file_double__record(disk, (struct device_op){ .kind = DEVICE_FLUSH, .node = to });

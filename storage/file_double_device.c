@@ -39,7 +39,7 @@ void device_destroy(struct device *device)
     *device = (struct device){ 0 };
 }
 
-static void resize(struct device_node *node, size_t size)
+static void grow_image(struct device_node *node, size_t size)
 {
     if (size > node->image_capacity) {
         node->image_capacity = size + size / 2 + 64;
@@ -48,6 +48,14 @@ static void resize(struct device_node *node, size_t size)
     if (size > node->image_size)
         memset(node->image + node->image_size, 0, size - node->image_size);
     node->image_size = size;
+}
+
+/* Zeros behind what was written take no memory: there may be a few MiB of them. */
+static void resize(struct device_node *node, size_t size)
+{
+    if (size < node->image_size)
+        node->image_size = size;
+    node->size = size;
 }
 
 static void set_entry(struct device_node *node, const char *name, uint32_t target)
@@ -78,7 +86,9 @@ static void write_image(struct device_node *node, const struct device_op *op, st
     uint64_t end = op->position + op->size;
 
     if (end > node->image_size)
-        resize(node, (size_t)end);
+        grow_image(node, (size_t)end);
+    if (end > node->size)
+        node->size = (size_t)end;
     for (uint64_t at = op->position; at < end;) {
         uint64_t next = (at / SECTOR_SIZE + 1) * SECTOR_SIZE;
         if (next > end)
@@ -130,8 +140,11 @@ static void flip(struct device_node *node, const struct device_op *op)
 {
     uint8_t mask = (uint8_t)(1u << op->bit);
 
-    if (op->position < node->image_size)
-        node->image[op->position] ^= mask;
+    if (op->position >= node->size)
+        return;
+    if (op->position >= node->image_size)
+        grow_image(node, (size_t)op->position + 1);
+    node->image[op->position] ^= mask;
 }
 
 void device_apply(struct device *device, const struct device_op *op)
@@ -193,12 +206,14 @@ void device_cut(struct device *device, enum file_double_cut cut, struct random *
     }
 }
 
-void device_read_back(const struct device *device, uint32_t index, uint8_t **bytes, size_t *size)
+void device_read_back(const struct device *device, uint32_t index, uint8_t **bytes, size_t *byte_count,
+                      size_t *size)
 {
     struct device_node copy = { 0 };
     const struct device_node *node = &device->nodes[index];
 
-    resize(&copy, node->image_size);
+    grow_image(&copy, node->image_size);
+    resize(&copy, node->size);
     if (node->image_size)
         memcpy(copy.image, node->image, node->image_size);
     for (size_t i = 0; i < node->waiting_count; i++) {
@@ -208,5 +223,6 @@ void device_read_back(const struct device *device, uint32_t index, uint8_t **byt
             resize(&copy, (size_t)node->waiting[i]->position);
     }
     *bytes = copy.image;
-    *size = copy.image_size;
+    *byte_count = copy.image_size;
+    *size = copy.size;
 }

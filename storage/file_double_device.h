@@ -36,9 +36,10 @@ struct device_entry {
 
 struct device_node {
     bool is_directory;
-    uint8_t *image; /* a file's bytes */
+    uint8_t *image; /* a file's bytes, as far as they were ever written */
     size_t image_size;
     size_t image_capacity;
+    size_t size; /* of the file; what lies beyond image_size is zero */
     struct device_entry *entries; /* a directory's */
     size_t entry_count;
     size_t entry_capacity;
@@ -61,7 +62,9 @@ void device_destroy(struct device *device);
 void device_apply(struct device *device, const struct device_op *op);
 /* The power goes: what waits is lost, kept, or kept in parts. */
 void device_cut(struct device *device, enum file_double_cut cut, struct random *random);
-/* The file's bytes as a program that asks the device anew sees them: image and what waits. */
-void device_read_back(const struct device *device, uint32_t node, uint8_t **bytes, size_t *size);
+/* The file's bytes as a program that asks the device anew sees them: image and what waits. Up to *size they go on
+ * with zeros. */
+void device_read_back(const struct device *device, uint32_t node, uint8_t **bytes, size_t *byte_count,
+                      size_t *size);
 
 #endif

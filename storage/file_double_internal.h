@@ -1,4 +1,4 @@
-/* What file_double.c and file_double_control.c share; nobody else includes it. */
+/* What file_double.c, file_double_names.c and file_double_control.c share; nobody else includes it. */
 #ifndef RUNNEL_STORAGE_FILE_DOUBLE_INTERNAL_H
 #define RUNNEL_STORAGE_FILE_DOUBLE_INTERNAL_H
 
@@ -71,7 +71,29 @@ struct double_file {
 
 extern const struct file_system_ops file_double__ops;
 
-/* All under the lock. Copies what op borrows, records it and lets the device have it. */
+struct file_double *file_double__lock(struct file_system *system);
+void file_double__unlock(struct file_double *disk);
+
+/* file_double_names.c: of the table of operations; they take the lock. */
+enum file_status file_double__rename(struct file_system *system, const char *from, const char *to);
+enum file_status file_double__unlink(struct file_system *system, const char *path);
+enum file_status file_double__remove_directory(struct file_system *system, const char *path);
+enum file_status file_double__make_directory(struct file_system *system, const char *path);
+enum file_status file_double__list(struct file_system *system, const char *path,
+                                   bool (*visit)(void *context, const char *name, enum file_type type),
+                                   void *context);
+
+/* From here on all under the lock. The directory of path's last component, that component (a copy of at most
+ * 255 bytes), and its node or NODE_NONE. False when the directory does not exist. The root has the name "".
+ */
+bool file_double__resolve(const struct file_double *disk, const char *path, uint32_t *parent,
+                          char name_out[256], uint32_t *node);
+char *file_double__copied_name(const char *name);
+/* Room of a file that is gone or shorter now. */
+void file_double__give_space(struct file_double *disk, uint64_t size);
+/* Without a name and without an open file its bytes go. */
+void file_double__forget_if_unused(struct cache_node *node);
+/* Copies what op borrows, records it and lets the device have it. */
 void file_double__record(struct file_double *disk, struct device_op op);
 void file_double__record_write(struct file_double *disk, uint32_t node, uint64_t position,
                                const uint8_t *bytes, size_t size);

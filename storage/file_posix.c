@@ -248,6 +248,45 @@ static enum file_status posix_truncate(struct file *file, uint64_t size)
     return rc == 0 ? FILE_OK : file_posix__status(errno);
 }
 
+/* For a file system without fallocate(2): what is there is written again, so that holes get blocks, and zeros
+ * behind it. */
+static enum file_status write_through(struct file *file, uint64_t size)
+{
+    enum { CHUNK_SIZE = 65536 };
+    uint8_t *chunk = malloc(CHUNK_SIZE);
+    enum file_status status = chunk ? FILE_OK : FILE_LIMIT;
+
+    for (uint64_t position = 0; position < size && status == FILE_OK; position += CHUNK_SIZE) {
+        size_t part = size - position < CHUNK_SIZE ? (size_t)(size - position) : CHUNK_SIZE, got = 0;
+        status = posix_pread(file, chunk, part, position, &got);
+        memset(chunk + got, 0, part - got);
+        if (status == FILE_OK)
+            status = file_pwrite(file, chunk, part, position);
+    }
+    free(chunk);
+    return status;
+}
+
+static enum file_status posix_allocate(struct file *file, uint64_t size)
+{
+    uint64_t had;
+    int rc;
+    enum file_status status = posix_size(file, &had);
+
+    if (status != FILE_OK)
+        return status;
+    do {
+        rc = fallocate(fd_of(file), 0, 0, (off_t)size);
+    } while (rc != 0 && errno == EINTR);
+    if (rc != 0)
+        status = errno == EOPNOTSUPP || errno == ENOSYS ? write_through(file, size)
+                                                        : file_posix__status(errno);
+    /* Some file systems keep what they found before they ran out of it, behind the end as well. */
+    if (status != FILE_OK && posix_truncate(file, had) != FILE_OK)
+        return FILE_IO;
+    return status;
+}
+
 static uint8_t *page_of(const uint8_t *address)
 {
     return (uint8_t *)((uintptr_t)address & ~(uintptr_t)(page_size() - 1));
@@ -446,6 +485,7 @@ static const struct file_system_ops posix_ops = {
     .pread_aside = posix_pread_aside,
     .pwritev = posix_pwritev,
     .truncate = posix_truncate,
+    .allocate = posix_allocate,
     .flush = file_posix__flush,
     .flush_directory = file_posix__flush_directory,
     .flush_group = file_posix__flush_group,

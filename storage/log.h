@@ -184,6 +184,10 @@ enum log_status log_epoch_end(struct log *log, int32_t requested, int32_t *epoch
  * negative. A power cut takes it back until store_save_starts() has returned. LOG_BUSY as with an append. */
 enum log_status log_delete_records(struct log *log, int64_t offset, int64_t *start);
 
+/* Whether the log's disk is full and what is kept for that day in use (reserve.h): what can be removed should be
+ * removed now. */
+bool log_is_short_of_room(const struct log *log);
+
 /* What went. */
 struct log_retained {
     uint32_t segment_count;

@@ -118,7 +118,7 @@ static void collect(struct log *log, struct batch_view *batches, size_t begin, s
 /* Bytes of a write that failed half way may lie beyond the end: they must go before anything of this
  * log becomes durable. */
 static enum log_status undo_write(struct log *log, struct open_file *data, uint32_t position,
-                                  enum file_status why)
+                                  enum file_status why, unsigned shortage)
 {
     enum log_status status = log__status_of(why);
     if (status != LOG_DISK_FULL && status != LOG_LIMIT)
@@ -129,7 +129,13 @@ static enum log_status undo_write(struct log *log, struct open_file *data, uint3
         log__fail(log, LOG_IO);
         log->host->failed(log->host, log);
     }
-    return status;
+    if (status != LOG_DISK_FULL)
+        return status;
+    atomic_store_explicit(&log->host->met_full_disk, true, memory_order_relaxed);
+    if (!log->host->can_make_room || !log->host->can_make_room(log->host, log->node.rank))
+        return LOG_DISK_FULL;
+    log->room_wanted = (uint8_t)(shortage + 1); /* log_prepare() makes it */
+    return LOG_BUSY;
 }
 
 /* Accounts a written run batch by batch and publishes its end. */
@@ -187,9 +193,10 @@ static enum log_status append_run(struct log *log, struct batch_view *batches, s
     struct open_file *data = segment_data(active, &log->home, FILE_READ | FILE_WRITE, false, &file_status);
     check(data != NULL); /* log_prepare() opened it */
     uint32_t position = active->growth.size;
+    unsigned shortage = atomic_load_explicit(&log->host->shortage, memory_order_relaxed);
     file_status = segment_tail_write(data->file, run.pieces, run.piece_count, position);
     if (file_status != FILE_OK)
-        return undo_write(log, data, position, file_status);
+        return undo_write(log, data, position, file_status, shortage);
     log->changed = true;
     accept_run(log, batches, begin, &run, leader_epoch, now_ms, results);
     return LOG_OK;
@@ -209,6 +216,8 @@ static enum log_status may_append(struct log *log, int32_t leader_epoch)
     enum log_status health = log_health(log);
     if (health != LOG_OK)
         return health;
+    if (!log__may_grow(log))
+        return LOG_DISK_FULL;
     if (log__state(log) != LOG_OPEN || !atomic_load(&log->may_change)) {
         log->epoch_wanted = leader_epoch;
         return LOG_BUSY;

@@ -11,6 +11,7 @@
 #include "storage/partition_metadata.h"
 #include "storage/producer_state.h"
 #include "storage/recovery.h"
+#include "storage/reserve.h"
 #include "storage/segment_tail.h"
 
 enum { SPARES_MAX = 1024 };
@@ -94,8 +95,10 @@ failed:
 }
 
 /* As many spares as the next append needs; one when the active segment is half full. */
-static enum log_status make_spares(struct log *log)
+static enum log_status make_spares(struct log *log, bool for_removal)
 {
+    if (!for_removal && !log__may_grow(log))
+        return LOG_OK; /* there is no next append */
     pthread_mutex_lock(&log->mutex);
     bool half = log__active(log)->growth.size >= (uint32_t)log__config(log)->segment_bytes / 2;
     uint32_t wanted = log->spares_wanted > (half ? 1u : 0u) ? log->spares_wanted : (half ? 1u : 0u);
@@ -382,13 +385,19 @@ static enum log_status begin_changes(struct log *log)
     return loaded;
 }
 
-static enum log_status prepare(struct log *log)
+bool log__make_room(struct log *log, unsigned rank, unsigned seen)
+{
+    return log->host->make_room && log->host->make_room(log->host, rank, seen);
+}
+
+/* for_removal: so that a segment of which nothing is wanted any more can go. */
+static enum log_status prepare(struct log *log, bool for_removal)
 {
     enum log_status status = log_health(log);
     if (status == LOG_OK && log__state(log) == LOG_SHUT)
         status = log__open_shut(log);
     else if (status == LOG_OK && log__state(log) == LOG_ABSENT)
-        status = make_directory(log);
+        status = log__may_grow(log) ? make_directory(log) : LOG_DISK_FULL;
     if (status == LOG_OK && log__state(log) == LOG_ENDED)
         status = LOG_CLOSED;
     if (status == LOG_OK && !atomic_load(&log->may_change)) /* so nobody appends now */
@@ -398,7 +407,7 @@ static enum log_status prepare(struct log *log)
     pthread_mutex_unlock(&log->mutex);
     if (status == LOG_OK && epochs_dirty)
         status = log__save_epochs(log);
-    return status == LOG_OK ? make_spares(log) : status;
+    return status == LOG_OK ? make_spares(log, for_removal) : status;
 }
 
 enum log_status log__prepare_roll(struct log *log)
@@ -410,19 +419,37 @@ enum log_status log__prepare_roll(struct log *log)
     if (log->spares_wanted == 0)
         log->spares_wanted = 1;
     pthread_mutex_unlock(&log->mutex);
-    status = prepare(log);
+    status = prepare(log, true);
     return status == LOG_NOT_FOUND ? LOG_IO : status;
+}
+
+/* What an append that met a full disk left to do. */
+static enum log_status make_wanted_room(struct log *log)
+{
+    pthread_mutex_lock(&log->mutex);
+    unsigned wanted = log->room_wanted;
+    log->room_wanted = 0;
+    pthread_mutex_unlock(&log->mutex);
+    return wanted == 0 || log__make_room(log, log->node.rank, wanted - 1) ? LOG_OK : LOG_DISK_FULL;
 }
 
 enum log_status log_prepare(struct log *log)
 {
     enum log_status status =
         atomic_load(&log->may_change) ? LOG_OK : log->host->before_change(log->host, log);
+    if (status == LOG_OK)
+        status = make_wanted_room(log);
     if (status != LOG_OK)
         return status;
-    pthread_mutex_lock(&log->prepare_mutex);
-    status = prepare(log);
-    pthread_mutex_unlock(&log->prepare_mutex);
+    unsigned seen, rank;
+    do {
+        seen = atomic_load(&log->host->shortage);
+        pthread_mutex_lock(&log->prepare_mutex);
+        /* Who opens it may be about to delete records. */
+        rank = log__state(log) != LOG_ABSENT && !atomic_load(&log->may_change) ? RANK_REMOVAL : log->node.rank;
+        status = prepare(log, false);
+        pthread_mutex_unlock(&log->prepare_mutex);
+    } while (status == LOG_DISK_FULL && log__make_room(log, rank, seen));
     log->host->used(log->host, log);
     return status == LOG_NOT_FOUND ? LOG_IO : status;
 }
@@ -470,7 +497,7 @@ static void run_job(struct storage_job *storage_job)
     pthread_mutex_unlock(&log->mutex);
     /* Another log of the directory may have failed a moment ago. */
     if (alive && log->host->before_change(log->host, log) == LOG_OK) {
-        (void)make_spares(log);
+        (void)make_spares(log, false);
         enum log_status saved = epochs ? log__save_epochs(log) : LOG_OK;
         if (saved != LOG_IO)
             saved = log__write_snapshot(log, snapshot, true);

@@ -67,6 +67,15 @@ struct log_host {
     /* There may be something to compact: a segment of a log with LOG_CLEANUP_COMPACT was sealed and is on the device,
      * or its settings changed. NULL: nobody compacts. */
     void (*cleanable)(struct log_host *host, struct log *log);
+    /* After a write met a full disk: whether it makes sense to try again, as room is kept for who has this rank
+     * (reserve.h) and was given up now, or by another since shortage had the value seen. May block; a worker, no lock
+     * of the log but prepare_mutex. NULL: nobody keeps room. */
+    bool (*make_room)(struct log_host *host, unsigned rank, unsigned seen);
+    /* Whether that would be worth a try, for a loop. NULL with the other. */
+    bool (*can_make_room)(struct log_host *host, unsigned rank);
+    /* Logs of a lower rank take no appends and get no files: LOG_DISK_FULL (enum reserve_shortage). */
+    _Atomic uint8_t shortage;
+    _Atomic bool met_full_disk; /* some append did */
 };
 
 /* Links of the store inside a log: the log itself never touches them. */
@@ -82,6 +91,7 @@ struct log_host_node {
     _Atomic uint8_t warmth; /* releases of its memory that are due: two after a use (store_lru.c), 0: none */
     uint32_t retained;      /* the last round of retention that had it */
     uint32_t directory;     /* index into the store's log directories */
+    uint8_t rank;           /* enum reserve_rank: who may grow while the disk is full */
     bool is_dirty;          /* in one of the dirty lists */
     bool is_clean_queued;   /* in the list of clean_next */
     bool needs_recovery;    /* has a directory that store_recover() must open */

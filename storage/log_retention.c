@@ -5,6 +5,7 @@
 #include "protocol/base/note.h"
 #include "storage/log_history.h"
 #include "storage/log_segments.h"
+#include "storage/reserve.h"
 
 /* -- the age of a segment -------------------------------------------------------------------------- */
 
@@ -243,9 +244,14 @@ static enum log_status retain(struct log *log, int64_t now_ms, struct log_retain
 enum log_status log_retain(struct log *log, int64_t now_ms, struct log_retained *out)
 {
     *out = (struct log_retained){ 0 };
-    pthread_mutex_lock(&log->prepare_mutex);
-    enum log_status status = retain(log, now_ms, out);
-    pthread_mutex_unlock(&log->prepare_mutex);
+    enum log_status status;
+    unsigned seen;
+    do {
+        seen = atomic_load(&log->host->shortage);
+        pthread_mutex_lock(&log->prepare_mutex);
+        status = retain(log, now_ms, out);
+        pthread_mutex_unlock(&log->prepare_mutex);
+    } while (status == LOG_DISK_FULL && log__make_room(log, RANK_REMOVAL, seen));
     if (out->segment_count > 0)
         log->env->progress(log->env, log->owner);
     return log__outcome(log, status);
@@ -272,6 +278,11 @@ enum log_status log_delete_records(struct log *log, int64_t offset, int64_t *sta
     if (rose)
         log->env->progress(log->env, log->owner);
     return log__outcome(log, status);
+}
+
+bool log_is_short_of_room(const struct log *log)
+{
+    return atomic_load(&log->host->shortage) != SHORTAGE_NONE;
 }
 
 bool log__start_to_save(struct log *log, int64_t *start)

@@ -111,6 +111,7 @@ struct log {
     uint32_t spare_count;
     uint32_t spares_wanted; /* rolls that the last refused append needs */
     int32_t epoch_wanted;   /* leader epoch of the append that found no directory */
+    uint8_t room_wanted; /* 1 + the shortage that an append saw before it met a full disk; 0: it did not */
     bool job_pending;
     bool producers_loaded;       /* under prepare_mutex */
     bool changed;                /* written to since it was opened: indexes and snapshot are due at close */
@@ -145,6 +146,13 @@ void log__unlock_readers(const struct log *log);
 void log__set_open(struct log *log);
 
 enum log_state log__state(const struct log *log);
+/* Whether the log may take more room of its disk. */
+static inline bool log__may_grow(const struct log *log)
+{
+    return log->node.rank >= atomic_load_explicit(&log->host->shortage, memory_order_relaxed);
+}
+/* log_host.make_room(). Without mutex; may block. */
+bool log__make_room(struct log *log, unsigned rank, unsigned seen);
 /* What a call answers whose log may have been deleted under it: that explains whatever failed. */
 enum log_status log__outcome(const struct log *log, enum log_status status);
 struct log_moment log__moment(const struct log *log);

@@ -53,6 +53,8 @@ enum file_status removed_segment_rename(const struct removed_segment *removed)
         segment_path(&home, removed->base_offset, suffixes[i], from);
         deleted_path(removed, suffixes[i], to);
         enum file_status status = file_rename(removed->files, from, to);
+        if (status == FILE_FULL) /* for the longer name; who has the file open reads on */
+            status = file_unlink(removed->files, from);
         if (status != FILE_OK && status != FILE_NOT_FOUND) {
             note_error("log.rename_failed", "file=%s status=\"%s\"", from, file_status_name(status));
             return status;

@@ -102,6 +102,7 @@ void store__add_log(struct store *store, struct log *log, uint32_t directory)
     struct log_host_node *node = log__node(log);
 
     node->directory = directory;
+    node->rank = (uint8_t)store__rank_of(log);
     if (store->log_count >= store->bucket_count)
         grow_buckets(store);
     struct log **bucket = bucket_of(store, log_name(log));
@@ -167,9 +168,12 @@ static void init_directory(struct store *store, size_t index)
         .removed = store__removed,
         .before_rewrite = store__before_rewrite,
         .cleanable = store__cleanable,
+        .make_room = store__make_room,
+        .can_make_room = store__can_make_room,
     };
     directory->store = store;
     directory->index = (uint32_t)index;
+    atomic_init(&directory->reserve_due_ms, INT64_MAX);
     check(pthread_mutex_init(&directory->change_lock, NULL) == 0);
     check(pthread_mutex_init(&directory->starts_lock, NULL) == 0);
     store__init_marks(directory);
@@ -273,6 +277,21 @@ static enum store_status open_directories(struct store *store, const struct stor
     return status == STORE_OK ? STORE_OK : store__fail(status, text, error);
 }
 
+/* What the last process had given up of it is taken back at once, if there is room. */
+static enum store_status open_reserves(struct store *store)
+{
+    enum file_status status = FILE_OK;
+
+    for (size_t i = 0; i < store->directory_count && status == FILE_OK; i++) {
+        struct store_directory *directory = &store->directories[i];
+        status = reserve_open(&directory->reserve, store->env->files, directory->directory.path,
+                              &directory->host.shortage);
+        if (store__shortage(directory) != SHORTAGE_NONE)
+            atomic_store(&directory->reserve_due_ms, clock_mono_ms(store->env->clock));
+    }
+    return store__status(status);
+}
+
 /* The first change: what has no identity gets one. */
 static enum store_status format_directories(struct store *store, const struct store_options *options,
                                             const char **error)
@@ -329,6 +348,8 @@ enum store_status store_open(struct storage_env *env, const struct store_options
         status = inspect(store, options, error);
     if (status == STORE_OK)
         status = format_directories(store, options, error);
+    if (status == STORE_OK && (status = open_reserves(store)) != STORE_OK)
+        (void)store__fail(status, NULL, error);
     if (status != STORE_OK) {
         refuse_directories(store, store->directory_count);
         store__forget_found(store);
@@ -388,16 +409,23 @@ bool store_is_saturated(struct store *store)
 
 /* --- logs -------------------------------------------------------------------------------------- */
 
-/* Where a new partition goes: the directory with the fewest, as Kafka does; never a failed one. */
+/* 2: it failed, 1: its disk is full, 0: it takes partitions. */
+static int unfitness(const struct store_directory *directory)
+{
+    return atomic_load(&directory->is_fenced) ? 2 : store__shortage(directory) != SHORTAGE_NONE;
+}
+
+/* Where a new partition goes: the directory with the fewest, as Kafka does; never a failed one, nor one whose disk is
+ * full while another's is not. */
 static uint32_t choose_directory(const struct store *store)
 {
     uint32_t best = 0;
 
     for (uint32_t i = 1; i < store->directory_count; i++) {
         const struct store_directory *directory = &store->directories[i], *other = &store->directories[best];
-        if (atomic_load(&other->is_fenced) ||
-            (!atomic_load(&directory->is_fenced) &&
-             directory->log_count + directory->placed_count < other->log_count + other->placed_count))
+        int fewer = unfitness(directory) - unfitness(other);
+        if (fewer < 0 || (fewer == 0 && directory->log_count + directory->placed_count <
+                                            other->log_count + other->placed_count))
             best = i;
     }
     return best;

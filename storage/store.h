@@ -149,6 +149,9 @@ void store_release_memory(struct store *store);
 /* Whether logs have about as many files open as they may. LOG_LIMIT may pass then: what is closed for others is free
  * once every thread has passed a quiescent state, and what waits for a flush can be closed after it. */
 bool store_is_short_of_files(const struct store *store);
+/* Whether the disk of the metadata is full and what is kept for that day (reserve.h) is in use: appends of records
+ * answer LOG_DISK_FULL at once, and nothing new should be made. It ends by itself. */
+bool store_is_short_of_room(const struct store *store);
 /* Whether a device has more unwritten bytes than allowed: produce is held back (BUSY). */
 bool store_is_saturated(struct store *store);
 

@@ -40,12 +40,10 @@ static enum file_status drop_side_files(const struct directory *directory)
     return status;
 }
 
-enum file_status store__begin_changes(struct store_directory *directory)
+static enum file_status begin_changes(struct store_directory *directory)
 {
     enum file_status status = FILE_OK;
 
-    if (atomic_load_explicit(&directory->has_changes, memory_order_acquire))
-        return FILE_OK;
     pthread_mutex_lock(&directory->change_lock);
     if (store__is_failing(directory)) {
         status = FILE_IO;
@@ -65,17 +63,31 @@ enum file_status store__begin_changes(struct store_directory *directory)
         }
     }
     pthread_mutex_unlock(&directory->change_lock);
+    return status;
+}
+
+enum file_status store__begin_changes(struct store_directory *directory)
+{
+    enum file_status status;
+    unsigned seen;
+
+    if (atomic_load_explicit(&directory->has_changes, memory_order_acquire))
+        return FILE_OK;
+    do {
+        seen = store__shortage(directory);
+        status = begin_changes(directory);
+    } while (store__tries_again(directory, status, seen));
+    if (status == FILE_OK && seen == SHORTAGE_NONE) /* else it is wanted already */
+        store__want_reserve(directory);
     if (store__log_status(status) == LOG_IO)
         store__want_fence(directory);
     return status;
 }
 
-enum file_status store__make_durable(struct store_directory *directory)
+static enum file_status make_durable(struct store_directory *directory)
 {
     enum file_status status = FILE_OK;
 
-    if (atomic_load_explicit(&directory->is_durable, memory_order_acquire))
-        return FILE_OK;
     pthread_mutex_lock(&directory->change_lock);
     if (store__is_failing(directory)) {
         status = FILE_IO;
@@ -85,6 +97,20 @@ enum file_status store__make_durable(struct store_directory *directory)
             atomic_store_explicit(&directory->is_durable, true, memory_order_release);
     }
     pthread_mutex_unlock(&directory->change_lock);
+    return status;
+}
+
+enum file_status store__make_durable(struct store_directory *directory)
+{
+    enum file_status status;
+    unsigned seen;
+
+    if (atomic_load_explicit(&directory->is_durable, memory_order_acquire))
+        return FILE_OK;
+    do {
+        seen = store__shortage(directory);
+        status = make_durable(directory);
+    } while (store__tries_again(directory, status, seen));
     if (store__log_status(status) == LOG_IO)
         store__want_fence(directory);
     return status;

@@ -247,7 +247,10 @@ static int64_t clean(struct store *store, struct cleaner *cleaner, struct clean_
     struct store_directory *directory = &store->directories[log__node(entry->log)->directory];
     struct cleaner_result result = { .next_dirty = entry->first_dirty };
 
-    *status = store__before_change(&directory->host, entry->log);
+    /* On a full disk the room is for others: what is written anew comes before what goes. */
+    *status = log__node(entry->log)->rank >= store__shortage(directory)
+                  ? store__before_change(&directory->host, entry->log)
+                  : LOG_DISK_FULL;
     if (*status == LOG_OK)
         *status = cleaner_clean(cleaner, entry->log, &choice->look, now_ms, &result);
     switch (*status) {

@@ -278,6 +278,8 @@ static enum store_status close_directory(struct store_directory *directory, cons
         status = vouch(directory, run);
     else if (run->clean && !clean)
         status = STORE_IO;
+    if (clean)
+        store__close_reserve(directory);
     file_close(directory->positions);
     directory->positions = NULL;
     store__close_marks(directory);
@@ -298,6 +300,8 @@ enum store_status store_close(struct store *store, bool clean)
         flush_everything(store);
     store__close_cleaning(store);
     store__close_scrubbing(store, clean);
+    for (size_t i = 0; clean && i < store->directory_count; i++)
+        store__give_for_stop(&store->directories[i]);
     list_logs(&run);
     begin_flushes(&run);
     close_logs(&run);

@@ -178,7 +178,12 @@ enum file_status store__detach_log(struct store *store, struct log *log)
     if (atomic_load(&log__node(log)->has_row) && store__begin_changes(directory) == FILE_OK)
         (void)store__mark(directory, log);
     /* Tried even when the log had no directory a moment ago: a job may just have made it. */
-    enum file_status status = store__set_aside(directory, log_name(log), "delete", &path);
+    enum file_status status;
+    unsigned seen;
+    do {
+        seen = store__shortage(directory);
+        status = store__set_aside(directory, log_name(log), "delete", &path);
+    } while (store__tries_again(directory, status, seen)); /* the new name may be longer */
     if (status == FILE_OK)
         unlink_when_closed(store, path);
     else if (store__log_status(status) == LOG_IO && status != FILE_NOT_FOUND)

@@ -452,6 +452,7 @@ bool store_flush(struct store *store)
     store__submit_segments(store);
     if (store->env->files_freed)
         store->env->files_freed(store->env); /* what was flushed can be closed for others */
+    store__submit_reserve(store);
     return has_more;
 }
 
@@ -461,7 +462,9 @@ int64_t store_flush_due_ms(struct store *store)
     int64_t due = store->dirty_now ? now_ms(store) : store->later_due_ms;
     pthread_mutex_unlock(&store->dirty_lock);
     int64_t segments_due = store__segments_due_ms(store);
-    return segments_due < due ? segments_due : due;
+    int64_t reserve_due = store__reserve_due_ms(store);
+    due = segments_due < due ? segments_due : due;
+    return reserve_due < due ? reserve_due : due;
 }
 
 void store__hasten_all(struct store *store)

@@ -1,6 +1,6 @@
 /* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
  * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_segments.c,
- * store_starts.c, store_retention.c, store_scrub.c, store_close.c, store_look.c, store_lost.c,
+ * store_starts.c, store_retention.c, store_scrub.c, store_reserve.c, store_close.c, store_look.c, store_lost.c,
  * store_marks.c. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
@@ -10,6 +10,7 @@
 
 #include "storage/directory.h"
 #include "storage/log_internal.h"
+#include "storage/reserve.h"
 #include "storage/side_file.h"
 
 /* A partition directory that lay there at the start, until a log claims it. */
@@ -67,6 +68,9 @@ struct store_directory {
     bool names_changed;          /* renames in it that no flush covers yet; under the dirty lock */
     _Atomic uint64_t dirty_bytes;
     _Atomic uint32_t log_count; /* changed under the store's lock */
+    struct reserve reserve;
+    _Atomic int64_t reserve_due_ms; /* when to take it, or to try again; INT64_MAX: never */
+    bool has_told_reserve;          /* that there is no room for it */
     uint32_t placed_count;      /* partitions that are to come here; under the store's lock */
 
     /* The durable positions; the flusher's alone once has_changes is set. */
@@ -149,6 +153,9 @@ struct store {
     int64_t segments_due_ms;          /* when the first of them is due; INT64_MAX: none */
     struct storage_job segments_job;
     _Atomic bool segments_queued; /* segments_job is under way */
+
+    struct storage_job reserve_job;
+    _Atomic bool reserve_queued; /* reserve_job is under way */
 
     pthread_mutex_t sweep_lock; /* held while files are closed for others: no log goes away */
     struct storage_job sweep_job;
@@ -264,6 +271,25 @@ bool store__is_crowded(const struct store *store);
 void store__limits_init(struct store *store, const struct store_options *options);
 void store__drop_hold(struct store *store, int64_t count);
 
+/* store_reserve.c: what is kept for a full disk */
+enum reserve_rank store__rank_of(const struct log *log);
+bool store__make_room(struct log_host *host, unsigned rank, unsigned seen);
+bool store__can_make_room(struct log_host *host, unsigned rank);
+unsigned store__shortage(const struct store_directory *directory);
+/* Whether what the store does to metadata, or so that room is given back, and that said status after the shortage was
+ * seen, should be tried again. May block. */
+bool store__tries_again(struct store_directory *directory, enum file_status status, unsigned seen);
+/* Has it taken, on a worker, now. */
+void store__want_reserve(struct store_directory *directory);
+/* When the next one is to be taken: ms of the monotonic clock, INT64_MAX: none. */
+int64_t store__reserve_due_ms(const struct store *store);
+/* Has a worker do it when it is due; no lock held. */
+void store__submit_reserve(struct store *store);
+/* Before the clean stop writes its files: on a disk that is full, or was, it is given up. */
+void store__give_for_stop(struct store_directory *directory);
+/* After that: taken again when there is room. */
+void store__close_reserve(struct store_directory *directory);
+
 /* store_starts.c */
 void store__start_rose(struct log_host *host, struct log *log);
 /* Whether a log's name may be used again: not before the checkpoint is silent on its predecessor. */
@@ -275,6 +301,8 @@ void store__removed(struct log_host *host, struct removed_segment *removed);
 int64_t store__segments_due_ms(struct store *store);
 /* Has a worker unlink what is due; no lock held. */
 void store__submit_segments(struct store *store);
+/* They are due now: the disk is full. */
+void store__hasten_segments(struct store *store);
 /* For the stop, when nobody else uses the store. clean: they are unlinked at once. */
 void store__close_segments(struct store *store, bool clean);
 

@@ -64,6 +64,7 @@ static void free_store(struct store *store)
         pthread_mutex_destroy(&store->directories[i].change_lock);
         pthread_mutex_destroy(&store->directories[i].starts_lock);
         store__free_marks(&store->directories[i]);
+        reserve_destroy(&store->directories[i].reserve);
     }
     store__free_group(store);
     free(store->directories);

@@ -103,6 +103,17 @@ int64_t store__segments_due_ms(struct store *store)
     return due_ms;
 }
 
+void store__hasten_segments(struct store *store)
+{
+    pthread_mutex_lock(&store->segments_lock);
+    int64_t now_ms = clock_mono_ms(store->env->clock);
+    for (struct removed_segment *removed = store->segments; removed; removed = removed->next) {
+        if (removed->due_ms > now_ms + HELD_RETRY_MS)
+            store->segments_due_ms = removed->due_ms = now_ms;
+    }
+    pthread_mutex_unlock(&store->segments_lock);
+}
+
 void store__submit_segments(struct store *store)
 {
     if (store__segments_due_ms(store) > clock_mono_ms(store->env->clock) || atomic_load(&store->is_closing) ||

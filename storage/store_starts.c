@@ -47,7 +47,7 @@ static enum file_status write_starts(struct store_directory *directory)
 
 /* Whoever comes while another writes has its starts written by the next one, for all that wait: it then finds
  * nothing left to do. */
-static enum file_status save_starts(struct store_directory *directory)
+static enum file_status save_once(struct store_directory *directory)
 {
     enum file_status status = FILE_OK;
 
@@ -68,6 +68,19 @@ static enum file_status save_starts(struct store_directory *directory)
         }
     }
     pthread_mutex_unlock(&directory->starts_lock);
+    return status;
+}
+
+/* Also on a full disk: what lies below the new starts gives room back. */
+static enum file_status save_starts(struct store_directory *directory)
+{
+    enum file_status status;
+    unsigned seen;
+
+    do {
+        seen = store__shortage(directory);
+        status = save_once(directory);
+    } while (store__tries_again(directory, status, seen));
     if (store__log_status(status) == LOG_IO)
         store__want_fence(directory);
     return status;

@@ -43,7 +43,14 @@ static enum log_status delete_until(struct log *log, int64_t offset, int64_t *st
     return status;
 }
 
-static void delete_one(const struct image *image, const struct deletion *deletion)
+/* On a full disk nobody waits for the next round of retention. What fails is that round's. */
+static void free_room(struct server *server, struct log *log)
+{
+    struct log_retained gone;
+    (void)log_retain(log, clock_wall_ms(server->clock), &gone);
+}
+
+static void delete_one(struct server *server, const struct image *image, const struct deletion *deletion)
 {
     struct delete_records_response_partition *out = deletion->out;
     const struct topic *topic = image_topic_by_id(image, deletion->topic_id);
@@ -60,6 +67,8 @@ static void delete_one(const struct image *image, const struct deletion *deletio
     enum log_status status = delete_until(partition->log, offset, &out->low_watermark);
     if (status != LOG_OK)
         fail(out, error_of_log(status));
+    else if (log_is_short_of_room(partition->log))
+        free_room(server, partition->log);
 }
 
 /* A worker is a member of retire: this image is valid until the job ends. */
@@ -68,7 +77,7 @@ static void delete_all(struct request *rq)
     const struct delete_records_state *state = rq->state;
     const struct image *image = controller_image(rq->server->controller);
     for (size_t i = 0; i < state->count; i++)
-        delete_one(image, &state->deletions[i]);
+        delete_one(rq->server, image, &state->deletions[i]);
     if (store_save_starts(rq->server->store) == STORE_OK)
         return;
     for (size_t i = 0; i < state->count; i++)

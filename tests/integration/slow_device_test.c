@@ -12,13 +12,9 @@
 #include "codec/api_versions.h"
 #include "codec/consumer_group_heartbeat.h"
 #include "codec/create_topics.h"
-#include "codec/delete_records.h"
 #include "codec/describe_configs.h"
-#include "codec/find_coordinator.h"
 #include "codec/heartbeat.h"
-#include "codec/init_producer_id.h"
 #include "codec/join_group.h"
-#include "codec/offset_commit.h"
 #include "codec/offset_fetch.h"
 #include "codec/offset_for_leader_epoch.h"
 #include "codec/sync_group.h"
@@ -28,6 +24,8 @@
 #include "tests/support/fault_disk.h"
 #include "tests/support/load.h"
 #include "tests/support/one_partition.h"
+#include "tests/support/small_calls.h"
+#include "tests/support/suite.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/topic_client.h"
 #include "tests/support/wire_client.h"
@@ -177,14 +175,7 @@ static bool ask_epoch_end(struct asker *asker)
 
 static bool find(struct asker *asker)
 {
-    struct find_coordinator_request request;
-    struct find_coordinator_response response;
-    slice group = SLICE_LITERAL("classic");
-    find_coordinator_request_init(&request);
-    request.coordinator_keys = &group;
-    request.coordinator_keys_count = 1;
-    return wire_call(&asker->client, 10, 4, &request, &response) &&
-           is_good(asker, response.coordinators[0].error_code);
+    return is_good(asker, call_find_coordinator(&asker->client, "classic"));
 }
 
 static bool describe_configs(struct asker *asker)
@@ -262,24 +253,9 @@ static bool produce(struct asker *asker)
 
 static bool commit(struct asker *asker)
 {
-    struct offset_commit_request request;
-    struct offset_commit_request_topic topic;
-    struct offset_commit_request_partition partition;
-    struct offset_commit_response response;
-    offset_commit_request_init(&request);
-    offset_commit_request_topic_init(&topic);
-    offset_commit_request_partition_init(&partition);
-    partition.committed_offset = asker->done;
-    partition.committed_metadata = SLICE_LITERAL("");
-    topic.name = SLICE_LITERAL("cached");
-    topic.partitions = &partition;
-    request.group_id = asker->number == 0 ? SLICE_LITERAL("reader") : SLICE_LITERAL("classic");
-    request.generation_id_or_member_epoch = asker->number == 0 ? -1 : classic_generation;
-    request.member_id = slice_of_string(asker->number == 0 ? "" : classic_id);
-    request.topics = &topic;
-    topic.partitions_count = request.topics_count = 1;
-    return wire_call(&asker->client, 8, 5, &request, &response) &&
-           is_good(asker, response.topics[0].partitions[0].error_code);
+    const struct committer member = { "classic", classic_id, classic_generation };
+    return is_good(asker, call_commit(&asker->client, asker->number == 0 ? COMMITTER_OF("reader") : &member,
+                                      "cached", asker->done));
 }
 
 static bool create_and_delete(struct asker *asker)
@@ -292,32 +268,7 @@ static bool create_and_delete(struct asker *asker)
 
 static bool delete_records(struct asker *asker)
 {
-    struct delete_records_request request;
-    struct delete_records_request_topic topic;
-    struct delete_records_request_partition partition;
-    struct delete_records_response response;
-    delete_records_request_init(&request);
-    delete_records_request_topic_init(&topic);
-    delete_records_request_partition_init(&partition);
-    partition.offset = asker->done;
-    topic.name = SLICE_LITERAL("trimmed");
-    topic.partitions = &partition;
-    request.topics = &topic;
-    topic.partitions_count = request.topics_count = 1;
-    return wire_call(&asker->client, 21, 1, &request, &response) &&
-           is_good(asker, response.topics[0].partitions[0].error_code);
-}
-
-static bool take_producer_id(struct asker *asker)
-{
-    struct init_producer_id_request request;
-    struct init_producer_id_response response;
-    init_producer_id_request_init(&request);
-    request.transactional_id = SLICE_NULL;
-    bool ok = wire_call(&asker->client, 22, 1, &request, &response) && is_good(asker, response.error_code);
-    if (ok)
-        asker->producer_id = response.producer_id;
-    return ok;
+    return is_good(asker, call_delete_records(&asker->client, "trimmed", asker->done));
 }
 
 static struct asker askers[] = {
@@ -423,24 +374,8 @@ static void join_consumer(struct wire_client *client)
 
 static void fill(struct wire_client *client, const char *topic, int count, size_t value_size)
 {
-    static const struct batch_builder_options options = { NO_PRODUCER };
-    char *value = check_memory(calloc(1, value_size));
-    for (int i = 0; i < count; i++) {
-        struct one_produce one;
-        struct produce_response response;
-        struct batch_view batch;
-        struct arena arena;
-        arena_init(&arena, NULL);
-        struct batch_builder *builder = batch_builder_open(&arena, &options);
-        ck_assert(batch_builder_add(builder, 1700000000000, SLICE_LITERAL("key"), slice_of(value, value_size),
-                                    NULL, 0));
-        ck_assert_int_eq(batch_builder_finish(builder, &batch), BATCH_OK);
-        one_produce(&one, topic, 0, batch_bytes(&batch));
-        ck_assert(wire_call(client, 0, 9, &one.request, &response));
-        ck_assert_int_eq(response.topics[0].partitions[0].error_code, ERR_NONE);
-        arena_destroy(&arena);
-    }
-    free(value);
+    for (int i = 0; i < count; i++)
+        ck_assert_int_eq(call_produce(client, topic, 0, value_size), ERR_NONE);
 }
 
 static void begin(const char *loops)
@@ -477,7 +412,7 @@ static void begin(const char *loops)
         arena_init(&asker->arena, NULL);
         ck_assert(wire_connect(&asker->client, address, TIMEOUT_MS));
         if (asker->ask == produce && asker->number % 2 == 1)
-            ck_assert(take_producer_id(asker));
+            ck_assert_int_eq(call_producer_id(&asker->client, &asker->producer_id), ERR_NONE);
     }
     /* Until the coordinator's partitions are loaded. */
     for (int i = 0; i < ASKERS; i++)
@@ -695,7 +630,6 @@ END_TEST
 
 int main(void)
 {
-    enum { EXIT_SKIPPED = 77 }; /* what ctest takes for that */
     if (fault_disk_is_sanitized(RUNNEL_BINARY)) {
         puts("skipped: the broker is built with a sanitizer");
         return EXIT_SKIPPED;
@@ -706,9 +640,5 @@ int main(void)
     tcase_add_loop_test(tests, who_does_not_write_does_not_wait, 0, sizeof rows / sizeof *rows);
     tcase_add_test(tests, the_other_directory_stays_fast);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite) == 0 ? 0 : 1;
 }

@@ -13,7 +13,7 @@ enum {
     FAULT_OPEN_READ = 1,
     FAULT_OPEN_WRITE = 2, /* open() for writing, with or without O_CREAT */
     FAULT_READ = 4,       /* pread */
-    FAULT_WRITE = 8,      /* pwritev */
+    FAULT_WRITE = 8,      /* pwritev, fallocate */
     FAULT_TRUNCATE = 16,
     FAULT_FLUSH = 32, /* fdatasync, fsync, syncfs */
     FAULT_NAMES = 64, /* rename, unlink, mkdir, rmdir */

@@ -23,6 +23,7 @@ REAL(open);
 REAL(pread);
 REAL(pwritev);
 REAL(ftruncate);
+REAL(fallocate);
 REAL(fdatasync);
 REAL(fsync);
 REAL(syncfs);
@@ -41,6 +42,7 @@ __attribute__((constructor)) static void begin(void)
     FIND(pread);
     FIND(pwritev);
     FIND(ftruncate);
+    FIND(fallocate);
     FIND(fdatasync);
     FIND(fsync);
     FIND(syncfs);
@@ -161,6 +163,11 @@ ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t position)
 int ftruncate(int fd, off_t size)
 {
     return file_meets_fault(FAULT_TRUNCATE, fd) ? -1 : real_ftruncate(fd, size);
+}
+
+int fallocate(int fd, int mode, off_t position, off_t size)
+{
+    return file_meets_fault(FAULT_WRITE, fd) ? -1 : real_fallocate(fd, mode, position, size);
 }
 
 int fdatasync(int fd)

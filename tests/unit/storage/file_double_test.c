@@ -217,6 +217,73 @@ START_TEST(a_full_disk_takes_what_fits)
 }
 END_TEST
 
+START_TEST(allocated_room_is_taken_at_once_and_given_back)
+{
+    struct file *file = opened(files, "/d/f", FILE_READ | FILE_WRITE | FILE_CREATE);
+    struct file *other = opened(files, "/d/o", FILE_WRITE | FILE_CREATE);
+    char bytes[6];
+    size_t got;
+    uint64_t size;
+
+    ck_assert_int_eq(file_pwrite(file, "ab", 2, 0), FILE_OK);
+    file_double_set_free_space(disk, 100);
+    ck_assert_int_eq(file_allocate(file, 103), FILE_FULL);
+    ck_assert_int_eq(file_size(file, &size), FILE_OK);
+    ck_assert_uint_eq(size, 2);
+    ck_assert_uint_eq(file_free_space(files, "/d"), 100);
+    ck_assert_int_eq(file_allocate(file, 102), FILE_OK);
+    ck_assert_int_eq(file_allocate(file, 50), FILE_OK); /* it is that large */
+    ck_assert_int_eq(file_size(file, &size), FILE_OK);
+    ck_assert_uint_eq(size, 102);
+    ck_assert_int_eq(file_pread(file, bytes, 4, 0, &got), FILE_OK);
+    ck_assert_mem_eq(bytes, "ab\0\0", 4);
+    ck_assert_int_eq(file_pwrite(other, "x", 1, 0), FILE_FULL);
+    ck_assert_int_eq(file_pwrite(file, "cdef", 4, 98), FILE_OK); /* has its room */
+    ck_assert_int_eq(file_truncate(file, 50), FILE_OK);
+    ck_assert_int_eq(file_pwrite(other, "x", 1, 0), FILE_OK);
+    ck_assert_uint_eq(file_free_space(files, "/d"), 51);
+    file_close(other);
+    file_close(file);
+}
+END_TEST
+
+/* Zeros that nobody wrote are on the device as others are. */
+START_TEST(zeros_behind_what_was_written_are_cut_and_flipped_like_others)
+{
+    struct file *file = opened(files, "/d/f", FILE_READ | FILE_WRITE | FILE_CREATE);
+    char bytes[8];
+    size_t got;
+
+    ck_assert_int_eq(file_pwrite(file, "abcdef", 6, 0), FILE_OK);
+    ck_assert_int_eq(file_truncate(file, 2), FILE_OK);
+    ck_assert_int_eq(file_allocate(file, 5), FILE_OK);
+    ck_assert_int_eq(file_flush(file), FILE_OK);
+    ck_assert_int_eq(file_flush_directory(files, "/d"), FILE_OK);
+    ck_assert(file_double_flip_bit(disk, "/d/f", 4, 0));
+    file_double_set_free_space(disk, 100);
+    ck_assert_int_eq(file_pwrite(file, "g", 1, 7), FILE_OK);
+    struct file_double *after =
+        file_double_after_cut(disk, file_double_operation_count(disk), FILE_DOUBLE_KEEP_ALL, NULL);
+    struct file *there = opened(file_double_system(after), "/d/f", FILE_READ);
+    ck_assert_int_eq(file_pread(there, bytes, 8, 0, &got), FILE_OK);
+    ck_assert_uint_eq(got, 8);
+    ck_assert_mem_eq(bytes, "ab\0\0\1\0\0g", 8);
+    file_close(there);
+    file_double_destroy(after);
+    after = file_double_after_cut(disk, file_double_operation_count(disk), FILE_DOUBLE_LOSE_ALL, NULL);
+    there = opened(file_double_system(after), "/d/f", FILE_READ);
+    ck_assert_int_eq(file_pread(there, bytes, 8, 0, &got), FILE_OK);
+    ck_assert_uint_eq(got, 5);
+    ck_assert_mem_eq(bytes, "ab\0\0\1", 5);
+    file_close(there);
+    file_double_destroy(after);
+    file_drop_cache(file);
+    ck_assert_int_eq(file_pread(file, bytes, 8, 0, &got), FILE_OK);
+    ck_assert_mem_eq(bytes, "ab\0\0\1\0\0g", 8);
+    file_close(file);
+}
+END_TEST
+
 START_TEST(limits_locks_and_flipped_bits)
 {
     struct file *second;
@@ -295,6 +362,8 @@ int main(void)
     tcase_add_test(tcase, a_failed_flush_is_never_made_good);
     tcase_add_test(tcase, flushes_that_lie_keep_nothing);
     tcase_add_test(tcase, a_full_disk_takes_what_fits);
+    tcase_add_test(tcase, allocated_room_is_taken_at_once_and_given_back);
+    tcase_add_test(tcase, zeros_behind_what_was_written_are_cut_and_flipped_like_others);
     tcase_add_test(tcase, limits_locks_and_flipped_bits);
     tcase_add_test(tcase, mappings_are_real_and_grow);
     tcase_add_test(tcase, directories_and_a_cut_of_a_cut);

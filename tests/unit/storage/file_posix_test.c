@@ -300,6 +300,37 @@ START_TEST(a_read_aside_brings_nothing_into_the_cache)
 }
 END_TEST
 
+START_TEST(allocated_bytes_have_blocks)
+{
+    enum { SIZE = 1 << 20 };
+    struct file *file = opened("f", FILE_READ | FILE_WRITE | FILE_CREATE);
+    uint8_t bytes[4];
+    struct stat stat_of;
+    uint64_t size;
+    size_t got;
+
+    ck_assert_int_eq(file_pwrite(file, "abc", 3, 0), FILE_OK);
+    ck_assert_int_eq(file_truncate(file, SIZE / 2), FILE_OK); /* a hole */
+    ck_assert_int_eq(file_allocate(file, SIZE), FILE_OK);
+    ck_assert_int_eq(file_size(file, &size), FILE_OK);
+    ck_assert_uint_eq(size, SIZE);
+    ck_assert_int_eq(file_pread(file, bytes, 4, 0, &got), FILE_OK);
+    ck_assert_mem_eq(bytes, "abc", 4);
+    ck_assert_int_eq(file_pread(file, bytes, 4, SIZE - 4, &got), FILE_OK);
+    ck_assert_mem_eq(bytes, "\0\0\0", 4);
+    ck_assert_int_eq(stat(at("f"), &stat_of), 0);
+    ck_assert_int_ge(stat_of.st_blocks * 512, SIZE);
+    /* More than there is: as it was. */
+    ck_assert_int_eq(file_allocate(file, (uint64_t)1 << 56), FILE_FULL);
+    ck_assert_int_eq(file_size(file, &size), FILE_OK);
+    ck_assert_uint_eq(size, SIZE);
+    ck_assert_int_eq(file_allocate(file, 10), FILE_OK);
+    ck_assert_int_eq(file_size(file, &size), FILE_OK);
+    ck_assert_uint_eq(size, SIZE);
+    file_close(file);
+}
+END_TEST
+
 START_TEST(a_fault_outside_the_guard_still_kills)
 {
     struct file_map map;
@@ -334,6 +365,7 @@ int main(void)
     tcase_add_test(tcase, a_page_that_is_gone_is_an_answer);
     tcase_add_test(tcase, released_memory_is_given_back_and_read_again);
     tcase_add_test(tcase, a_read_aside_brings_nothing_into_the_cache);
+    tcase_add_test(tcase, allocated_bytes_have_blocks);
     tcase_add_test(tcase, a_fault_outside_the_guard_still_kills);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
