@@ -420,7 +420,7 @@ static void double_flush_group(struct file_system *system, struct file *const *f
 
 static enum file_status double_flush_all(struct file_system *system, const char *path)
 {
-    struct file_double *disk = lock_system(system);
+    struct file_double *disk = file_double__lock(system);
     bool is_late = disk->has_failed_flush;
     enum file_status status = FILE_OK;
 
@@ -429,7 +429,7 @@ static enum file_status double_flush_all(struct file_system *system, const char 
         if (disk->device.nodes[i].waiting_count > 0 && flush_node(disk, i, is_late) != FILE_OK)
             status = FILE_IO;
     }
-    unlock(disk);
+    file_double__unlock(disk);
     return status;
 }
 

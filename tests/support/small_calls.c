@@ -65,7 +65,7 @@ int16_t call_delete_records(struct wire_client *client, const char *topic_name, 
 
 int16_t call_produce(struct wire_client *client, const char *topic, int32_t partition, size_t value_size)
 {
-    return call_produce_within(client, topic, partition, value_size, 30000);
+    return call_produce_within(client, topic, partition, value_size, 10000);
 }
 
 int16_t call_produce_within(struct wire_client *client, const char *topic, int32_t partition,

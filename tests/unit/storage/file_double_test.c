@@ -277,7 +277,7 @@ START_TEST(zeros_behind_what_was_written_are_cut_and_flipped_like_others)
     ck_assert_mem_eq(bytes, "ab\0\0\1", 5);
     file_close(there);
     file_double_destroy(after);
-    file_drop_cache(file);
+    file_drop_cache(file, 0);
     ck_assert_int_eq(file_pread(file, bytes, 8, 0, &got), FILE_OK);
     ck_assert_mem_eq(bytes, "ab\0\0\1\0\0g", 8);
     file_close(file);
