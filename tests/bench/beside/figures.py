@@ -24,7 +24,10 @@ ALL = {figure.name: figure for figure in [
     Figure("p99_ms", "p99 ms", "ms"),
     Figure("p999_ms", "p99.9 ms", "ms"),
     Figure("max_ms", "max ms", "ms"),
+    Figure("fetch_p50_ms", "fetch p50 ms", "ms"),
     Figure("fetch_p99_ms", "fetch p99 ms", "ms"),
+    Figure("fetch_p999_ms", "fetch p99.9 ms", "ms"),
+    Figure("fetch_cpu_s_per_gib", "CPU-s/GiB fetched", "s/GiB"),
     Figure("rss_mib", "VmRSS MiB", "MiB"),
     Figure("rss_max_mib", "greatest VmRSS MiB", "MiB"),
     Figure("rss_start_mib", "VmRSS after start, MiB", "MiB"),
@@ -69,10 +72,14 @@ def from_result(result):
             if quantile in latency:
                 put(quantile + "_ms", latency[quantile] / 1000)
     for part in ("fetch", "produce"):
-        if part in result and isinstance(result[part], dict):
+        if isinstance(result.get(part), dict):
             put(part + "_mib_s", result[part].get("mib_s"))
-    if isinstance(result.get("fetch"), dict) and "latency_us" in result["fetch"]:
-        put("fetch_p99_ms", result["fetch"]["latency_us"]["p99"] / 1000)
+    fetched = result.get("fetch") if isinstance(result.get("fetch"), dict) else {}
+    for quantile in ("p50", "p99", "p999"):
+        if quantile in fetched.get("latency_us", {}):
+            put(f"fetch_{quantile}_ms", fetched["latency_us"][quantile] / 1000)
+    if fetched.get("bytes") and cpu is not None:
+        put("fetch_cpu_s_per_gib", cpu / (fetched["bytes"] / (1 << 30)))
     # Without a server's pid these are 0: not measured.
     for name in ("rss_mib", "rss_max_mib"):
         put(name, result.get(name) or None)

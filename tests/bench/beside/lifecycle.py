@@ -126,11 +126,10 @@ def connections(scene):
     server = scene.server()
     try:
         scene.load("load idle --connections 16 --seconds 1", server, None)  # what the first ones bring about stays out
-        time.sleep(1)
-        before = process.memory(server.pid)["VmRSS"]
-        result = scene.load(f"load idle --connections {count} --seconds {scene.line.get('seconds', 5)}", server, None)
-        return {"connection_bytes": (result["rss_max_mib"] - before) * (1 << 20) / count, "rss_max_mib": result["rss_max_mib"],
-                "idle_cpu": result["server_cpu_s"] / result["seconds"] * 1000}
+        result = scene.load(f"load idle --connections {count} --warmup 1 --seconds {scene.line.get('seconds', 5)}", server, None)
+        return {"connection_bytes": result["rss_per_connection_bytes"], "rss_max_mib": result["rss_max_mib"],
+                "idle_cpu": result["server_cpu_s"] / result["seconds"] * 1000,
+                "wakeups_s": result["wakeups"] / result["seconds"]}
     finally:
         server.kill()
 

@@ -38,10 +38,10 @@ set encoding utf8
 set border 3 lc rgb "{INK}" lw 1
 set tics nomirror tc rgb "{INK}"
 set grid ytics lc rgb "{INK}" lw 0.3 dt 3
-set title tc rgb "{INK}" offset 0,-0.3
+set title tc rgb "{INK}" font ",14" offset 0,-0.4
 set xlabel tc rgb "{INK}"
 set ylabel tc rgb "{INK}"
-set key outside top center horizontal tc rgb "{INK}" noenhanced samplen 1.6 width 1
+set key bmargin center horizontal tc rgb "{INK}" noenhanced samplen 1.6 width 1
 """
     done = subprocess.run(["gnuplot"], input=head + script, text=True, capture_output=True)
     if done.returncode != 0:
@@ -99,7 +99,7 @@ def bars(scenario, data, figure, path):
                 script += f"{x:.4f} {spread.median} {spread.least} {spread.most} {figures.show(spread.median)}\n"
         script += "END\n"
         lines.append(f"$bars{order} using 1:2 with boxes lc rgb '{_colour(scenario, subject)}' title {_quoted(judge.label(subject))}")
-        lines.append(f"$bars{order} using 1:2:3:4 with yerrorbars pt -1 lw 1.2 lc rgb '{INK}' notitle")
+        lines.append(f"$bars{order} using 1:2:3:4 with yerrorbars ps 0 lw 1.2 lc rgb '{INK}' notitle")
         lines.append(f"$bars{order} using 1:4:5 with labels noenhanced font ',10' tc rgb '{INK}' offset 0,0.6 notitle")
     script += "plot " + ", ".join(lines) + "\n"
     _gnuplot(path, script)

@@ -19,8 +19,8 @@ FAILURES = (process.Failed, wire.Refused, OSError, struct.error)
 class Keeper:
     """Collects what the runs of a scenario gave: per case and subject a value for each round."""
 
-    def __init__(self, rounds):
-        self.rounds, self.entries, self.others = rounds, {}, []
+    def __init__(self, rounds, latency_of):
+        self.rounds, self.latency_of, self.entries, self.others = rounds, latency_of, {}, []
 
     def entry(self, case, subject):
         cell = self.entries.setdefault(case, {}).setdefault(
@@ -32,8 +32,9 @@ class Keeper:
         cell["command"] = str(line)
         for name, value in values.items():
             cell["values"].setdefault(name, [None] * self.rounds)[number] = round(value, 4)
-        if result and result.get("histogram"):
-            cell["histograms"].append(result["histogram"])
+        timed = (result or {}).get(self.latency_of, result) or {}
+        if timed.get("histogram"):
+            cell["histograms"].append(timed["histogram"])
         if result and result.get("samples"):
             cell["samples"].append(result["samples"])
 
@@ -56,7 +57,7 @@ class Run:
     def __init__(self, tools, scenario, base, settings, say):
         self.tools, self.scenario, self.base, self.settings, self.say = tools, scenario, base, settings, say
         self.rounds = settings.rounds or scenario.rounds
-        self.keeper = Keeper(self.rounds)
+        self.keeper = Keeper(self.rounds, scenario.latency_of)
         self.rates, self.topics = {}, 0
         self.deadline = time.monotonic() + 60 * max(scenario.limit_minutes, settings.minutes * 4 if scenario.long else 0)
 
@@ -94,7 +95,7 @@ class Run:
             basis = case.line.get("rate", "").removeprefix("half-of-")
             if basis == case.line.get("rate", "") or not self.settings.takes(basis):
                 continue
-            line = case.line.with_options(rate=None, seconds=CALIBRATE_SECONDS, warmup=2, sample_ms=None)
+            line = case.line.with_options(rate=None, seconds=CALIBRATE_SECONDS, warmup=2, total_size=None, sample_ms=None)
             try:
                 with self.started(basis, case.line) as server:
                     result = self.once(server, line, case)
@@ -146,7 +147,7 @@ class Run:
 
     def prepare_memory(self, line):
         if self.scenario.memory == "warm":
-            programs.warm(self.tools, line.number("total-size"))
+            programs.warm(self.tools, line.number("total-size", "4GiB"))
         elif self.scenario.memory == "cold":
             time.sleep(COLD_SECONDS)
 
@@ -182,9 +183,9 @@ class Run:
     def warm_up(self, server, case, line):
         """Lets the server (Java's compiler above all) meet the load before anything counts."""
         if line.words[0] == "kafka-perf" or line.has("total-size") and not line.has("seconds"):
-            line = line.with_options(total_size="256MiB")
+            line = line.with_options(total_size="1GiB" if line.words[0] == "load" else "256MiB")
         else:
-            line = line.with_options(seconds=self.scenario.warm_up, warmup=None, total_size="2GiB", sample_ms=None)
+            line = line.with_options(seconds=self.scenario.warm_up, warmup=None, total_size=None, sample_ms=None)
         self.once(server, line, case)
 
     def one(self, number, kind, server, case, line):

@@ -52,6 +52,7 @@ class Scenario:
     aims: list = field(default_factory=list)
     memory: str = ""        # warm: the host finds memory before each run; cold: it had time to take it back
     cache: str = "warm"     # cold: what was filled in is read from the disk
+    latency_of: str = ""
     topic: list = field(default_factory=list)
     overrides: list = field(default_factory=list)
     rounds: int = 5
@@ -146,8 +147,6 @@ def _check_case(scenario, case, what):
             filled(text, case.line)
         for option in ("record-size", "batch-size", "fetch-size", "total-size"):
             size(case.line.get(option, 0))
-        if scenario.memory and not scenario.is_lifecycle:
-            size(case.line.get("total-size"))
     except ValueError as error:
         raise Wrong(f"{what}, case {case.name}: {error}") from None
     rate = case.line.get("rate", "0")

@@ -3,8 +3,7 @@ import socket
 import struct
 import time
 
-METADATA, CREATE_TOPICS, DELETE_TOPICS = 3, 19, 20
-LEADER_MISSING = 5
+LIST_OFFSETS, METADATA, CREATE_TOPICS, DELETE_TOPICS = 2, 3, 19, 20
 
 
 class Refused(Exception):
@@ -57,7 +56,7 @@ def call(address, api, version, body, seconds=120):
 
 
 def create_topic(address, name, partitions, configs=()):
-    """CreateTopics v4, then Metadata until every partition has a leader."""
+    """CreateTopics v4, then waits until every partition has a leader that answers."""
     body = struct.pack(">i", 1) + _string(name) + struct.pack(">ihi", partitions, 1, 0)
     body += struct.pack(">i", len(configs)) + b"".join(_string(key) + _string(value) for key, value in configs)
     body += struct.pack(">i?", 120000, False)
@@ -68,10 +67,20 @@ def create_topic(address, name, partitions, configs=()):
     if error:
         raise Refused(f"CreateTopics of {name}: error {error} {message or ''}")
     end = time.monotonic() + 120
-    while leaders(address, name) < partitions:
+    while leaders(address, name) < partitions or not all_answer(address, name, partitions):
         if time.monotonic() > end:
             raise Refused(f"{name} has no leader for each partition after 120 s")
         time.sleep(0.05)
+
+
+def all_answer(address, topic, partitions):
+    """Does every partition answer ListOffsets v2? Kafka's may not yet lead what its Metadata says they lead."""
+    body = struct.pack(">ibi", -1, 0, 1) + _string(topic) + struct.pack(">i", partitions)
+    body += b"".join(struct.pack(">iq", index, -1) for index in range(partitions))
+    reader = call(address, LIST_OFFSETS, 2, body)
+    reader.take("ii")
+    reader.string()
+    return all(reader.take("ihqq")[1] == 0 for _ in range(reader.take("i")))
 
 
 def leaders(address, topic):
