@@ -125,6 +125,8 @@ int main(int argc, char **argv)
     struct result *result = check_memory(calloc(1, sizeof *result));
     engine_run(&options, result);
     result->kind = plan.kind;
+    if (strcmp(plan.kind, "fanout") == 0 && result->fetched)
+        result->total = *result->fetched;
     result_print(result, NULL);
     for (int i = 0; i < connection_count; i++)
         connection_close(&connections[i]);

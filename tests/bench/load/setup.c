@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "protocol/base/check.h"
 #include "protocol/errors.h"
@@ -14,10 +15,18 @@
 enum {
     TIMEOUT_MS = 60000,
     LEADERS_SECONDS = 60,
+    KNOWN_SECONDS = 5,
+    PAUSE_MS = 10,
     METADATA_VERSION = 9,
     LIST_OFFSETS_VERSION = 6,
     BATCH_SIZE_USUAL = 1000000
 };
+
+static void pause_ms(int ms)
+{
+    const struct timespec time = { .tv_nsec = ms * 1000000L };
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
 
 static void open_client(struct wire_client *client, const struct plan *plan)
 {
@@ -88,34 +97,27 @@ static bool all_led(const struct metadata_response *response, int partitions)
     return true;
 }
 
-void setup_await_leaders(const struct plan *plan)
+static bool metadata_is_there(const struct plan *plan, struct wire_client *client)
 {
-    double until = monotonic_seconds() + LEADERS_SECONDS;
-    struct wire_client client;
-    open_client(&client, plan);
-    for (;;) {
-        struct one_metadata one;
-        struct metadata_response response;
-        one_metadata(&one, slice_of_string(plan->topic));
-        one.request.allow_auto_topic_creation = false;
-        call(&client, ONE_METADATA, METADATA_VERSION, &one.request, &response);
-        if (all_led(&response, plan->partitions))
-            break;
-        if (monotonic_seconds() > until)
-            load_fail("topic %s has no leaders", plan->topic);
-    }
-    wire_close(&client);
+    struct one_metadata one;
+    struct metadata_response response;
+    one_metadata(&one, slice_of_string(plan->topic));
+    one.request.allow_auto_topic_creation = false;
+    call(client, ONE_METADATA, METADATA_VERSION, &one.request, &response);
+    return all_led(&response, plan->partitions);
 }
 
-/* --- offsets and producer ids -------------------------------------------------------------------- */
+/* --- offsets ------------------------------------------------------------------------------------- */
 
-void setup_offsets(const struct plan *plan, int64_t timestamp, int64_t *out)
+/* Error code of the first partition that has one. */
+static int16_t ask_offsets(const struct plan *plan, struct wire_client *client, int64_t timestamp,
+                           int64_t *out)
 {
-    struct wire_client client;
     struct one_list_offsets one;
     struct list_offsets_response response;
     struct list_offsets_request_partition *partitions =
         check_memory(calloc((size_t)plan->partitions, sizeof *partitions));
+    int16_t error = ERR_NONE;
     one_list_offsets(&one, plan->topic, 0, timestamp);
     for (int32_t i = 0; i < plan->partitions; i++) {
         partitions[i] = one.partition;
@@ -123,17 +125,43 @@ void setup_offsets(const struct plan *plan, int64_t timestamp, int64_t *out)
     }
     one.topic.partitions = partitions;
     one.topic.partitions_count = plan->partitions;
-    open_client(&client, plan);
-    call(&client, ONE_LIST_OFFSETS, LIST_OFFSETS_VERSION, &one.request, &response);
+    call(client, ONE_LIST_OFFSETS, LIST_OFFSETS_VERSION, &one.request, &response);
+    free(partitions);
     check(response.topics_count == 1);
-    for (int32_t i = 0; i < response.topics[0].partitions_count; i++) {
+    for (int32_t i = 0; i < response.topics[0].partitions_count && error == ERR_NONE; i++) {
         const struct list_offsets_response_partition *partition = &response.topics[0].partitions[i];
-        refuse("ListOffsets", partition->error_code);
+        error = partition->error_code;
+        check(partition->partition >= 0 && partition->partition < plan->partitions);
         out[partition->partition] = partition->offset;
     }
-    wire_close(&client);
-    free(partitions);
+    return error;
 }
+
+void setup_offsets(const struct plan *plan, int64_t timestamp, int64_t *out)
+{
+    struct wire_client client;
+    open_client(&client, plan);
+    refuse("ListOffsets", ask_offsets(plan, &client, timestamp, out));
+    wire_close(&client);
+}
+
+/* Kafka's metadata may name a leader that does not know it yet: so the leaders themselves are asked. */
+void setup_await_leaders(const struct plan *plan)
+{
+    double until = monotonic_seconds() + (plan->create ? LEADERS_SECONDS : KNOWN_SECONDS);
+    struct wire_client client;
+    int64_t *offsets = check_memory(calloc((size_t)plan->partitions, sizeof *offsets));
+    open_client(&client, plan);
+    while (!metadata_is_there(plan, &client) || ask_offsets(plan, &client, -1, offsets) != ERR_NONE) {
+        if (monotonic_seconds() > until)
+            load_fail("topic %s is not there, or has no leaders", plan->topic);
+        pause_ms(PAUSE_MS);
+    }
+    wire_close(&client);
+    free(offsets);
+}
+
+/* --- producer ids -------------------------------------------------------------------------------- */
 
 void setup_producer_ids(const struct plan *plan, int64_t *out, int count)
 {
