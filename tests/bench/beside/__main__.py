@@ -20,6 +20,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -166,6 +167,7 @@ def main():
     if not kafka_version:
         settings.only = [kind for kind in settings.only or servers.LABELS if kind != "kafka"]
     os.makedirs(options.data, exist_ok=True)
+    options.data = tempfile.mkdtemp(prefix="run-", dir=options.data)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end that stops servers and load generators
     failed = 0
     try:
