@@ -15,6 +15,7 @@
 import argparse
 import os
 import re
+import resource
 import shutil
 import signal
 import statistics
@@ -131,6 +132,15 @@ def measure(scenario, tools, settings, options, kafka_version):
     }
 
 
+def allow_descriptors(wanted=100000):
+    """As many descriptors as Apache Kafka recommends, where this user may; else what there is."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(hard, wanted), max(hard, wanted)))
+    except (OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def write_report(scenarios, page, folder):
     """A report that fails shall not end a run of hours: its results are kept, ./dev bench report makes it later."""
     try:
@@ -167,6 +177,7 @@ def main():
     if not kafka_version:
         settings.only = [kind for kind in settings.only or servers.LABELS if kind != "kafka"]
     os.makedirs(options.data, exist_ok=True)
+    allow_descriptors()
     options.data = tempfile.mkdtemp(prefix="run-", dir=options.data)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end that stops servers and load generators
     failed = 0

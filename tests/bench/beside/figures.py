@@ -37,6 +37,7 @@ ALL = {figure.name: figure for figure in [
     Figure("stop_ms", "stop ms", "ms"),
     Figure("idle_cpu", "CPU when idle, thousandths of a core", "1/1000"),
     Figure("wakeups_s", "wake-ups/s", "1/s"),
+    Figure("connections", "connections", "1", "more"),
     Figure("connection_bytes", "bytes/connection", "B"),
     Figure("partition_bytes", "bytes/partition", "B"),
     Figure("create_ms", "create ms", "ms"),

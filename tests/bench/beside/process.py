@@ -69,8 +69,8 @@ def run(arguments, seconds, **further):
             raise Failed(f"took longer than {seconds:.0f} s") from None
         raise
     if child.returncode != 0:
-        last = (complaint.strip() or out.strip() or "no word").splitlines()[-1]
-        raise Failed(f"ended with status {child.returncode}: {last}")
+        word = (complaint.strip() or out.strip() or "no word").splitlines()[0]
+        raise Failed(f"ended with status {child.returncode}: {word}")
     return out
 
 
