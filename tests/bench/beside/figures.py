@@ -9,6 +9,11 @@ class Figure:
     unit: str
     better: str = "less"  # or "more"
 
+    def name_and_unit(self, words):
+        """'p99 ms: at most 3', with the unit where the label does not have it."""
+        tail = "" if self.unit in self.label or self.unit.startswith("1") else f" {self.unit}"
+        return f"{self.label}: {words}{tail}"
+
 
 ALL = {figure.name: figure for figure in [
     Figure("mib_s", "MiB/s", "MiB/s", "more"),

@@ -8,12 +8,22 @@ from results import Result
 
 @dataclass
 class Verdict:
-    scenario: str
+    """Of one aim in one case. word: met, missed, or not measured."""
     case: str
-    says: str
     found: str
+    word: str
+
+
+@dataclass
+class Judged:
+    """One aim of a scenario with its verdicts."""
+    scenario: str
+    says: str
     wanted: str
-    word: str  # met, missed, or not measured
+    verdicts: list
+
+    def count(self, word):
+        return sum(verdict.word == word for verdict in self.verdicts)
 
 
 def label(subject):
@@ -21,35 +31,42 @@ def label(subject):
 
 
 def judge(scenario, data):
-    """A verdict for each aim in each of its cases; without a result all are not measured."""
+    """Every aim of a scenario in each of its cases; without a result all are not measured."""
     result = Result(data) if data else None
-    return [_one(scenario, result, aim, case.name)
-            for aim in scenario.aims for case in scenario.cases
-            if (not aim.cases or case.name in aim.cases) and _takes_part(aim, case)]
+    out = []
+    for aim in scenario.aims:
+        cases = [case.name for case in scenario.cases if (not aim.cases or case.name in aim.cases) and _takes_part(aim, case)]
+        out.append(Judged(scenario.name, f"{label(aim.of)}: {aim.says}", _wanted(aim),
+                          [_verdict(result, aim, case) for case in cases]))
+    return out
 
 
 def _takes_part(aim, case):
     return all(subject not in servers.LABELS or subject in case.servers for subject in (aim.of, aim.against))
 
 
-def _one(scenario, result, aim, case):
+def _wanted(aim):
+    words = ("at least " if aim.relation == "at_least" else "at most ") + figures.show(aim.wanted)
     figure = figures.ALL[aim.figure]
-    wanted = ("at least " if aim.relation == "at_least" else "at most ") + figures.show(aim.wanted)
-    sign = ""
     if aim.relation == "at_most_above":
-        spread = result.paired(case, aim.of, aim.against, aim.figure, lambda one, other: one - other) if result else None
-        wanted += f" {figure.unit} above {label(aim.against)}"
+        return f"{figure.name_and_unit(words)} above {label(aim.against)}"
+    return f"{figure.label}: {words}x {label(aim.against)}" if aim.against else figure.name_and_unit(words)
+
+
+def _verdict(result, aim, case):
+    if not result:
+        spread = None
+    elif aim.relation == "at_most_above":
+        spread = result.paired(case, aim.of, aim.against, aim.figure, lambda one, other: one - other)
     elif aim.against:
-        spread = result.ratio(case, aim.of, aim.against, aim.figure) if result else None
-        sign = "x"
-        wanted += f"x {label(aim.against)}"
+        spread = result.ratio(case, aim.of, aim.against, aim.figure)
     else:
-        spread = result.spread(case, aim.of, aim.figure) if result else None
-        wanted += f" {figure.unit}"
+        spread = result.spread(case, aim.of, aim.figure)
     if not spread:
-        return Verdict(scenario.name, case, f"{label(aim.of)}: {aim.says}", "-", wanted, "not measured")
+        return Verdict(case, "-", "not measured")
     met = spread.median >= aim.wanted if aim.relation == "at_least" else spread.median <= aim.wanted
+    sign = "x" if aim.against and aim.relation != "at_most_above" else ""
     found = f"{figures.show(spread.median)}{sign}"
     if len(spread.values) > 1:
         found += f" ({figures.show(spread.least)} to {figures.show(spread.most)})"
-    return Verdict(scenario.name, case, f"{label(aim.of)}: {aim.says}", found, wanted, "met" if met else "missed")
+    return Verdict(case, found, "met" if met else "missed")

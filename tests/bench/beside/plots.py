@@ -11,6 +11,7 @@ from results import Result
 COLOURS = {"durable": "#3b82c4", "page": "#1fa187", "kafka": "#e07b39", "sink": "#9a86c9", "echo": "#9a86c9"}
 RAW_COLOURS = ["#b08d57", "#8c8c8c", "#c25b7c"]
 INK = "#808080"
+NOT_BARS = ("crc",)  # so far above all others that nothing else could be seen beside it
 WIDTH, HEIGHT = 860, 400
 
 
@@ -72,7 +73,7 @@ def bars(scenario, data, figure, path):
     """One group of bars a case, one bar a subject: the median, with least and most as a whisker."""
     result, cases = Result(data), [case.name for case in scenario.cases]
     subjects = [subject for subject in _subjects(scenario, data)
-                if any(result.spread(case, subject, figure) for case in cases)]
+                if subject not in NOT_BARS and any(result.spread(case, subject, figure) for case in cases)]
     if not subjects:
         return False
     wanted = figures.ALL[figure]
@@ -84,7 +85,7 @@ def bars(scenario, data, figure, path):
     if logarithmic:
         script += f"set logscale y\nset yrange [{10 ** math.floor(math.log10(min(medians)))}:*]\n"
     else:
-        script += "set yrange [0:*]\n"
+        script += f"set yrange [0:{1.12 * max([spread.most for spread in spreads.values() if spread] + [1e-9])}]\n"
     script += "set xrange [-0.6:%s]\nset xtics (%s) scale 0 noenhanced\n" % (
         len(cases) - 0.4, ", ".join(f"{_tick(name)} {at}" for at, name in enumerate(cases)))
     width = 0.8 / len(subjects)
@@ -99,7 +100,7 @@ def bars(scenario, data, figure, path):
                 script += f"{x:.4f} {spread.median} {spread.least} {spread.most} {figures.show(spread.median)}\n"
         script += "END\n"
         lines.append(f"$bars{order} using 1:2 with boxes lc rgb '{_colour(scenario, subject)}' title {_quoted(judge.label(subject))}")
-        lines.append(f"$bars{order} using 1:2:3:4 with yerrorbars ps 0 lw 1.2 lc rgb '{INK}' notitle")
+        lines.append(f"$bars{order} using 1:3:(0):($4-$3) with vectors nohead lw 1.6 lc rgb '{INK}' notitle")
         lines.append(f"$bars{order} using 1:4:5 with labels noenhanced font ',10' tc rgb '{INK}' offset 0,0.6 notitle")
     script += "plot " + ", ".join(lines) + "\n"
     _gnuplot(path, script)

@@ -13,8 +13,8 @@ BUSY_CORES = 0.3
 def write(scenarios, kept, path, folder):
     """kept: results by name; folder: where the plots go, beside RESULTS.md."""
     measured = [scenario for scenario in scenarios if scenario.name in kept]
-    verdicts = [verdict for scenario in scenarios for verdict in judge.judge(scenario, kept.get(scenario.name))]
-    text = [_head(), _machine(kept), _aims(verdicts, kept)]
+    judged = [one for scenario in scenarios for one in judge.judge(scenario, kept.get(scenario.name))]
+    text = [_head(), _machine(kept), _aims(judged, kept)]
     text += [_scenario(scenario, kept[scenario.name], os.path.relpath(folder, os.path.dirname(path)), folder)
              for scenario in measured]
     missing = [scenario.name for scenario in scenarios if scenario.name not in kept]
@@ -44,7 +44,7 @@ def _machine(kept):
     if not kept:
         return "Nothing was measured yet.\n"
     data = _latest(kept)
-    rows = [*data["machine"].items(), *data["versions"].items()]
+    rows = [*data["machine"].items(), ("versions", ", ".join(f"{name} {value}" for name, value in data["versions"].items()))]
     out = "## Machine and settings of the latest run\n\n| | |\n|---|---|\n"
     out += "".join(f"| {name} | {value} |\n" for name, value in rows)
     out += "".join(f"| {servers.LABELS[kind]} | {text} |\n" for kind, text in servers.SETTINGS.items())
@@ -54,16 +54,31 @@ def _machine(kept):
     return out
 
 
-def _aims(verdicts, kept):
-    count = {word: sum(verdict.word == word for verdict in verdicts) for word in ("met", "missed", "not measured")}
+def _aims(judged, kept):
+    count = {word: sum(one.count(word) for one in judged) for word in ("met", "missed", "not measured")}
     out = f"## Aims: {count['met']} met, {count['missed']} missed, {count['not measured']} not measured\n\n"
-    out += "| | scenario | case | aim | wanted | found |\n|---|---|---|---|---|---|\n"
-    for verdict in verdicts:
-        if verdict.scenario in kept:
-            word = "**missed**" if verdict.word == "missed" else verdict.word
-            out += (f"| {word} | [{verdict.scenario}](#{verdict.scenario}) | {verdict.case} | {verdict.says} | "
-                    f"{verdict.wanted} | {verdict.found} |\n")
+    out += "Each aim counts once for each case of its scenario; a case that misses it is bold.\n\n"
+    out += "| | scenario | aim | wanted | found |\n|---|---|---|---|---|\n"
+    for one in judged:
+        if one.scenario in kept:
+            found = "; ".join(_found(verdict) for verdict in one.verdicts)
+            out += f"| {_word(one)} | [{one.scenario}](#{one.scenario}) | {one.says} | {one.wanted} | {found} |\n"
     return out
+
+
+def _found(verdict):
+    text = f"{verdict.case}: {verdict.found}"
+    return f"**{text}**" if verdict.word == "missed" else text
+
+
+def _word(one):
+    """The verdict on all its cases."""
+    missed, measured = one.count("missed"), len(one.verdicts) - one.count("not measured")
+    if not measured:
+        return "not measured"
+    if not missed:
+        return "met"
+    return "**missed**" if missed == measured else f"**missed** in {missed} of {measured}"
 
 
 def _cell(result, case, subject, figure):
