@@ -98,6 +98,7 @@ class Run:
             line = case.line.with_options(rate=None, seconds=CALIBRATE_SECONDS, warmup=2, total_size=None, sample_ms=None)
             try:
                 with self.started(basis, case.line) as server:
+                    self.warm_up(server, case, line)
                     result = self.once(server, line, case)
                 moved = result.get("produce") or result
                 self.rates[case.name] = round(moved["mib_s"] / 2, 2)

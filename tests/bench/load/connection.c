@@ -108,7 +108,7 @@ static struct slot *slot_of(const struct connection *connection, uint64_t number
 static bool may_make(struct connection *connection)
 {
     struct engine *engine = connection->engine;
-    if (connection->made - connection->done == connection->depth)
+    if (connection->exhausted || connection->made - connection->done == connection->depth)
         return false;
     if (connection->interval_ns > 0 && connection->made == connection->owed)
         return false;
@@ -304,6 +304,13 @@ void connection_receive(struct connection *connection)
             break;
     }
     connection_go_on(connection);
+}
+
+void connection_exhaust(struct connection *connection)
+{
+    if (!connection->exhausted)
+        connection->lane->exhausted++;
+    connection->exhausted = true;
 }
 
 bool connection_is_busy(const struct connection *connection)

@@ -136,6 +136,11 @@ static void count_unsent(struct runner *runner)
     }
 }
 
+static bool is_exhausted(const struct runner *runner)
+{
+    return runner->lanes[0].exhausted + runner->lanes[1].exhausted == runner->count;
+}
+
 static void *run_thread(void *context)
 {
     struct runner *runner = context;
@@ -144,7 +149,7 @@ static void *run_thread(void *context)
     wait_until(engine->start_ns);
     for (int i = 0; i < runner->count; i++)
         connection_go_on(runner->connections[i]);
-    while (!atomic_load_explicit(&engine->stopping, memory_order_relaxed)) {
+    while (!atomic_load_explicit(&engine->stopping, memory_order_relaxed) && !is_exhausted(runner)) {
         uint64_t wait = sleep_ns(runner);
         if (poll_once(runner, wait) == 0 && wait >= (uint64_t)STALL_SECONDS * NS_PER_S)
             load_fail("nothing moved for %d s", STALL_SECONDS);

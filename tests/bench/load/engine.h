@@ -45,6 +45,7 @@ struct connection {
     int descriptor;
     int poller; /* the epoll descriptor of its thread */
     bool wants_out;
+    bool exhausted;     /* makes no more requests */
     struct slot *slots; /* a ring of depth */
     uint32_t depth;
     uint64_t made, sent, done; /* requests so far: done <= sent <= made <= done + depth */
@@ -59,6 +60,7 @@ struct connection {
 struct lane {
     _Atomic uint64_t requests, records, size;
     struct histogram latency, lag;
+    int exhausted;    /* connections */
     uint64_t last_ns; /* when something was counted */
     uint64_t unsent;  /* open loop: requests that were due, but had no room until the end */
 };
@@ -81,6 +83,8 @@ void connection_join(struct connection *connection, int poller);
 void connection_go_on(struct connection *connection);
 /* Takes what came, then goes on. */
 void connection_receive(struct connection *connection);
+/* The kind has nothing more to ask for. */
+void connection_exhaust(struct connection *connection);
 /* Waits for answers that a run's end needs? */
 bool connection_is_busy(const struct connection *connection);
 

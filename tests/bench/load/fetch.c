@@ -76,8 +76,8 @@ static void time_batch(struct connection *connection, const struct batch_view *b
         histogram_add(&connection->lane->latency, now > stamp ? now - stamp : 0);
 }
 
-/* Whole batches count; one that the answer's end cuts comes again. */
-static void take_partition(struct connection *connection, struct slot *slot,
+/* Whole batches count; one that the answer's end cuts comes again. Whether the partition's end is reached. */
+static bool take_partition(struct connection *connection, struct slot *slot,
                            const struct fetch_response_partition *partition, uint64_t now)
 {
     struct fetcher *fetcher = connection->state;
@@ -86,8 +86,6 @@ static void take_partition(struct connection *connection, struct slot *slot,
     struct batch_view batch;
     if (partition->error_code != ERR_NONE)
         load_fail("Fetch: partition %d: error code %d", partition->partition, partition->error_code);
-    if (rest.size == 0 && fetcher->manner == FETCH_FROM_START && *offset >= partition->high_watermark)
-        *offset = fetcher->starts[partition->partition];
     while (batch_view(rest, &batch) == BATCH_OK) {
         if (fetcher->manner == FETCH_TAIL)
             time_batch(connection, &batch, now);
@@ -96,6 +94,19 @@ static void take_partition(struct connection *connection, struct slot *slot,
         slot->size += batch.size;
         rest = slice_of(rest.data + batch.size, rest.size - batch.size);
     }
+    return *offset >= partition->high_watermark;
+}
+
+/* By size, everything is read once; by time, again and again. */
+static void go_back(struct connection *connection)
+{
+    struct fetcher *fetcher = connection->state;
+    if (fetcher->manner != FETCH_FROM_START)
+        return;
+    if (fetcher->plan->total_size > 0)
+        connection_exhaust(connection);
+    for (int i = 0; i < fetcher->share.count; i++)
+        fetcher->offsets[i] = fetcher->starts[fetcher->share.partitions[i]];
 }
 
 static void take(struct connection *connection, struct slot *slot, slice frame, uint64_t now)
@@ -103,6 +114,7 @@ static void take(struct connection *connection, struct slot *slot, slice frame, 
     struct fetcher *fetcher = connection->state;
     struct fetch_response response;
     struct reader reader;
+    bool all_at_end = true;
     int32_t id;
     arena_reset(&fetcher->arena);
     reader_init(&reader, frame, &fetcher->arena);
@@ -115,8 +127,11 @@ static void take(struct connection *connection, struct slot *slot, slice frame, 
         for (int32_t p = 0; p < response.topics[t].partitions_count; p++) {
             if (response.topics[t].partitions[p].partition >= fetcher->plan->partitions)
                 load_fail("Fetch: a partition that was not asked for");
-            take_partition(connection, slot, &response.topics[t].partitions[p], now);
+            if (!take_partition(connection, slot, &response.topics[t].partitions[p], now))
+                all_at_end = false;
         }
+    if (all_at_end)
+        go_back(connection);
 }
 
 static const struct connection_kind timed = {

@@ -17,12 +17,12 @@ struct share share_of(int index, int connections, int partitions);
 struct produce_source;
 
 struct produce_source *produce_source_create(const struct plan *plan, int connections);
-/* Bytes of batches that a request carries. */
+/* Bytes of batches that a request carries, on average. */
 size_t produce_source_request_size(const struct produce_source *source);
 void produce_init(struct connection *connection, struct produce_source *source, int index);
 
 enum fetch_manner {
-    FETCH_FROM_START, /* and again from there, where the end is reached */
+    FETCH_FROM_START, /* by time: and again from there, when all ends are reached */
     FETCH_TAIL,       /* what is appended from now on, timed by the stamps in the batches */
     FETCH_AT_END,     /* nothing, timed by its answers */
 };

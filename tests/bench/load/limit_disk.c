@@ -91,35 +91,51 @@ static void wait_until(uint64_t ns)
         continue;
 }
 
-static void append_durably(int descriptor, const uint8_t *bytes, size_t size, uint64_t end)
+static void append(int descriptor, const uint8_t *bytes, size_t size, uint64_t number)
 {
     struct iovec piece = { (void *)bytes, size };
-    check(pwritev(descriptor, &piece, 1, (off_t)end) == (ssize_t)size);
-    check(fdatasync(descriptor) == 0);
+    check(pwritev(descriptor, &piece, 1, (off_t)(number * size)) == (ssize_t)size);
+}
+
+/* The schedule: when append `number` is due. */
+static uint64_t due_of(const struct limit_options *options, uint64_t begin, uint64_t number)
+{
+    return begin + (uint64_t)((double)number * 1e9 / options->rate);
+}
+
+/* Appends all that is due by now, and one more where nothing has a time; returns how many there are by then.
+ */
+static uint64_t append_due(const struct limit_options *options, int descriptor, const uint8_t *bytes,
+                           uint64_t begin, uint64_t done, uint64_t now, uint64_t end)
+{
+    do
+        append(descriptor, bytes, options->write_size, 1 + done++);
+    while (options->rate > 0 && due_of(options, begin, done) <= now && due_of(options, begin, done) < end);
+    return done;
 }
 
 void limit_fdatasync(const struct limit_options *options, struct result *out)
 {
     uint8_t *bytes = make_piece(options->write_size);
     int descriptor = limit_open_file(options->directory);
-    double step = options->rate > 0 ? 1e9 / options->rate : 0, cpu;
     prctl(PR_SET_TIMERSLACK, 1UL);
-    append_durably(descriptor, bytes, options->write_size, 0); /* the file's first blocks are not counted */
-    cpu = thread_cpu_seconds();
-    uint64_t begin = now_ns(), end = begin + (uint64_t)(options->seconds * 1e9), now = begin;
-    for (uint64_t i = 0; now < end; i++) {
-        uint64_t due = step > 0 ? begin + (uint64_t)((double)i * step) : now;
-        if (due >= end)
-            break;
-        if (due > now)
-            wait_until(due);
-        histogram_add(&out->total.lag, now_ns() - due);
-        append_durably(descriptor, bytes, options->write_size, (i + 1) * options->write_size);
+    append(descriptor, bytes, options->write_size, 0); /* the file's first blocks are not counted */
+    check(fdatasync(descriptor) == 0);
+    double cpu = thread_cpu_seconds();
+    uint64_t begin = now_ns(), end = begin + (uint64_t)(options->seconds * 1e9), now = begin, done = 0;
+    while (options->rate > 0 ? due_of(options, begin, done) < end : now < end) {
+        uint64_t first = done, alone = now;
+        if (options->rate > 0 && due_of(options, begin, done) > now)
+            wait_until(due_of(options, begin, done));
+        done = append_due(options, descriptor, bytes, begin, done, now_ns(), end);
+        check(fdatasync(descriptor) == 0);
         now = now_ns();
-        histogram_add(&out->total.latency, now - due);
+        for (uint64_t i = first; i < done; i++)
+            histogram_add(&out->total.latency, now - (options->rate > 0 ? due_of(options, begin, i) : alone));
         out->total.requests++;
-        out->total.size += options->write_size;
     }
+    out->total.records = done;
+    out->total.size = done * options->write_size;
     out->seconds = (double)(now_ns() - begin) / 1e9;
     out->server_cpu_seconds = thread_cpu_seconds() - cpu;
     close(descriptor);

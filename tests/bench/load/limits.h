@@ -28,8 +28,9 @@ void limit_sendmsg(const struct limit_options *options, struct result *out);
 /* total_size bytes in pieces of write_size to `connections` new files in directory, a thread each, by pwritev
  * at the end, as the broker would; removes the files. */
 void limit_pwritev(const struct limit_options *options, struct result *out);
-/* Appends of write_size with an fdatasync each, at the rate a second, from the time each was due; rate 0: one
- * after the other. */
+/* Appends of write_size at the rate a second, each durable by the next fdatasync: all that is due meanwhile
+ * goes with that one, as in the best group commit. Latency from the time an append was due; requests are the
+ * fdatasyncs, records the appends. rate 0: one after the other, each with its own. */
 void limit_fdatasync(const struct limit_options *options, struct result *out);
 /* crc32c() over pieces of write_size, by one thread. */
 void limit_crc(const struct limit_options *options, struct result *out);

@@ -7,6 +7,8 @@
 #include "tests/bench/load/arguments.h"
 #include "tests/bench/load/limits.h"
 
+enum { SIZE_UNSAID = 0, SIZE_USUAL = 64 << 10 };
+
 static const struct argument table[] = {
     { "--listen", ARGUMENT_TEXT, offsetof(struct limit_options, listen) },
     { "--directory", ARGUMENT_TEXT, offsetof(struct limit_options, directory) },
@@ -32,7 +34,7 @@ static const char usage[] =
     "  fdatasync  appends made durable: --directory D --size B --rate PER-SECOND --seconds S\n"
     "  crc        crc32c: --size B --seconds S\n"
     "  compress, decompress   --codec C --record-size B --batch-size B --seconds S\n"
-    "  warm       --total-size B of memory is touched and freed; --directory D: of page cache\n"
+    "  warm       --total-size B (or --size B) of memory is touched and freed; --directory D: of page cache\n"
     "  sink       answers Produce and forgets: --listen HOST:PORT --partitions N; prints its address\n"
     "  echo       sends back what it gets: --listen HOST:PORT\n";
 
@@ -95,6 +97,10 @@ int main(int argc, char **argv)
     if (argc < 2)
         explain();
     arguments_read(table, argc - 2, argv + 2, &options);
+    if (strcmp(argv[1], "warm") == 0 && options.write_size != SIZE_UNSAID)
+        options.total_size = options.write_size;
+    if (options.write_size == SIZE_UNSAID || strcmp(argv[1], "warm") == 0)
+        options.write_size = SIZE_USUAL;
     if (options.connections < 1 || options.partitions < 1 || options.write_size < 1 || options.total_size < 1)
         explain();
     if (strcmp(argv[1], "sink") == 0)

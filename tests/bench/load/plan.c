@@ -58,7 +58,7 @@ static const char usage[] =
     "  --depth N             requests in flight per connection\n"
     "  --spread N            partitions in one Produce request (default 1)\n"
     "  --rate MiB/s, --requests-rate R   open loop, latency from the time a request was due; 0: saturation\n"
-    "  --seconds S  --warmup S  or  --total-size B\n"
+    "  --seconds S  --warmup S  or  --total-size B (from-start: or what there is, once)\n"
     "  --fetch-size B  --max-wait-ms M  --min-bytes B\n"
     "  --server-pid PID  --sample-ms M   CPU and memory of the server, over time\n"
     "  --create              makes the topic; --topic-set KEY=VALUE for its settings\n"

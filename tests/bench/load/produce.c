@@ -143,7 +143,10 @@ struct produce_source *produce_source_create(const struct plan *plan, int connec
 
 size_t produce_source_request_size(const struct produce_source *source)
 {
-    return source->frames[0].batch.size * (size_t)source->spread;
+    size_t size = 0;
+    for (int i = 0; i < source->frame_count; i++)
+        size += source->frames[i].batch.size * (size_t)source->spread;
+    return size / (size_t)source->frame_count;
 }
 
 /* --- requests ------------------------------------------------------------------------------------ */
@@ -207,7 +210,7 @@ static void make(struct connection *connection, struct slot *slot, uint32_t id)
     for (int i = 0; i < source->spread; i++)
         memory = add_partition(producer, slot, frame, i, &patch, memory);
     store_be32(first + CORRELATION_POSITION, id);
-    slot->size = produce_source_request_size(source);
+    slot->size = frame->batch.size * (size_t)source->spread;
     slot->records = (uint32_t)(frame->batch.records * source->spread);
     producer->next_frame = (producer->next_frame + 1) % source->frame_count;
     if (producer->ids)
