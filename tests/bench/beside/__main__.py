@@ -10,6 +10,7 @@
     --only SERVER,...    leave other servers out: durable page kafka sink echo
     --data DIRECTORY     where the servers keep their data (default build/bench-data; its file system is what is measured)
     --pin CPUS:CPUS      pin servers and load generators, as taskset -c does (default: nothing is pinned)
+    --table FILE         another table of scenarios
     --out DIRECTORY      where RESULTS.md and results/ go (default tests/bench)
 """
 import argparse
@@ -57,6 +58,7 @@ def arguments():
     parser.add_argument("--only", default="")
     parser.add_argument("--data", default=os.path.join(ROOT, "build/bench-data"))
     parser.add_argument("--pin", default="")
+    parser.add_argument("--table", default=table.PATH)
     parser.add_argument("--out", default=BENCH)
     parser.add_argument("-h", "--help", action="store_true")
     return parser.parse_args()
@@ -123,6 +125,7 @@ def measure(scenario, tools, settings, options, kafka_version):
         "rounds_wanted": run.rounds,
         "minutes": settings.minutes,
         "pinned": settings.pin,
+        "only": options.only,
         "rates": run.rates,
         "load_average_before": load,
         "busy_cores_before": round(busy, 3),
@@ -155,7 +158,7 @@ def main():
         print(__doc__)
         return 0
     try:
-        scenarios = table.read()
+        scenarios = table.read(options.table)
     except table.Wrong as wrong:
         sys.exit(f"bench: {wrong}")
     folder, page = os.path.join(options.out, "results"), os.path.join(options.out, "RESULTS.md")

@@ -40,7 +40,7 @@ set border 3 lc rgb "{INK}" lw 1
 set tics nomirror tc rgb "{INK}"
 set grid ytics lc rgb "{INK}" lw 0.3 dt 3
 set title tc rgb "{INK}" font ",14" offset 0,-0.4
-set xlabel tc rgb "{INK}"
+set xlabel tc rgb "{INK}" offset 0,0.3
 set ylabel tc rgb "{INK}"
 set key bmargin center horizontal tc rgb "{INK}" noenhanced samplen 1.6 width 1
 """
@@ -130,8 +130,7 @@ def latency(scenario, data, path):
     head = _title(scenario, "latency distribution")
     head += "set xlabel 'answered by then'\nset ylabel 'ms, logarithmic'\nset logscale y\nset format y '%g'\n"
     head += f"set xrange [0:{deepest:.3f}]\nset xtics ({', '.join(f'{_tick(name)} {at:.5f}' for name, at in ticks.items())})\n"
-    rows = -(-len(lines) // 3)
-    head += "set key maxcols 3\n" + (f"set tmargin {2.5 + 1.3 * rows}\n" if rows > 1 else "")
+    head += "set key maxcols 3\nunset mytics\n"
     _gnuplot(path, head + script + "plot " + ", ".join(lines) + "\n")
     return True
 

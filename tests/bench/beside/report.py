@@ -107,6 +107,7 @@ def _scenario(scenario, data, link, folder):
     out += f", {data['minutes']:g} minutes" if scenario.long else ""
     out += "".join(f", {name}: {rate} MiB/s" for name, rate in data.get("rates", {}).items())
     out += f", pinned: {data['pinned']}" if data.get("pinned") else ""
+    out += f", only {data['only']}" if data.get("only") else ""
     columns = [figures.ALL[name] for name in scenario.figures
                if any(name in cell["values"] for subjects in data["cases"].values() for cell in subjects.values())]
     out += "\n\n| case | | " + " | ".join(figure.label for figure in columns) + " |\n"
