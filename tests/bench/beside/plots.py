@@ -1,6 +1,7 @@
 """Plots as SVG by gnuplot, in colours that are read on a light and on a dark page."""
 import math
 import os
+import re
 import subprocess
 
 import figures
@@ -49,8 +50,15 @@ set key bmargin center horizontal tc rgb "{INK}" noenhanced samplen 1.6 width 1
         raise RuntimeError(f"gnuplot: {done.stderr.strip()}")
     with open(path) as file:
         text = file.read()
-    with open(path, "w") as file:  # the same picture is the same file: blanks at line ends would not pass ./dev lint
-        file.write("\n".join(line.rstrip() for line in text.splitlines()) + "\n")
+    with open(path, "w") as file:
+        file.write(_slimmed(text))
+
+
+def _slimmed(text):
+    """Half of what gnuplot writes are groups with nothing in them and symbols that no plot here uses."""
+    text = "\n".join(line.rstrip() for line in text.splitlines() if line.strip()) + "\n"
+    text = re.sub(r"<defs>.*?</defs>\n", "", text, count=1, flags=re.S)
+    return re.sub(r"<g [^>]*>\n</g>\n", "", text)
 
 
 def _subjects(scenario, data):
