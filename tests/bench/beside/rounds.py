@@ -93,7 +93,10 @@ class Run:
         """Finds what `half-of-SERVER` is: that server's throughput at saturation with the load of the case."""
         for case in self.scenario.cases:
             basis = case.line.get("rate", "").removeprefix("half-of-")
-            if basis == case.line.get("rate", "") or not self.settings.takes(basis):
+            if basis == case.line.get("rate", ""):
+                continue
+            if not self.settings.takes(basis):
+                self.say(f"  {case.name}: left out, as {servers.LABELS[basis]} is")
                 continue
             line = case.line.with_options(rate=None, seconds=CALIBRATE_SECONDS, warmup=2, total_size=None, sample_ms=None)
             try:
