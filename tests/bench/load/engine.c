@@ -54,11 +54,12 @@ static double next_due(const struct runner *runner)
 /* Every connection whose time has come owes a request more. */
 static void follow_schedule(struct runner *runner)
 {
-    uint64_t now = now_ns(), end = atomic_load(&runner->engine->end_ns);
-    for (double due; (due = next_due(runner)) <= (double)now && due < (double)end;) {
+    const struct engine *engine = runner->engine;
+    uint64_t now = now_ns(), end = atomic_load(&engine->end_ns);
+    for (double due; (due = next_due(runner)) <= (double)now && due < (double)engine->stop_ns;) {
         struct connection *connection = runner->scheduled[runner->cursor];
         connection->owed++;
-        if (due >= (double)runner->engine->begin_ns)
+        if (due >= (double)engine->begin_ns && due < (double)end)
             histogram_add(&connection->lane->lag, now - (uint64_t)due);
         connection_go_on(connection);
         runner->cursor = (runner->cursor + 1) % runner->scheduled_count;
@@ -67,7 +68,7 @@ static void follow_schedule(struct runner *runner)
 
 static uint64_t sleep_ns(const struct runner *runner)
 {
-    uint64_t now = now_ns(), end = atomic_load(&runner->engine->end_ns);
+    uint64_t now = now_ns(), end = runner->engine->stop_ns;
     uint64_t until = now + (uint64_t)STALL_SECONDS * NS_PER_S;
     if (end < until)
         until = end;
@@ -119,7 +120,7 @@ static void drain(struct runner *runner)
     }
 }
 
-/* What was due in the counted time and had no room until its end took at least until then. */
+/* What was due in the counted time and never had room took at least until now. */
 static void count_unsent(struct runner *runner)
 {
     const struct engine *engine = runner->engine;
@@ -128,9 +129,9 @@ static void count_unsent(struct runner *runner)
         struct connection *connection = runner->scheduled[i];
         for (uint64_t number = connection->made; number < connection->owed; number++) {
             double due = connection->first_due_ns + (double)number * connection->interval_ns;
-            if (due < (double)engine->begin_ns)
+            if (due < (double)engine->begin_ns || due >= (double)end)
                 continue;
-            histogram_add(&connection->lane->latency, end - (uint64_t)due);
+            histogram_add(&connection->lane->latency, engine->stop_ns - (uint64_t)due);
             connection->lane->unsent++;
         }
     }
@@ -155,7 +156,7 @@ static void *run_thread(void *context)
             load_fail("nothing moved for %d s", STALL_SECONDS);
         if (runner->scheduled_count > 0)
             follow_schedule(runner);
-        if (now_ns() >= atomic_load_explicit(&engine->end_ns, memory_order_relaxed))
+        if (now_ns() >= engine->stop_ns)
             atomic_store(&engine->stopping, true);
     }
     drain(runner);
@@ -294,6 +295,9 @@ void engine_run(const struct engine_options *options, struct result *out)
     engine.begin_ns = engine.start_ns + (options->total_size > 0 ? 0 : (uint64_t)(options->warmup * 1e9));
     atomic_init(&engine.end_ns,
                 options->total_size > 0 ? UINT64_MAX : engine.begin_ns + (uint64_t)(options->seconds * 1e9));
+    engine.stop_ns = atomic_load(&engine.end_ns);
+    if (options->total_size == 0)
+        engine.stop_ns += (uint64_t)(options->cooldown * 1e9);
     make_schedule(options, runners, engine.start_ns);
     for (int t = 0; t < options->threads; t++)
         check(pthread_create(&runners[t].thread, NULL, run_thread, &runners[t]) == 0);

@@ -69,6 +69,7 @@ struct engine {
     uint64_t start_ns;              /* of everything */
     uint64_t begin_ns;              /* of the counted time */
     _Atomic uint64_t end_ns;        /* UINT64_MAX while it is not known */
+    uint64_t stop_ns;               /* of everything: end_ns and the cool-down */
     uint64_t total_size;            /* 0: ends by time */
     _Atomic uint64_t reserved_size; /* of total_size, given out to requests */
     _Atomic bool stopping;
@@ -98,6 +99,8 @@ struct engine_options {
     int threads;
     double requests_rate; /* of the connections that do not fetch, or of all when all do; 0: saturation */
     double seconds, warmup;
+    double cooldown; /* seconds that the load goes on behind the counted time, so that what was due in it
+                        arrives */
     uint64_t total_size;
     pid_t server;
     int sample_ms;

@@ -8,6 +8,8 @@
 #include "tests/bench/load/kinds.h"
 #include "tests/bench/load/setup.h"
 
+#define COOLDOWN_SECONDS 0.5
+
 static struct connection *connections;
 static int connection_count;
 
@@ -122,6 +124,8 @@ int main(int argc, char **argv)
                                       .total_size = plan.total_size,
                                       .server = plan.server,
                                       .sample_ms = plan.sample_ms };
+    if (strcmp(plan.kind, "mixed") == 0 || strcmp(plan.kind, "fanout") == 0)
+        options.cooldown = COOLDOWN_SECONDS;
     struct result *result = check_memory(calloc(1, sizeof *result));
     engine_run(&options, result);
     result->kind = plan.kind;

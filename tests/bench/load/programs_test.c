@@ -1,7 +1,6 @@
 /* The load programs against the broker: they print what they say they do, their latencies are plausible, and
  * an error of the broker makes them fail. */
 #include <check.h>
-#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -144,6 +143,14 @@ START_TEST(what_had_no_room_is_told)
 }
 END_TEST
 
+/* What was due in the counted time arrived at each of so many readers; on a busy machine some of it too late.
+ */
+static void expect_arrivals(int readers)
+{
+    double ratio = number("fetch.latency_us.count") / number("produce.latency_us.count") / readers;
+    ck_assert_msg(ratio > 0.5 && ratio <= 1, "%f", ratio);
+}
+
 START_TEST(tails_follow_producers)
 {
     RUN("load", "mixed",
@@ -154,14 +161,14 @@ START_TEST(tails_follow_producers)
     expect_latencies("produce.latency_us", 5);
     expect_latencies("fetch.latency_us", 5);
     ck_assert(number("requests") == number("produce.requests"));
-    ck_assert(fabs(number("fetch.latency_us.count") / number("produce.latency_us.count") - 1) < 0.2);
+    expect_arrivals(1);
     program_destroy(&run);
     RUN("load", "fanout",
         "--topic %s --create --connections 5 --requests-rate 200 --batch-size 1 --seconds 0.3", "fan");
     expect_result();
     expect_latencies("fetch.latency_us", 5);
     ck_assert(number("requests") == number("fetch.requests"));
-    ck_assert(fabs(number("fetch.latency_us.count") / number("produce.latency_us.count") - 5) < 1);
+    expect_arrivals(5);
     program_destroy(&run);
     RUN("load", "mixed", "--topic %s --create --codec lz4 --requests-rate 200 --seconds 0.3", "mixed-lz4");
     expect_result();
