@@ -23,6 +23,7 @@ ALL = {figure.name: figure for figure in [
     Figure("produce_mib_s", "produced MiB/s", "MiB/s", "more"),
     Figure("cpu_s_per_gib", "CPU-s/GiB", "s/GiB"),
     Figure("cpu_us_per_request", "CPU us/request", "us"),
+    Figure("cpu_us_per_record", "CPU us/record", "us"),
     Figure("client_cpu_s_per_gib", "client CPU-s/GiB", "s/GiB"),
     Figure("p50_ms", "p50 ms", "ms"),
     Figure("p90_ms", "p90 ms", "ms"),
@@ -70,6 +71,8 @@ def from_result(result):
         put("cpu_s_per_gib", result.get("server_cpu_s_per_gib") or result.get("cpu_s_per_gib") or (cpu / gib if gib else None))
         if requests:
             put("cpu_us_per_request", cpu * 1e6 / requests)
+        if result.get("records"):
+            put("cpu_us_per_record", cpu * 1e6 / result["records"])
     if gib and result.get("client_cpu_s"):
         put("client_cpu_s_per_gib", result["client_cpu_s"] / gib)
     latency = result.get("latency_us") or {}

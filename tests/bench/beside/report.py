@@ -47,7 +47,7 @@ def _machine(kept):
     rows = [*data["machine"].items(), ("versions", ", ".join(f"{name} {value}" for name, value in data["versions"].items()))]
     out = "## Machine and settings of the latest run\n\n| | |\n|---|---|\n"
     out += "".join(f"| {name} | {value} |\n" for name, value in rows)
-    out += "".join(f"| {servers.LABELS[kind]} | {text} |\n" for kind, text in servers.SETTINGS.items())
+    out += "".join(f"| {servers.LABELS.get(kind, kind)} | {text} |\n" for kind, text in servers.SETTINGS.items())
     others = {(tuple(one["machine"].items())) for one in kept.values()}
     if len(others) > 1:
         out += "\nThe scenarios were not all measured on the same machine: compare within one only.\n"

@@ -133,7 +133,7 @@ class Run:
         topic = f"bench-{self.topics}"
         needs_topic = line.words[1:2] not in (["ping"], ["idle"])
         if needs_topic and not limit:
-            configs = [tuple(row.split("=", 1)) for row in ["file.delete.delay.ms=100", *self.scenario.topic]]
+            configs = [tuple(row.split("=", 1)) for row in self.scenario.topic]
             wire.create_topic(server.address, topic, line.number("partitions", 1), configs)
             if case and case.fill:
                 programs.run(self.tools, case.fill, server, topic)

@@ -16,7 +16,10 @@ KAFKA_JVM = ("-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOcc
              "-XX:+ExplicitGCInvokesConcurrent -XX:MaxInlineLevel=15 -Djava.awt.headless=true")
 # compat/apache-kafka/broker hurries for tests; these are the defaults of Kafka again.
 KAFKA_DEFAULTS = ["broker.session.timeout.ms=9000", "broker.heartbeat.interval.ms=2000",
-                  "group.initial.rebalance.delay.ms=3000"]
+                  "group.initial.rebalance.delay.ms=3000",
+                  "log.initial.task.delay.ms=100"]  # not a default: its first deletion would wait for half a minute
+# Of all brokers: what a run leaves behind is gone before the next, instead of a minute later.
+FORGET = "log.segment.delete.delay.ms=100"
 NEVER = 9223372036854775807
 
 LABELS = {
@@ -35,6 +38,7 @@ SETTINGS = {
     "kafka": f"its defaults: KRaft, one node, 3 network and 8 I/O threads, flushed by the system; java {KAFKA_HEAP} {KAFKA_JVM}",
     "sink": "takes Produce requests, answers and forgets",
     "echo": "libev, sends back what came",
+    "every broker": f"{FORGET}, so that a run's files are gone before the next",
 }
 
 
@@ -87,6 +91,7 @@ class Server:
         os.makedirs(directory, exist_ok=True)
         program = tools.kafka if kind == "kafka" else tools.runnel
         arguments = [program, "--data-dir", self.data, "--listen", f"127.0.0.1:{port}"]
+        overrides = [FORGET, *overrides]
         if kind == "page":
             overrides = [f"log.flush.interval.messages={NEVER}", *overrides]
         if kind == "kafka":
