@@ -84,9 +84,9 @@ def from_result(result):
         if isinstance(result.get(part), dict):
             put(part + "_mib_s", result[part].get("mib_s"))
     fetched = result.get("fetch") if isinstance(result.get("fetch"), dict) else {}
-    for quantile in ("p50", "p99", "p999"):
-        if quantile in fetched.get("latency_us", {}):
-            put(f"fetch_{quantile}_ms", fetched["latency_us"][quantile] / 1000)
+    arrived = fetched.get("latency_us") or {}
+    for quantile in ("p50", "p99", "p999") if arrived.get("count") else ():
+        put(f"fetch_{quantile}_ms", arrived[quantile] / 1000)
     if fetched.get("bytes") and cpu is not None:
         put("fetch_cpu_s_per_gib", cpu / (fetched["bytes"] / (1 << 30)))
     # Without a server's pid these are 0: not measured.
