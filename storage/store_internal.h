@@ -329,6 +329,7 @@ enum file_status store__detach_log(struct store *store, struct log *log);
 
 /* store_change.c */
 enum log_status store__before_change(struct log_host *host, struct log *log);
+enum log_status store__before_shut(struct log_host *host, struct log *log);
 enum log_status store__before_flush(struct log_host *host, struct log *log);
 /* The same for the store itself: the clean-stop marker goes; the identity becomes durable. */
 enum file_status store__begin_changes(struct store_directory *directory);

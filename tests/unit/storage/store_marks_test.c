@@ -6,6 +6,7 @@
 
 #include "storage/file_double.h"
 #include "storage/side_file.h"
+#include "storage/store_internal.h"
 #include "tests/support/storage_host.h"
 
 enum { LOGS = 4, CUTS_PER_OPERATION = 3 };
@@ -275,6 +276,30 @@ START_TEST(a_full_disk_gives_the_table_up)
 }
 END_TEST
 
+static bool is_there(const char *path)
+{
+    struct file_info info;
+
+    return file_info(host.env.files, path, &info) == FILE_OK;
+}
+
+/* Who deletes logs has the group lock when he waits for a sweep to end. */
+START_TEST(a_sweep_waits_for_no_group)
+{
+    begin();
+    append_ok(log_of(TOPIC, 1), 2);
+    kill_and_start();
+    struct log *log = log_of(TOPIC, 1);
+    ck_assert(log_stats(log).is_open);
+    atomic_store(&store->directories[0].starts_stale, true); /* a topic was deleted a moment ago */
+    pthread_mutex_lock(&store->group_lock);
+    ck_assert(log__close_files(log));
+    pthread_mutex_unlock(&store->group_lock);
+    ck_assert(atomic_load(&store->directories[0].has_changes)); /* and it wrote */
+    ck_assert(!is_there("/data/.kafka_cleanshutdown"));
+}
+END_TEST
+
 /* Appends with rolls, DeleteRecords and retention, a deletion and its name anew. */
 static void run_script(int64_t acknowledged[LOGS + 1], uint64_t after[LOGS + 1], uint64_t *deleted)
 {
@@ -452,6 +477,7 @@ int main(void)
     tcase_add_test(test_case, lost_marks_mark_all);
     tcase_add_test(test_case, a_mark_that_was_never_written_would_hide_records);
     tcase_add_test(test_case, a_name_that_another_topic_got_is_not_taken_for_the_first);
+    tcase_add_test(test_case, a_sweep_waits_for_no_group);
     tcase_add_test(test_case, a_name_whose_directory_was_taken_away_is_marked_as_well);
     tcase_add_test(test_case, a_full_disk_gives_the_table_up);
     tcase_add_test(test_case, no_acknowledged_record_is_hidden_by_a_row);
