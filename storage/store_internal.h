@@ -41,6 +41,7 @@ struct store_marks {
     struct file *file;          /* NULL: none, and no row of the table is believed by the next start */
     uint64_t size;
     uint64_t flushed_size;
+    bool is_given_up; /* what lies there does not count any more, and is about to go */
     _Atomic uint32_t flush_count;
 };
 

@@ -276,6 +276,20 @@ START_TEST(a_full_disk_gives_the_table_up)
 }
 END_TEST
 
+START_TEST(a_table_that_cannot_be_given_up_at_once_is_later)
+{
+    begin();
+    append_ok(log_of(TOPIC, 1), 1);
+    file_double_set_free_space(disk, 0);
+    file_double_fail_unlink(disk, 1, FILE_FULL); /* as where names are copied on write */
+    ck_assert_int_eq(append(log_of(TOPIC, 0)), LOG_DISK_FULL);
+    file_double_set_free_space(disk, UINT64_MAX);
+    append_ok(log_of(TOPIC, 0), 1);
+    kill_and_start();
+    ck_assert_int_eq(log_offsets(log_of(TOPIC, 0)).end, 18);
+}
+END_TEST
+
 static bool is_there(const char *path)
 {
     struct file_info info;
@@ -477,6 +491,7 @@ int main(void)
     tcase_add_test(test_case, lost_marks_mark_all);
     tcase_add_test(test_case, a_mark_that_was_never_written_would_hide_records);
     tcase_add_test(test_case, a_name_that_another_topic_got_is_not_taken_for_the_first);
+    tcase_add_test(test_case, a_table_that_cannot_be_given_up_at_once_is_later);
     tcase_add_test(test_case, a_sweep_waits_for_no_group);
     tcase_add_test(test_case, a_name_whose_directory_was_taken_away_is_marked_as_well);
     tcase_add_test(test_case, a_full_disk_gives_the_table_up);
