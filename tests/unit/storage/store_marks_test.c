@@ -234,6 +234,27 @@ START_TEST(a_name_that_another_topic_got_is_not_taken_for_the_first)
 }
 END_TEST
 
+/* The first change of all is a deletion, and fails half way: the next topic of that name makes up for it. */
+START_TEST(a_name_that_could_not_be_marked_is_by_its_next_topic)
+{
+    begin();
+    file_double_fail_unlink(disk, 1, FILE_LIMIT); /* the clean-stop marker */
+    struct log *old = log_of(TOPIC, 0);
+    ck_assert_int_eq(store_delete_logs(store, &old, 1), LOG_OK);
+    ck_assert(!atomic_load(&store->directories[0].has_changes));
+    store_free_log(old);
+    storage_host_run(&host);
+    append_ok(log_of(OTHER, 0), 2);
+    stop(false);
+    open_store();
+    struct log *new = log_of(OTHER, 0);
+    for (int i = 1; i < LOGS; i++)
+        log_of(TOPIC, i);
+    recover();
+    ck_assert_int_eq(log_offsets(new).end, 6);
+}
+END_TEST
+
 START_TEST(a_name_whose_directory_was_taken_away_is_marked_as_well)
 {
     begin();
@@ -491,6 +512,7 @@ int main(void)
     tcase_add_test(test_case, lost_marks_mark_all);
     tcase_add_test(test_case, a_mark_that_was_never_written_would_hide_records);
     tcase_add_test(test_case, a_name_that_another_topic_got_is_not_taken_for_the_first);
+    tcase_add_test(test_case, a_name_that_could_not_be_marked_is_by_its_next_topic);
     tcase_add_test(test_case, a_table_that_cannot_be_given_up_at_once_is_later);
     tcase_add_test(test_case, a_sweep_waits_for_no_group);
     tcase_add_test(test_case, a_name_whose_directory_was_taken_away_is_marked_as_well);
