@@ -196,7 +196,9 @@ void controller_stop(struct controller *controller)
     const struct image *image = controller_image(controller);
     bool has_written = controller->owns_epoch || controller->is_lonely;
     bool has_name = controller->owns_epoch || controller->is_log_epoch;
+    /* On a full disk the room is for what the store writes: without that the stop is not clean. */
     if (has_written && has_name && !controller->has_leftovers && !controller->is_failed &&
+        !store_is_short_of_room(controller->host.store) &&
         atomic_load(&controller->covered) < image->end_offset && log_flush(controller->log) == LOG_OK)
         save(controller, image);
 }

@@ -84,7 +84,8 @@ struct store_directory {
     uuid table_nonce;     /* of the table that lies there; zero: none that could be read */
     bool has_true_table;  /* of the clean stop before this start */
     bool had_marks;       /* after an unclean one: whole marks that belong to the table were found */
-    bool has_orphan_rows; /* the table has rows of names that nobody has: they may be given to new logs */
+    bool has_orphan_rows; /* the table has rows of names that nobody has: they may be given to new logs; under
+                             the store's lock */
     struct store_marks marks;
 };
 
