@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "broker/conn.h"
+#include "broker/files_wait.h"
 #include "broker/loop.h"
 #include "broker/server.h"
 #include "broker/slow_device.h"
@@ -248,30 +249,60 @@ static size_t append_blocking(struct server *server, struct log *log, struct app
     return settled > 0 ? settled : 1;
 }
 
+/* Its place in the line of those who wait for descriptors. */
+struct parked_queue {
+    struct files_waiter waiter;
+    struct append_queue *queue;
+    struct workers *workers;
+};
+
+static void wake_queue(struct files_waiter *waiter)
+{
+    struct parked_queue *parked =
+        (struct parked_queue *)((char *)waiter - offsetof(struct parked_queue, waiter));
+    workers_submit(parked->workers, &parked->queue->work);
+}
+
+/* NULL: no memory. */
+static struct parked_queue *enter_line(struct server *server, struct append_queue *queue, int64_t until_ms)
+{
+    struct parked_queue *parked = calloc(1, sizeof *parked);
+    if (!parked)
+        return NULL;
+    parked->waiter.wake = wake_queue;
+    parked->queue = queue;
+    parked->workers = server->append_workers;
+    queue->parked = parked;
+    files_wait_enter(server->files_wait, &parked->waiter, until_ms);
+    return parked;
+}
+
+static void leave_line(struct server *server, struct append_queue *queue)
+{
+    if (queue->parked)
+        files_wait_leave(server->files_wait, &queue->parked->waiter);
+    free(queue->parked);
+    queue->parked = NULL;
+}
+
 /* The appends in front, and another try once the queue is in the line of those who wait for descriptors.
  * Returns how many have their result; 0: the queue has to be parked in that line. */
 static size_t append_or_wait(struct server *server, struct partition *partition, struct append *first)
 {
-    struct files_waiter *waiter = &partition->append_queue.files;
-    bool was_in = files_waiter_is_in(waiter);
+    struct append_queue *queue = &partition->append_queue;
+    struct parked_queue *parked = queue->parked;
+    bool was_in = parked != NULL;
     size_t settled = append_blocking(server, partition->log, first, !was_in);
     if (first->result.status == LOG_LIMIT && !was_in) {
-        files_wait_enter(server->files_wait, waiter, first->files_until_ms);
-        if (!files_wait_has_line(server->files_wait))
+        parked = enter_line(server, queue, first->files_until_ms);
+        if (parked && !files_wait_has_line(server->files_wait))
             settled = append_blocking(server, partition->log, first, false);
     }
-    if (first->result.status == LOG_LIMIT && !files_wait_is_over(server->files_wait, waiter))
+    if (first->result.status == LOG_LIMIT && parked &&
+        !files_wait_is_over(server->files_wait, &parked->waiter))
         return 0;
-    files_wait_leave(server->files_wait, waiter);
+    leave_line(server, queue);
     return settled;
-}
-
-static void wake_queue(struct files_waiter *waiter)
-{
-    struct append_queue *queue =
-        (struct append_queue *)((char *)waiter - offsetof(struct append_queue, files));
-    struct server *server = waiter->context;
-    workers_submit(server->append_workers, &queue->work);
 }
 
 /* Puts what was taken back in front. */
@@ -324,9 +355,7 @@ static void run_queue(struct work *work)
         size_t settled = append_or_wait(server, partition, append);
         if (settled == 0) {
             queue_return(queue, append);
-            queue->files.context = server;
-            queue->files.wake = wake_queue;
-            files_wait_park(server->files_wait, &queue->files);
+            files_wait_park(server->files_wait, &queue->parked->waiter);
             return;
         }
         server_partition_progress(server, &moved, 1);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "broker/files_wait.h"
 #include "broker/loop_internal.h"
 #include "broker/peers.h"
 #include "broker/server.h"

@@ -4,20 +4,20 @@
 
 #include <stdatomic.h>
 
-#include "broker/files_wait.h"
 #include "broker/work.h"
 #include "protocol/base/pin.h"
 #include "storage/log.h"
 
 struct append;
+struct parked_queue;
 
 /* Appends that a worker makes, in the order of queueing (append.c). */
 struct append_queue {
     struct append *first; /* this and the next under append.c's lock */
     struct append *last;
     struct work work;
-    struct files_waiter files; /* the front append waits for descriptors */
-    atomic_bool is_active; /* while true, every append of the partition goes this way */
+    struct parked_queue *parked; /* while the front append waits for descriptors, which is rare: owned */
+    atomic_bool is_active;       /* while true, every append of the partition goes this way */
 };
 
 /* Made with the topic; storage_env.progress hands its address back as the log's owner. After the topic's
@@ -28,7 +28,7 @@ struct partition {
     struct pin pin;        /* the controller's own hold, and those of partition_hold() and arena_pin() */
     uuid topic_id;
     int32_t index;
-    atomic_bool is_deleted; /* then the log answers LOG_CLOSED */
+    atomic_bool is_deleted;         /* then the log answers LOG_CLOSED */
     struct partition *next_deleted; /* the controller's, while the loops are told */
     /* One bit per loop that has waiters here (loop.h: at most 64 loops); set by the loop before it
      * looks at the offsets, taken by whoever raises them. */

@@ -8,6 +8,7 @@
 #include "protocol/codec.h"
 #include "protocol/errors.h"
 
+struct files_waiter;
 struct conn;
 struct loop;
 struct request;

@@ -291,7 +291,8 @@ static int by_address(const void *a, const void *b)
 static size_t take_dirty(struct store *store)
 {
     size_t count = 0;
-    bool all = is_pressed(store);
+    /* What is not durable cannot be closed, and its descriptors are not free for others. */
+    bool all = is_pressed(store) || store_is_short_of_files(store);
 
     pthread_mutex_lock(&store->dirty_lock);
     hasten(store, all);

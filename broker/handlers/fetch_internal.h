@@ -4,6 +4,7 @@
 #define RUNNEL_BROKER_HANDLERS_FETCH_INTERNAL_H
 
 #include "broker/fetch_session.h"
+#include "broker/files_wait.h"
 #include "broker/handlers/handlers.h"
 
 /* After so many rounds of a worker, reads wait for the device. */

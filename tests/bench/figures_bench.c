@@ -13,6 +13,7 @@
 
 #include "codec/metadata.h"
 #include "protocol/base/check.h"
+#include "tests/bench/load/limits.h"
 #include "tests/support/broker_process.h"
 #include "tests/support/load.h"
 #include "tests/support/temp_dir.h"
@@ -231,6 +232,19 @@ static void print_runs(const char *what, const struct load_result *runs)
            cpus.median, cpus.least, cpus.most);
 }
 
+/* CPU is that of both ends. */
+static struct load_result measure_limit(void (*limit)(const struct limit_options *, struct result *),
+                                        const struct limit_options *options)
+{
+    struct result *result = check_memory(calloc(1, sizeof *result));
+    limit(options, result);
+    struct load_result out = { .size = result->total.size, .requests = result->total.requests,
+                               .seconds = result->seconds,
+                               .broker_cpu_seconds = result->server_cpu_seconds + result->client_cpu_seconds };
+    free(result);
+    return out;
+}
+
 /* One broker per mode. Produce, fetch, pump and raw writes take turns. Before each that writes, as many pages are
  * written and freed again: then neither pays for memory that the host has yet to find. */
 static void bench_mode(const char *mode, const char *flush_messages, size_t batch_size)
@@ -251,9 +265,12 @@ static void bench_mode(const char *mode, const char *flush_messages, size_t batc
                                      .broker = broker_process_pid(broker), .connections = CONNECTIONS,
                                      .depth = DEPTH, .record_size = 1024, .batch_size = batch_size, .acks = -1,
                                      .total_size = 512 << 20, .fetch_size = 1 << 20 };
-        pumped[i] = load_pump(1 << 30, CONNECTIONS);
-        load_raw_write(&load, dir.path);
-        written[i] = load_raw_write(&load, dir.path);
+        struct limit_options raw = { .connections = CONNECTIONS, .write_size = 256 << 10, .total_size = 1 << 30 };
+        pumped[i] = measure_limit(limit_pump, &raw);
+        raw = (struct limit_options){ .connections = CONNECTIONS, .write_size = batch_size,
+                                      .total_size = load.total_size, .directory = dir.path };
+        measure_limit(limit_pwritev, &raw);
+        written[i] = measure_limit(limit_pwritev, &raw);
         produced[i] = load_produce(&load);
         fetched[i] = load_fetch(&load);
     }

@@ -7,17 +7,16 @@
  * In this process, on one thread where nothing else is said. CPU is that of the thread. Files are in $TMPDIR.
  */
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "protocol/base/check.h"
+#include "tests/bench/load/limits.h"
 #include "tests/support/load.h"
 #include "tests/support/storage_host.h"
 #include "tests/support/temp_dir.h"
@@ -47,13 +46,6 @@ static struct spread spread_of(double *values, size_t count)
 {
     qsort(values, count, sizeof *values, compare_doubles);
     return (struct spread){ values[0], values[count / 2], values[count - 1] };
-}
-
-static double cpu_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* Ours and the raw call, of the same rounds; each value is CPU seconds for `size` bytes in `count` calls. */
@@ -152,12 +144,12 @@ static int open_raw(const struct rig *rig)
 static double write_raw(const struct rig *rig, const struct batch_view *batch, size_t count)
 {
     int descriptor = open_raw(rig);
-    double begin = cpu_seconds();
+    double begin = thread_cpu_seconds();
     for (size_t i = 0; i < count; i++) {
         struct iovec piece = { batch->data, batch->size };
         check(pwritev(descriptor, &piece, 1, (off_t)(i * batch->size)) == (ssize_t)batch->size);
     }
-    double took = cpu_seconds() - begin;
+    double took = thread_cpu_seconds() - begin;
     close(descriptor);
     return took;
 }
@@ -169,10 +161,10 @@ static double write_log(size_t batch_size, size_t count)
     begin_rig(&rig, 1, false);
     struct batch_view batch = batch_of(&rig, batch_size);
     append(&rig, rig.logs[0], &batch);
-    double begin = cpu_seconds();
+    double begin = thread_cpu_seconds();
     for (size_t i = 0; i < count; i++)
         append(&rig, rig.logs[0], &batch);
-    double took = cpu_seconds() - begin;
+    double took = thread_cpu_seconds() - begin;
     end_rig(&rig);
     return took;
 }
@@ -210,52 +202,26 @@ static void *drain(void *descriptor)
     return NULL;
 }
 
-static void connect_pair(int ends[2])
-{
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    check(listener >= 0 && bind(listener, (struct sockaddr *)&address, size) == 0 &&
-          listen(listener, 1) == 0);
-    check(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
-    ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    check(ends[0] >= 0 && connect(ends[0], (struct sockaddr *)&address, size) == 0);
-    ends[1] = accept(listener, NULL, NULL);
-    check(ends[1] >= 0);
-    close(listener);
-}
-
-static void send_all(int descriptor, slice bytes)
-{
-    while (bytes.size > 0) {
-        struct iovec piece = { (void *)bytes.data, bytes.size };
-        struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
-        ssize_t sent = sendmsg(descriptor, &message, MSG_NOSIGNAL);
-        check(sent > 0);
-        bytes = slice_of(bytes.data + sent, bytes.size - (size_t)sent);
-    }
-}
-
 static double send_log(struct rig *rig, int descriptor, size_t size_max, int64_t end)
 {
-    double begin = cpu_seconds();
+    double begin = thread_cpu_seconds();
     for (int64_t offset = 0; offset < end;) {
         struct log_range range;
         enum log_status status =
             log_read(rig->logs[0], offset, INT64_MAX, size_max, true, true, &rig->arena, &range);
         check(status == LOG_OK && range.bytes.size > 0);
-        send_all(descriptor, range.bytes);
+        loopback_send(descriptor, range.bytes.data, range.bytes.size);
         offset = range.next_offset;
     }
-    return cpu_seconds() - begin;
+    return thread_cpu_seconds() - begin;
 }
 
 static double send_raw(int descriptor, const uint8_t *mapped, size_t size, size_t piece)
 {
-    double begin = cpu_seconds();
+    double begin = thread_cpu_seconds();
     for (size_t i = 0; i < size; i += piece)
-        send_all(descriptor, slice_of(mapped + i, size - i < piece ? size - i : piece));
-    return cpu_seconds() - begin;
+        loopback_send(descriptor, mapped + i, size - i < piece ? size - i : piece);
+    return thread_cpu_seconds() - begin;
 }
 
 /* The raw mapping is that of the log's own file. */
@@ -277,7 +243,7 @@ static void bench_read_size(size_t batch_size)
     size_t size = count * batch.size;
     void *mapped = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_POPULATE, descriptor, 0);
     check(mapped != MAP_FAILED);
-    connect_pair(ends);
+    loopback_pair(ends);
     check(pthread_create(&thread, NULL, drain, &ends[1]) == 0);
     send_log(&rig, ends[0], batch.size, (int64_t)count); /* maps it */
     for (int i = 0; i < ROUNDS; i++) {

@@ -32,8 +32,7 @@
 
 enum {
     DELAY_MS = 2000,
-    LATE_MS =
-        1000, /* for 99 of 100 answers of those who do not write; 50 where nobody else is busy: RESULTS.md */
+    LATE_MS = 1000, /* for 99 of 100 answers of who does not write; 50 on a quiet machine: HISTORY.md */
     POLL_WAIT_MS = 20,
     PACE_MS = 15,
     SECONDS = 7,

@@ -1,15 +1,9 @@
-/* Produces and fetches over many connections with ready-made batches; pumps raw bytes beside it. */
+/* Produces and fetches over many connections with ready-made batches. */
 #include "tests/support/load.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "protocol/base/check.h"
 #include "protocol/errors.h"
@@ -24,7 +18,6 @@ enum {
     FETCH_VERSION = 12,
     METADATA_VERSION = 9,
     TIMEOUT_MS = 60000,
-    PUMP_SIZE = 256 * 1024,
     CORRELATION_POSITION = 8, /* in a request frame with its length */
 };
 
@@ -177,138 +170,4 @@ struct load_result load_produce(const struct load_options *options)
 struct load_result load_fetch(const struct load_options *options)
 {
     return run(options, run_fetcher);
-}
-
-static double own_cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-/* -- the disk alone ----------------------------------------------------------------------------- */
-
-struct raw_writer {
-    const char *directory;
-    size_t piece_size;
-    int index;
-    uint64_t size;
-    pthread_t thread;
-};
-
-static void *run_raw_writer(void *context)
-{
-    struct raw_writer *writer = context;
-    char path[4096];
-    uint8_t *piece = check_memory(malloc(writer->piece_size));
-    memset(piece, 'r', writer->piece_size);
-    snprintf(path, sizeof path, "%s/raw-%d", writer->directory, writer->index);
-    int descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    check(descriptor >= 0);
-    for (uint64_t end = 0; end < writer->size; end += writer->piece_size)
-        check(pwrite(descriptor, piece, writer->piece_size, (off_t)end) == (ssize_t)writer->piece_size);
-    close(descriptor);
-    free(piece);
-    return NULL;
-}
-
-static void remove_raw_file(const struct raw_writer *writer)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s/raw-%d", writer->directory, writer->index);
-    check(unlink(path) == 0);
-}
-
-struct load_result load_raw_write(const struct load_options *options, const char *directory)
-{
-    struct raw_writer *writers = check_memory(calloc((size_t)options->connections, sizeof *writers));
-    struct load_result result = { .size = options->total_size };
-    double cpu = own_cpu_seconds();
-    double begin = monotonic_seconds();
-    for (int i = 0; i < options->connections; i++) {
-        writers[i] = (struct raw_writer){ .directory = directory, .piece_size = options->batch_size, .index = i,
-                                          .size = options->total_size / (uint64_t)options->connections };
-        check(pthread_create(&writers[i].thread, NULL, run_raw_writer, &writers[i]) == 0);
-    }
-    for (int i = 0; i < options->connections; i++)
-        pthread_join(writers[i].thread, NULL);
-    result.seconds = monotonic_seconds() - begin;
-    result.broker_cpu_seconds = own_cpu_seconds() - cpu;
-    result.requests = options->total_size / options->batch_size;
-    for (int i = 0; i < options->connections; i++)
-        remove_raw_file(&writers[i]);
-    free(writers);
-    return result;
-}
-
-/* -- the pump ----------------------------------------------------------------------------------- */
-
-struct pump {
-    int descriptor;
-    uint64_t size;
-    pthread_t thread;
-};
-
-static void *run_sender(void *context)
-{
-    struct pump *pump = context;
-    char *bytes = check_memory(calloc(1, PUMP_SIZE));
-    for (uint64_t left = pump->size; left > 0;) {
-        ssize_t sent = send(pump->descriptor, bytes, left < PUMP_SIZE ? left : PUMP_SIZE, MSG_NOSIGNAL);
-        check(sent > 0);
-        left -= (uint64_t)sent;
-    }
-    free(bytes);
-    return NULL;
-}
-
-static void *run_receiver(void *context)
-{
-    struct pump *pump = context;
-    char *bytes = check_memory(malloc(PUMP_SIZE));
-    for (uint64_t left = pump->size; left > 0;) {
-        ssize_t got = recv(pump->descriptor, bytes, PUMP_SIZE, 0);
-        check(got > 0);
-        left -= (uint64_t)got;
-    }
-    free(bytes);
-    return NULL;
-}
-
-static void connect_pair(int *sender, int *receiver)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    check(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0);
-    check(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
-    *sender = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    check(connect(*sender, (struct sockaddr *)&address, sizeof address) == 0);
-    *receiver = accept(listener, NULL, NULL);
-    check(*receiver >= 0);
-    close(listener);
-}
-
-struct load_result load_pump(uint64_t total_size, int connections)
-{
-    struct pump *pumps = check_memory(calloc(2 * (size_t)connections, sizeof *pumps));
-    struct load_result result = { .size = total_size };
-    double cpu = own_cpu_seconds();
-    double begin = monotonic_seconds();
-    for (int i = 0; i < connections; i++) {
-        struct pump *sender = &pumps[2 * i], *receiver = &pumps[2 * i + 1];
-        connect_pair(&sender->descriptor, &receiver->descriptor);
-        sender->size = receiver->size = total_size / (uint64_t)connections;
-        check(pthread_create(&receiver->thread, NULL, run_receiver, receiver) == 0);
-        check(pthread_create(&sender->thread, NULL, run_sender, sender) == 0);
-    }
-    for (int i = 0; i < 2 * connections; i++) {
-        pthread_join(pumps[i].thread, NULL);
-        close(pumps[i].descriptor);
-    }
-    result.seconds = monotonic_seconds() - begin;
-    result.broker_cpu_seconds = own_cpu_seconds() - cpu;
-    free(pumps);
-    return result;
 }

@@ -1,5 +1,5 @@
-/* The load generator of the benchmarks: ready-made batches over many connections, and a raw loopback
- * pump to hold the result against. */
+/* Traffic for tests: ready-made batches over several connections; and what a process costs meanwhile. The generator of
+ * the measurements is tests/bench/load. */
 #ifndef RUNNEL_TESTS_SUPPORT_LOAD_H
 #define RUNNEL_TESTS_SUPPORT_LOAD_H
 
@@ -32,14 +32,6 @@ struct load_result {
 struct load_result load_produce(const struct load_options *options);
 /* Reads the partitions from their start until total_size is there. */
 struct load_result load_fetch(const struct load_options *options);
-/* total_size bytes from one thread to another over loopback TCP, 256 KiB a call, on as many
- * connections; broker_cpu_seconds is that of both ends. */
-struct load_result load_pump(uint64_t total_size, int connections);
-
-/* Writes total_size bytes in pieces of batch_size to one file per connection in directory, a thread each, by
- * pwrite at the end, as the broker would; removes the files. broker_cpu_seconds is the writers'. */
-struct load_result load_raw_write(const struct load_options *options, const char *directory);
-
 /* Metadata with auto-creation until every partition has a leader. Aborts after 30 s. */
 void load_make_topic(const char *address, const char *topic);
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "broker/files_wait.h"
 #include "codec/apis.h"
 
 #include "protocol/base/check.h"

@@ -558,6 +558,28 @@ START_TEST(idle_logs_give_their_descriptors_back)
 }
 END_TEST
 
+/* Nobody asked for a flush of them; but what is not durable cannot be closed. */
+START_TEST(page_cache_logs_give_their_descriptors_back)
+{
+    enum { COUNT = 60 };
+    struct log_config config = storage_host_config(1 << 20);
+    unsigned open = 0;
+
+    config.flush_messages = INT64_MAX;
+    options.open_files_max = 40;
+    open_store();
+    for (int i = 0; i < COUNT; i++) {
+        ck_assert_int_eq(append(store_log(store, TOPIC, "t", i, &config, NULL), 1), LOG_OK);
+        if (host.flush_wanted)
+            storage_host_flush(&host, store);
+        storage_host_run(&host);
+    }
+    for (int i = 0; i < COUNT; i++)
+        open += log_stats(store_log(store, TOPIC, "t", i, &config, NULL)).is_open;
+    ck_assert_uint_lt(open, COUNT);
+}
+END_TEST
+
 /* Two rounds follow a use, as pages may be touched after the first; then there is nothing to do. */
 START_TEST(memory_of_used_logs_is_let_go_of)
 {
@@ -812,6 +834,7 @@ int main(void)
     tcase_add_test(tcase, a_full_disk_fences_nothing);
     tcase_add_test(tcase, descriptors_run_out_and_come_back);
     tcase_add_test(tcase, idle_logs_give_their_descriptors_back);
+    tcase_add_test(tcase, page_cache_logs_give_their_descriptors_back);
     tcase_add_test(tcase, memory_of_used_logs_is_let_go_of);
     tcase_add_test(tcase, more_logs_than_descriptors_are_recovered);
     tcase_add_test(tcase, page_cache_logs_are_written_back_under_pressure);

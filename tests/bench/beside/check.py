@@ -1,0 +1,135 @@
+"""./dev bench check: does the table make sense, and do results become a report? Measures nothing, takes seconds."""
+import os
+import random
+import tempfile
+
+import figures
+import judge
+import plots
+import programs
+import report
+import results
+import table
+from options import Line, size
+
+SAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sample")
+
+PRODUCED = """123 records sent, 24.6 records/sec (0.02 MB/sec), 1.0 ms avg latency, 2.0 ms max latency.
+500000 records sent, 51234.553735 records/sec (50.03 MB/sec), 580.60 ms avg latency, 993.00 ms max latency, 571 ms 50th, 934 ms 95th, 972 ms 99th, 990 ms 99.9th.
+"""
+CONSUMED = """start.time, end.time, data.consumed.in.MB, MB.sec, data.consumed.in.nMsg, nMsg.sec, rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec
+2026-01-01 00:00:00:000, 2026-01-01 00:00:06:000, 1024.0, 170.7, 1048576, 174762.7, 3500, 2500, 409.6, 419430.4
+"""
+
+
+def check_options():
+    assert size("64KiB") == 65536 and size("100") == 100
+    line = Line("load produce --acks -1 --idempotent --batch-size 64KiB --set a=b --set c=d")
+    assert line.arguments() == ["produce", "--acks", "-1", "--idempotent", "--batch-size", "65536", "--set", "a=b", "--set", "c=d"]
+    merged = line.merged(Line("--batch-size 1KiB --rate 5"))
+    assert merged.get("batch-size") == "1KiB" and merged.get("rate") == "5" and merged.has("idempotent")
+    assert line.get("batch-size") == "64KiB" and not line.with_options(idempotent=None).has("idempotent")
+
+
+def check_figures():
+    histogram = [[float(us), 1] for us in range(1, 10001)]
+    random.Random(1).shuffle(histogram)
+    curve = dict(map(tuple, figures.curve(histogram)))
+    assert curve[.5] == 5000 and curve[.99] == 9900 and curve[1] == 10000 and .99998 not in curve
+    assert figures.curve([]) == []
+    assert figures.merged_histogram([[[1, 2], [5, 1]], [[1, 3]]]) == [[1, 5], [5, 1]]
+    assert len(figures.thinned(list(range(1000)))) <= 240
+    values = figures.from_result({"requests": 10, "seconds": 2, "bytes": 1 << 30, "mib_s": 512, "server_cpu_s": 0.5,
+                                  "latency_us": {"p50": 1500, "p99": 3000}})
+    assert values["cpu_s_per_gib"] == 0.5 and values["p50_ms"] == 1.5 and values["requests_s"] == 5
+
+
+def check_perf_tools():
+    produced = programs.parse_produced(PRODUCED, 1024)
+    assert produced["records"] == 500000 and produced["mib_s"] == 50.03 and produced["latency_us"]["p999"] == 990000
+    consumed = programs.parse_consumed(CONSUMED, 1024)
+    assert consumed["mib_s"] == 409.6 and consumed["seconds"] == 2.5 and consumed["records"] == 1048576
+
+
+def check_table(bench):
+    scenarios = table.read()
+    names = [scenario.name for scenario in scenarios]
+    assert len(names) >= 24, "issue 6 wants 24 scenarios"
+    programs_there = {name.removesuffix("_bench.c") for name in os.listdir(bench) if name.endswith("_bench.c")}
+    taken = programs_there & set(names) | {"all", "quick", "list", "report", "check"} & set(names)
+    assert not taken, f"a scenario has the name of something else: {taken}"
+    for broken in ("figures = ['speed']", "load = 'lod produce'", "servers = ['redpanda']", "plots = ['pie']", "rounds_ = 3",
+                   "cases = [{ name = 'a', options = '--rate fast' }]", "raw = { pump = 'pump --connections {threads}' }"):
+        assert is_refused(broken), broken
+    return scenarios
+
+
+def is_refused(row):
+    """Is a table with one good scenario refused when this row is in the place of the good one?"""
+    rows = {"load": "'load produce --connections 1'", "servers": "['page']", "figures": "['mib_s']", "cases": "[{ name = 'a' }]"}
+    name, _, value = row.partition(" = ")
+    rows[name] = value
+    text = "[[scenario]]\nname = 'x'\nshows = 'x'\n" + "".join(f"{key} = {value}\n" for key, value in rows.items())
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(text)
+        file.flush()
+        try:
+            table.read(file.name)
+        except table.Wrong:
+            return True
+    return False
+
+
+def check_judge(scenarios, kept):
+    """The sample results hold an aim that is met, one that is missed and one that was not measured."""
+    words = {verdict.word for scenario in scenarios for judged in judge.judge(scenario, kept.get(scenario.name))
+             for verdict in judged.verdicts}
+    assert words == {"met", "missed", "not measured"}, words
+    spread = results.Result(kept["half-load"]).ratio("half of Kafka's", "page", "kafka", "p99_ms")
+    assert spread and spread.least <= spread.median <= spread.most
+
+
+def check_report(scenarios, kept):
+    with tempfile.TemporaryDirectory() as out:
+        folder, page = os.path.join(out, "results"), os.path.join(out, "RESULTS.md")
+        for result in kept.values():
+            results.write(folder, result)
+        assert results.read(folder) == kept
+        report.write(scenarios, results.read(folder), page, folder)
+        with open(page) as file:
+            text = file.read()
+        for name in kept:
+            assert f"\n## {name}\n" in text, name
+        assert "**missed**" in text and "| met |" in text
+        assert not any(line != line.rstrip() for line in text.splitlines()), "blanks at the end of a line"
+        if not plots.available():
+            return "without gnuplot, so no plot was drawn"
+        drawn = [name for name in os.listdir(folder) if name.endswith(".svg")]
+        assert len(drawn) == sum(len(scenario.plots) for scenario in scenarios if scenario.name in kept), drawn
+        assert all(f"results/{name}" in text for name in drawn)
+        return f"{len(drawn)} plots"
+
+
+def main(bench):
+    failed = 0
+
+    def step(name, work, *given):
+        nonlocal failed
+        try:
+            out = work(*given)
+            print(f"pass bench/{name}" + (f" ({out})" if isinstance(out, str) else ""))
+            return out
+        except (AssertionError, table.Wrong, RuntimeError, KeyError) as reason:
+            failed = 1
+            print(f"fail bench/{name}: {type(reason).__name__} {reason}")
+            return None
+
+    step("options", check_options)
+    step("figures", check_figures)
+    step("perf-tools", check_perf_tools)
+    scenarios = step("table", check_table, bench)
+    kept = results.read(SAMPLE)
+    if scenarios:
+        step("aims", check_judge, scenarios, kept)
+        step("report", check_report, scenarios, kept)
+    return failed

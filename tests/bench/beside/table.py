@@ -1,0 +1,182 @@
+"""Reads scenarios.toml and says what is wrong with it."""
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+
+import figures
+import lifecycle
+import servers
+from options import Line, filled, size
+
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scenarios.toml")
+PROGRAMS = ("load", "librdkafka_load", "kafka-perf")
+PLOTS = ("latency", "memory", "rate")  # and the name of each figure: bars
+RELATIONS = ("at_least", "at_most", "at_most_above")
+RATE = re.compile(r"half-of-(durable|page|kafka)")
+
+
+class Wrong(Exception):
+    """The table makes no sense; in words."""
+
+
+@dataclass
+class Case:
+    name: str
+    line: Line
+    servers: list
+    fill: Line = None
+
+
+@dataclass
+class Aim:
+    says: str
+    figure: str
+    of: str
+    relation: str
+    wanted: float
+    against: str = None
+    cases: list = None
+
+
+@dataclass
+class Scenario:
+    name: str
+    shows: str
+    figures: list
+    cases: list
+    servers: list
+    load: Line
+    raw: dict = field(default_factory=dict)
+    plots: list = field(default_factory=list)
+    aims: list = field(default_factory=list)
+    memory: str = ""        # warm: the host finds memory before each run; cold: it had time to take it back
+    cache: str = "warm"     # cold: what was filled in is read from the disk
+    latency_of: str = ""
+    topic: list = field(default_factory=list)
+    overrides: list = field(default_factory=list)
+    rounds: int = 5
+    warm_up: float = 4.0    # seconds of the first case, before the first run of a server's round
+    limit_minutes: float = 30.0
+    quick: bool = False
+    long: bool = False      # its seconds are --minutes
+
+    @property
+    def is_lifecycle(self):
+        return self.load.words[0] in lifecycle.MEASURES
+
+    def raw_for(self, case):
+        """The raw limits of a case; one that follows no option is measured with the first case only."""
+        return {name: text for name, text in self.raw.items() if "{" in text or case is self.cases[0]}
+
+
+def _known(what, names, known):
+    for name in names:
+        if name not in known:
+            raise Wrong(f"{what}: no {name!r}; there are {', '.join(known)}")
+
+
+def _aims(rows, scenario, what):
+    out = []
+    for row in rows:
+        relation = [name for name in RELATIONS if name in row]
+        if len(relation) != 1:
+            raise Wrong(f"{what}: an aim has one of {', '.join(RELATIONS)}")
+        if relation[0] == "at_most_above" and "against" not in row:
+            raise Wrong(f"{what}: at_most_above needs against")
+        unknown = set(row) - {"says", "figure", "of", "against", "cases", *RELATIONS}
+        if unknown:
+            raise Wrong(f"{what}: an aim has no {', '.join(unknown)}")
+        _known(what, [row["figure"]], figures.ALL)
+        for of in row["of"] if isinstance(row["of"], list) else [row["of"]]:
+            if scenario:
+                subjects = [*scenario.servers, *scenario.raw]
+                _known(what, [of, *([row["against"]] if "against" in row else [])], subjects)
+                _known(what, row.get("cases", []), [case.name for case in scenario.cases])
+            out.append(Aim(row["says"], row["figure"], of, relation[0], float(row[relation[0]]), row.get("against"),
+                           row.get("cases")))
+    return out
+
+
+def _scenario(row, everywhere):
+    row = dict(row)
+    name = row.get("name", "?")
+    what = f"scenario {name}"
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise Wrong(f"{what}: a name is lower case letters, digits and dashes")
+    for wanted in ("shows", "load", "servers", "figures", "cases"):
+        if not row.get(wanted):
+            raise Wrong(f"{what}: {wanted} is missing")
+    load, fill, aims = Line(row.pop("load")), row.pop("fill", None), row.pop("aims", [])
+    takes_part = row.pop("everywhere", True)
+    _known(what, load.words[:1], [*PROGRAMS, *lifecycle.MEASURES])
+    _known(what, row["servers"], servers.LABELS)
+    _known(what, row["figures"], figures.ALL)
+    _known(what, row.get("plots", []), [*PLOTS, *figures.ALL])
+    cases = []
+    for case in row.pop("cases"):
+        unknown = set(case) - {"name", "options", "servers", "fill"}
+        if unknown or "name" not in case:
+            raise Wrong(f"{what}: a case has name, options, servers, fill; not {', '.join(unknown)}")
+        _known(what, case.get("servers", []), row["servers"])
+        case_fill = case.get("fill", fill)
+        cases.append(Case(case["name"], load.merged(Line(case.get("options", ""))), case.get("servers", row["servers"]),
+                          Line(case_fill) if case_fill else None))
+    if len({case.name for case in cases}) != len(cases):
+        raise Wrong(f"{what}: two cases have the same name")
+    try:
+        scenario = Scenario(load=load, cases=cases, **row)
+    except TypeError as error:
+        raise Wrong(f"{what}: {error}") from None
+    if scenario.memory not in ("", "warm", "cold") or scenario.cache not in ("warm", "cold"):
+        raise Wrong(f"{what}: memory and cache are warm or cold")
+    for case in cases:
+        _check_case(scenario, case, what)
+    scenario.aims = _aims(aims, scenario, what)
+    if takes_part:
+        for aim in everywhere:
+            if aim.figure in scenario.figures and {aim.of, aim.against} <= set(scenario.servers):
+                scenario.aims.append(aim)
+    return scenario
+
+
+def _check_case(scenario, case, what):
+    try:
+        case.line.arguments()
+        for text in scenario.raw.values():
+            filled(text, case.line)
+        for option in ("record-size", "batch-size", "fetch-size", "total-size"):
+            size(case.line.get(option, 0))
+    except ValueError as error:
+        raise Wrong(f"{what}, case {case.name}: {error}") from None
+    rate = case.line.get("rate", "0")
+    if not RATE.fullmatch(rate) and not re.fullmatch(r"[\d.]+", rate):
+        raise Wrong(f"{what}, case {case.name}: --rate is MiB/s or half-of-SERVER")
+
+
+def read(path=PATH):
+    """All scenarios in the order of the table."""
+    with open(path, "rb") as file:
+        try:
+            data = tomllib.load(file)
+        except tomllib.TOMLDecodeError as error:
+            raise Wrong(f"{os.path.basename(path)}: {error}") from None
+    everywhere = _aims(data.get("everywhere", []), None, "everywhere")
+    scenarios = [_scenario(row, everywhere) for row in data.get("scenario", [])]
+    names = [scenario.name for scenario in scenarios]
+    for name in names:
+        if names.count(name) > 1:
+            raise Wrong(f"two scenarios have the name {name}")
+    return scenarios
+
+
+def seconds_of(scenario, minutes):
+    """About how long a scenario takes, with all rounds."""
+    if scenario.is_lifecycle:
+        one = {"start": 12, "restart": 75, "idle": 45, "memory": 30, "connections": 20, "partitions": 60}[scenario.load.words[0]]
+        return scenario.rounds * sum(one * len(case.servers) for case in scenario.cases)
+    total = 0.0
+    for case in scenario.cases:
+        seconds = minutes * 60 if scenario.long else float(case.line.get("seconds", 8)) + float(case.line.get("warmup", 0))
+        total += (seconds + (6 if case.fill else 3)) * len(case.servers) + 3 * len(scenario.raw_for(case))
+    return scenario.rounds * (total + len(scenario.servers) * (scenario.warm_up + 5))
