@@ -342,7 +342,7 @@ void log_set_durable(struct log *log, int64_t end)
 void log_set_config(struct log *log, const struct log_config *config)
 {
     pthread_mutex_lock(&log->mutex);
-    if (!log__use_config(log, config)) { /* in durable mode still, perhaps: nothing follows from what was not taken */
+    if (!log__use_config(log, config)) { /* perhaps it is durable still: nothing follows from the new ones */
         pthread_mutex_unlock(&log->mutex);
         note_error("log.settings_kept", "log=%s reason=no_memory next_step=\"set them again\"", log->name);
         return;
