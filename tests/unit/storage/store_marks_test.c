@@ -255,6 +255,29 @@ START_TEST(a_name_that_could_not_be_marked_is_by_its_next_topic)
 }
 END_TEST
 
+/* Its directory stays until the next start: nobody gets the records of a topic that is no more. */
+START_TEST(a_name_that_could_not_be_taken_away)
+{
+    open_store();
+    recover();
+    struct log *old = log_of(TOPIC, 0);
+    append_ok(old, 5);
+    file_double_fail_rename(disk, 1, FILE_LIMIT);
+    ck_assert_int_eq(store_delete_logs(store, &old, 1), LOG_LIMIT);
+    store_free_log(old);
+    storage_host_run(&host);
+    ck_assert_int_eq(append(log_of(OTHER, 0)), LOG_IO);
+    ck_assert_int_eq(log_offsets(log_of(OTHER, 0)).end, 0);
+    ck_assert_uint_eq(host.failed_count, 0);
+    stop(false);
+    open_store();
+    struct log *new = log_of(OTHER, 0);
+    recover();
+    append_ok(new, 1);
+    ck_assert_int_eq(log_offsets(new).end, 3);
+}
+END_TEST
+
 START_TEST(a_name_whose_directory_was_taken_away_is_marked_as_well)
 {
     begin();
@@ -513,6 +536,7 @@ int main(void)
     tcase_add_test(test_case, a_mark_that_was_never_written_would_hide_records);
     tcase_add_test(test_case, a_name_that_another_topic_got_is_not_taken_for_the_first);
     tcase_add_test(test_case, a_name_that_could_not_be_marked_is_by_its_next_topic);
+    tcase_add_test(test_case, a_name_that_could_not_be_taken_away);
     tcase_add_test(test_case, a_table_that_cannot_be_given_up_at_once_is_later);
     tcase_add_test(test_case, a_sweep_waits_for_no_group);
     tcase_add_test(test_case, a_name_whose_directory_was_taken_away_is_marked_as_well);
