@@ -352,6 +352,7 @@ enum exit_code server_open(const struct server_options *options, struct server *
     create_parts(server, options);
     enum exit_code code = open_storage(server, error);
     if (code == EXIT_OK) {
+        malloc_trim(0); /* what was read for the start alone lies between what stays */
         create_loops(server);
         server->groups = coordinator_create(server, &group_shard_kind);
         coordinator_start(server->groups);
