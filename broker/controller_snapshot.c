@@ -162,6 +162,7 @@ static enum file_status write_snapshot(struct controller *controller, const stru
     return status;
 }
 
+/* After a log_flush(), which refuses where another log's failed: nothing is flushed behind that. */
 static void save(struct controller *controller, const struct image *image)
 {
     size_t size;
@@ -185,7 +186,6 @@ static void run_snapshot(struct storage_job *job)
         (struct controller *)((char *)job - offsetof(struct controller, snapshot_job));
     struct pin_command pin = { .command = { .decide = decide_pin, .fail = fail_pin } };
     controller__run(controller, &pin.command);
-    /* The flush refuses where another log's failed: nothing is flushed behind that. */
     if (pin.image && log_flush(controller->log) == LOG_OK)
         save(controller, pin.image);
     atomic_store_explicit(&controller->is_snapshotting, false, memory_order_release);
@@ -196,8 +196,10 @@ void controller_stop(struct controller *controller)
     const struct image *image = controller_image(controller);
     bool has_written = controller->owns_epoch || controller->is_lonely;
     bool has_name = controller->owns_epoch || controller->is_log_epoch;
+    /* On a full disk the room is for what the store writes: without that the stop is not clean. */
     if (has_written && has_name && !controller->has_leftovers && !controller->is_failed &&
-        log_health(controller->log) == LOG_OK && atomic_load(&controller->covered) < image->end_offset)
+        !store_is_short_of_room(controller->host.store) &&
+        atomic_load(&controller->covered) < image->end_offset && log_flush(controller->log) == LOG_OK)
         save(controller, image);
 }
 

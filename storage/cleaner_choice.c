@@ -94,7 +94,9 @@ static void roll_overdue(struct log *log, int64_t now_ms, struct cleaner_look *l
     pthread_mutex_lock(&log->mutex);
     int64_t due_ms = overdue_ms(log);
     pthread_mutex_unlock(&log->mutex);
-    bool is_ready = due_ms <= now_ms && log_health(log) == LOG_OK && log__prepare_roll(log) == LOG_OK;
+    /* On a full disk what log__prepare_roll() may take is kept for those who remove something. */
+    bool is_ready = due_ms <= now_ms && log_health(log) == LOG_OK && log__may_grow(log) &&
+                    log__prepare_roll(log) == LOG_OK;
     pthread_mutex_lock(&log->mutex);
     if (is_ready && overdue_ms(log) <= now_ms && log_health(log) == LOG_OK)
         (void)log__roll(log, log__moment(log).end, now_ms);

@@ -36,6 +36,7 @@ struct file_double *file_double_after_cut(const struct file_double *disk, uint64
 /* Faults. Operation numbers count from now; 0 switches off. */
 void file_double_fail_write(struct file_double *, uint64_t nth, enum file_status status);
 void file_double_fail_rename(struct file_double *, uint64_t nth, enum file_status status);
+void file_double_fail_unlink(struct file_double *, uint64_t nth, enum file_status status);
 /* The write stops after `size` bytes, then fails with FILE_FULL. */
 void file_double_short_write(struct file_double *, uint64_t nth, size_t size);
 /* Fails with FILE_IO; as on Linux the pages count as clean after: a second flush says FILE_OK, and

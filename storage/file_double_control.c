@@ -147,6 +147,11 @@ void file_double_fail_rename(struct file_double *disk, uint64_t nth, enum file_s
     disk->rename_fault = (struct fault){ .countdown = nth, .status = status };
 }
 
+void file_double_fail_unlink(struct file_double *disk, uint64_t nth, enum file_status status)
+{
+    disk->unlink_fault = (struct fault){ .countdown = nth, .status = status };
+}
+
 void file_double_short_write(struct file_double *disk, uint64_t nth, size_t size)
 {
     disk->write_fault = (struct fault){ .countdown = nth, .status = FILE_FULL, .size = size };

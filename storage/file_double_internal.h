@@ -53,6 +53,7 @@ struct file_double {
     uint64_t free_space;
     struct fault write_fault;
     struct fault rename_fault;
+    struct fault unlink_fault;
     struct fault flush_fault;
     bool ignores_flushes;
     uint32_t unreadable_node;

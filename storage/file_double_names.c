@@ -158,6 +158,8 @@ static enum file_status remove_locked(struct file_double *disk, const char *path
         return is_directory ? FILE_NOT_FOUND : FILE_IO;
     if (disk->nodes[node].entry_count)
         return FILE_EXISTS;
+    if (disk->unlink_fault.countdown && --disk->unlink_fault.countdown == 0)
+        return disk->unlink_fault.status;
     drop_entry(&disk->nodes[parent], name);
     file_double__record(
         disk, (struct device_op){ .kind = DEVICE_UNLINK, .node = parent, .target = node, .name = name });

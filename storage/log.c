@@ -342,8 +342,11 @@ void log_set_durable(struct log *log, int64_t end)
 void log_set_config(struct log *log, const struct log_config *config)
 {
     pthread_mutex_lock(&log->mutex);
-    if (!log__use_config(log, config))
+    if (!log__use_config(log, config)) { /* perhaps it is durable still: nothing follows from the new ones */
+        pthread_mutex_unlock(&log->mutex);
         note_error("log.settings_kept", "log=%s reason=no_memory next_step=\"set them again\"", log->name);
+        return;
+    }
     struct log_moment m = log__moment(log);
     bool rose = config->flush_messages != 1 && m.high_watermark < m.end;
     if (rose) { /* in page-cache mode consumers may read all that is appended */

@@ -240,12 +240,32 @@ static void close_identity(struct log *log)
     }
 }
 
+enum identity { IDENTITY_OURS, IDENTITY_DAMAGED, IDENTITY_OTHERS };
+
+/* Somebody may have exchanged directories, and two logs may well be of the same size. */
+static enum identity read_identity(const struct log *log)
+{
+    uuid topic_id;
+    enum file_status status = partition_metadata_read(log->env->files, log->path, &topic_id);
+    if (status == FILE_OK && uuid_equal(topic_id, log->topic_id))
+        return IDENTITY_OURS;
+    if (status == FILE_NOT_FOUND || status == FILE_IO ||
+        (status == FILE_OK && partition_metadata_is_damage(topic_id, log->topic_id)))
+        return IDENTITY_DAMAGED;
+    if (status != FILE_OK)
+        return IDENTITY_OURS; /* nobody knows otherwise */
+    note_error("log.unusable", "path=%s file=" PARTITION_METADATA_NAME " reason=other_topic_id", log->path);
+    return IDENTITY_OTHERS;
+}
+
 /* A directory that the store did not know: what a first append left that did not come to its end. Whatever
  * holds batches is opened like after a crash. */
 static enum log_status adopt_directory(struct log *log)
 {
     struct recovery_plan plan = { .unclean = true, .durable = LOG_POSITION_OF_OFFSET(0), .start_offset = -1 };
     struct log_directory directory;
+    if (read_identity(log) == IDENTITY_OTHERS)
+        return LOG_IO; /* of a topic that is no more: its name could not be taken away */
     enum log_status status = log__status_of(log_directory_load(&log->home, true, &directory));
     if (status != LOG_OK)
         return status;
@@ -295,24 +315,6 @@ failed:
         segment_destroy(segment);
     free(list);
     return status;
-}
-
-enum identity { IDENTITY_OURS, IDENTITY_DAMAGED, IDENTITY_OTHERS };
-
-/* Somebody may have exchanged directories, and two logs may well be of the same size. */
-static enum identity read_identity(const struct log *log)
-{
-    uuid topic_id;
-    enum file_status status = partition_metadata_read(log->env->files, log->path, &topic_id);
-    if (status == FILE_OK && uuid_equal(topic_id, log->topic_id))
-        return IDENTITY_OURS;
-    if (status == FILE_NOT_FOUND || status == FILE_IO ||
-        (status == FILE_OK && partition_metadata_is_damage(topic_id, log->topic_id)))
-        return IDENTITY_DAMAGED;
-    if (status != FILE_OK)
-        return IDENTITY_OURS; /* nobody knows otherwise */
-    note_error("log.unusable", "path=%s file=" PARTITION_METADATA_NAME " reason=other_topic_id", log->path);
-    return IDENTITY_OTHERS;
 }
 
 /* Kafka does not open a directory whose id is not its topic's. The files are those that our clean stop left,

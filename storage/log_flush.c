@@ -415,7 +415,7 @@ bool log__close_counted(struct log *log, struct log_open_count *count)
     bool could_change = atomic_exchange(&log->may_change, false); /* appends now say BUSY */
     pthread_mutex_unlock(&log->mutex);
     if (idle && changed && !could_change)
-        idle = log->host->before_change(log->host, log) == LOG_OK;
+        idle = log->host->before_shut(log->host, log) == LOG_OK;
     if (idle && (!changed || finish_files(log, false) == LOG_OK)) {
         log__note_oldest(log);
         pthread_mutex_lock(&log->mutex);

@@ -27,13 +27,16 @@ struct log_position {
 #define LOG_POSITION_OF_OFFSET(number) ((struct log_position){ .offset = (number), .segment_base = -1 })
 
 /* What the store is told. One per log directory or one per store, as the store likes; it finds its own
- * struct around it. No callback may call back into the log. All but the first two are cheap and take only
+ * struct around it. No callback may call back into the log. All but the first three are cheap and take only
  * the host's own lock, as the log's mutex may be held (lock order: log, then host). */
 struct log_host {
-    /* Before the first change of a log's files by this process: log_prepare() calls it on its worker, with no
-     * lock held, before it makes a directory or lets appends begin in one that is there. May block. Anything
-     * but LOG_OK is log_prepare()'s answer, and nothing was changed. */
+    /* Before the first change of a log's files by this process: log_prepare() calls it on its worker before
+     * it makes a directory or lets appends begin in one that is there. May block; no lock of the log is held
+     * but prepare_mutex. Anything but LOG_OK is log_prepare()'s answer, and nothing was changed. */
     enum log_status (*before_change)(struct log_host *host, struct log *log);
+    /* The same before a shut writes what is missing (indexes, a snapshot). The LRU shuts under the store's
+     * sweep lock, so nobody is waited for who flushes a group. */
+    enum log_status (*before_shut)(struct log_host *host, struct log *log);
     /* Before log_flush() flushes (the store's own flushes do not ask); no lock held; may block. */
     enum log_status (*before_flush)(struct log_host *host, struct log *log);
     /* The log met an I/O error while it wrote, or log_flush() failed: it takes no more appends, and the store

@@ -156,6 +156,7 @@ static void init_directory(struct store *store, size_t index)
 
     directory->host = (struct log_host){
         .before_change = store__before_change,
+        .before_shut = store__before_shut,
         .before_flush = store__before_flush,
         .failed = store__failed,
         .became_dirty = store__became_dirty,

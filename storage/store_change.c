@@ -116,7 +116,7 @@ enum file_status store__make_durable(struct store_directory *directory)
     return status;
 }
 
-enum log_status store__before_change(struct log_host *host, struct log *log)
+enum log_status store__before_shut(struct log_host *host, struct log *log)
 {
     struct store_directory *directory = store__directory_of(host);
 
@@ -128,8 +128,15 @@ enum log_status store__before_change(struct log_host *host, struct log *log)
     enum file_status begun = store__begin_changes(directory);
     if (begun == FILE_OK)
         begun = store__mark(directory, log);
-    enum log_status status = store__log_status(begun);
-    return status == LOG_OK ? store__forget_stale_starts(directory) : status;
+    return store__log_status(begun);
+}
+
+enum log_status store__before_change(struct log_host *host, struct log *log)
+{
+    enum log_status status = store__before_shut(host, log);
+
+    return status == LOG_OK && !is_metadata(log) ? store__forget_stale_starts(store__directory_of(host))
+                                                 : status;
 }
 
 enum log_status store__before_flush(struct log_host *host, struct log *log)

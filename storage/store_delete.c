@@ -165,6 +165,17 @@ static void unlink_when_closed(struct store *store, char *path)
 
 /* --- logs -------------------------------------------------------------------------------------- */
 
+/* Where it cannot be said that the row of the name is no longer true, whoever gets a name says it of his. */
+static void mark_name_given_up(struct store_directory *directory, struct log *log)
+{
+    if (!atomic_load(&log__node(log)->has_row) ||
+        (store__begin_changes(directory) == FILE_OK && store__mark(directory, log) == FILE_OK))
+        return;
+    pthread_mutex_lock(&directory->store->lock);
+    directory->has_orphan_rows = true;
+    pthread_mutex_unlock(&directory->store->lock);
+}
+
 enum file_status store__detach_log(struct store *store, struct log *log)
 {
     struct store_directory *directory = &store->directories[log__node(log)->directory];
@@ -174,9 +185,7 @@ enum file_status store__detach_log(struct store *store, struct log *log)
     if (log__start_to_save(log, &start) || atomic_load(&directory->starts_changed))
         atomic_store(&directory->starts_stale, true);
     log__delete(log);
-    /* What fails here fences the directory, so nobody gets the name. */
-    if (atomic_load(&log__node(log)->has_row) && store__begin_changes(directory) == FILE_OK)
-        (void)store__mark(directory, log);
+    mark_name_given_up(directory, log);
     /* Tried even when the log had no directory a moment ago: a job may just have made it. */
     enum file_status status;
     unsigned seen;

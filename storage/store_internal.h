@@ -41,6 +41,7 @@ struct store_marks {
     struct file *file;          /* NULL: none, and no row of the table is believed by the next start */
     uint64_t size;
     uint64_t flushed_size;
+    bool is_given_up; /* what lies there does not count any more, and is about to go */
     _Atomic uint32_t flush_count;
 };
 
@@ -83,7 +84,8 @@ struct store_directory {
     uuid table_nonce;     /* of the table that lies there; zero: none that could be read */
     bool has_true_table;  /* of the clean stop before this start */
     bool had_marks;       /* after an unclean one: whole marks that belong to the table were found */
-    bool has_orphan_rows; /* the table has rows of names that nobody has: they may be given to new logs */
+    bool has_orphan_rows; /* the table has rows of names that nobody has: they may be given to new logs; under
+                             the store's lock */
     struct store_marks marks;
 };
 
@@ -329,6 +331,7 @@ enum file_status store__detach_log(struct store *store, struct log *log);
 
 /* store_change.c */
 enum log_status store__before_change(struct log_host *host, struct log *log);
+enum log_status store__before_shut(struct log_host *host, struct log *log);
 enum log_status store__before_flush(struct log_host *host, struct log *log);
 /* The same for the store itself: the clean-stop marker goes; the identity becomes durable. */
 enum file_status store__begin_changes(struct store_directory *directory);

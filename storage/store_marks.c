@@ -45,16 +45,17 @@ enum file_status store__drop_marks(struct store_directory *directory)
     return status == FILE_NOT_FOUND ? FILE_OK : status;
 }
 
-/* Without marks no row is believed: that takes no space, and holds for all logs at once. */
+/* Without marks no row is believed: that takes no space, and holds for all logs at once. As long as the file
+ * may come back at a power cut, or could not be removed, it stays open, and whoever has to mark something
+ * tries again. */
 static enum file_status give_up(struct store_directory *directory)
 {
-    enum file_status status = unlink_marks(directory);
-
-    store__close_marks(directory);
-    if (status == FILE_NOT_FOUND)
-        return FILE_OK;
+    directory->marks.is_given_up = true;
+    enum file_status status = store__drop_marks(directory);
     if (status == FILE_OK)
         status = file_flush_directory(directory->directory.files, directory->directory.path);
+    if (status == FILE_OK)
+        store__close_marks(directory);
     return status;
 }
 
@@ -88,6 +89,8 @@ enum file_status store__open_marks(struct store_directory *directory)
     char *path = directory_child(&directory->directory, SIDE_MARKS_NAME);
     if (!path)
         return FILE_LIMIT;
+    store__close_marks(directory); /* of a try that failed later */
+    marks->is_given_up = false;
     enum file_status status =
         file_open(directory->directory.files, path, FILE_WRITE | FILE_CREATE | (goes_on ? 0 : FILE_TRUNCATE),
                   &marks->file);
@@ -116,6 +119,8 @@ static enum file_status flush_up_to(struct store_directory *directory, uint64_t 
 
     pthread_mutex_lock(&marks->lock);
     uint64_t size = marks->size;
+    if (marks->is_given_up)
+        written = FILE_FULL; /* to the end of it */
     bool is_done = !marks->file || (written == FILE_OK && marks->flushed_size >= needed_size);
     pthread_mutex_unlock(&marks->lock);
     if (is_done)

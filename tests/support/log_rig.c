@@ -196,6 +196,7 @@ static struct log_rig *create(struct file_double *disk, struct file_system *file
     };
     rig->host = (struct log_host){
         .before_change = before_change,
+        .before_shut = before_change,
         .before_flush = before_flush,
         .failed = failed,
         .became_dirty = became_dirty,

@@ -7,6 +7,7 @@
 
 #include "storage/checkpoint.h"
 #include "storage/file_double.h"
+#include "storage/store_internal.h"
 #include "tests/support/storage_host.h"
 
 enum { KEYS = 5 };
@@ -431,6 +432,27 @@ START_TEST(a_lag_that_ends)
 }
 END_TEST
 
+/* What is kept for those who remove something is not for a new segment. */
+START_TEST(an_overdue_segment_waits_for_room)
+{
+    open_store();
+    struct log *log = log_of(TOPIC, "orders");
+    append(log, KEYS + 1);
+    struct log_config config = config_of(0.5);
+    config.max_compaction_lag_ms = 1000;
+    log_set_config(log, &config);
+    clock_virtual_advance(&host.clock, 1001);
+    atomic_store(&store->directories[0].host.shortage, SHORTAGE_OF_RECORDS);
+    ck_assert(!clean());
+    ck_assert_uint_eq(log_stats(log).segment_count, 1);
+    ck_assert_int_eq(store_clean_due_ms(store), clock_wall_ms(host.env.clock) + 1000);
+    atomic_store(&store->directories[0].host.shortage, SHORTAGE_NONE);
+    clock_virtual_advance(&host.clock, 1000);
+    ck_assert(!clean());
+    ck_assert_uint_eq(log_stats(log).segment_count, 2);
+}
+END_TEST
+
 START_TEST(a_full_disk_is_waited_for)
 {
     open_store();
@@ -587,6 +609,7 @@ int main(void)
     tcase_add_test(all, a_damaged_log_does_not_stop_the_others);
     tcase_add_test(all, on_demand);
     tcase_add_test(all, a_lag_that_ends);
+    tcase_add_test(all, an_overdue_segment_waits_for_room);
     tcase_add_test(all, a_full_disk_is_waited_for);
     tcase_add_loop_test(all, power_cuts, 0, 3);
     tcase_set_timeout(all, 280);

@@ -6,6 +6,7 @@
 
 #include "storage/file_double.h"
 #include "storage/side_file.h"
+#include "storage/store_internal.h"
 #include "tests/support/storage_host.h"
 
 enum { LOGS = 4, CUTS_PER_OPERATION = 3 };
@@ -233,6 +234,50 @@ START_TEST(a_name_that_another_topic_got_is_not_taken_for_the_first)
 }
 END_TEST
 
+/* The first change of all is a deletion, and fails half way: the next topic of that name makes up for it. */
+START_TEST(a_name_that_could_not_be_marked_is_by_its_next_topic)
+{
+    begin();
+    file_double_fail_unlink(disk, 1, FILE_LIMIT); /* the clean-stop marker */
+    struct log *old = log_of(TOPIC, 0);
+    ck_assert_int_eq(store_delete_logs(store, &old, 1), LOG_OK);
+    ck_assert(!atomic_load(&store->directories[0].has_changes));
+    store_free_log(old);
+    storage_host_run(&host);
+    append_ok(log_of(OTHER, 0), 2);
+    stop(false);
+    open_store();
+    struct log *new = log_of(OTHER, 0);
+    for (int i = 1; i < LOGS; i++)
+        log_of(TOPIC, i);
+    recover();
+    ck_assert_int_eq(log_offsets(new).end, 6);
+}
+END_TEST
+
+/* Its directory stays until the next start: nobody gets the records of a topic that is no more. */
+START_TEST(a_name_that_could_not_be_taken_away)
+{
+    open_store();
+    recover();
+    struct log *old = log_of(TOPIC, 0);
+    append_ok(old, 5);
+    file_double_fail_rename(disk, 1, FILE_LIMIT);
+    ck_assert_int_eq(store_delete_logs(store, &old, 1), LOG_LIMIT);
+    store_free_log(old);
+    storage_host_run(&host);
+    ck_assert_int_eq(append(log_of(OTHER, 0)), LOG_IO);
+    ck_assert_int_eq(log_offsets(log_of(OTHER, 0)).end, 0);
+    ck_assert_uint_eq(host.failed_count, 0);
+    stop(false);
+    open_store();
+    struct log *new = log_of(OTHER, 0);
+    recover();
+    append_ok(new, 1);
+    ck_assert_int_eq(log_offsets(new).end, 3);
+}
+END_TEST
+
 START_TEST(a_name_whose_directory_was_taken_away_is_marked_as_well)
 {
     begin();
@@ -272,6 +317,44 @@ START_TEST(a_full_disk_gives_the_table_up)
     kill_and_start();
     ck_assert_int_eq(open_count(), LOGS);
     ck_assert_int_eq(log_offsets(log_of(TOPIC, 0)).end, 18);
+}
+END_TEST
+
+START_TEST(a_table_that_cannot_be_given_up_at_once_is_later)
+{
+    begin();
+    append_ok(log_of(TOPIC, 1), 1);
+    file_double_set_free_space(disk, 0);
+    file_double_fail_unlink(disk, 1, FILE_FULL); /* as where names are copied on write */
+    ck_assert_int_eq(append(log_of(TOPIC, 0)), LOG_DISK_FULL);
+    file_double_set_free_space(disk, UINT64_MAX);
+    append_ok(log_of(TOPIC, 0), 1);
+    kill_and_start();
+    ck_assert_int_eq(log_offsets(log_of(TOPIC, 0)).end, 18);
+}
+END_TEST
+
+static bool is_there(const char *path)
+{
+    struct file_info info;
+
+    return file_info(host.env.files, path, &info) == FILE_OK;
+}
+
+/* Who deletes logs has the group lock when he waits for a sweep to end. */
+START_TEST(a_sweep_waits_for_no_group)
+{
+    begin();
+    append_ok(log_of(TOPIC, 1), 2);
+    kill_and_start();
+    struct log *log = log_of(TOPIC, 1);
+    ck_assert(log_stats(log).is_open);
+    atomic_store(&store->directories[0].starts_stale, true); /* a topic was deleted a moment ago */
+    pthread_mutex_lock(&store->group_lock);
+    ck_assert(log__close_files(log));
+    pthread_mutex_unlock(&store->group_lock);
+    ck_assert(atomic_load(&store->directories[0].has_changes)); /* and it wrote */
+    ck_assert(!is_there("/data/.kafka_cleanshutdown"));
 }
 END_TEST
 
@@ -452,6 +535,10 @@ int main(void)
     tcase_add_test(test_case, lost_marks_mark_all);
     tcase_add_test(test_case, a_mark_that_was_never_written_would_hide_records);
     tcase_add_test(test_case, a_name_that_another_topic_got_is_not_taken_for_the_first);
+    tcase_add_test(test_case, a_name_that_could_not_be_marked_is_by_its_next_topic);
+    tcase_add_test(test_case, a_name_that_could_not_be_taken_away);
+    tcase_add_test(test_case, a_table_that_cannot_be_given_up_at_once_is_later);
+    tcase_add_test(test_case, a_sweep_waits_for_no_group);
     tcase_add_test(test_case, a_name_whose_directory_was_taken_away_is_marked_as_well);
     tcase_add_test(test_case, a_full_disk_gives_the_table_up);
     tcase_add_test(test_case, no_acknowledged_record_is_hidden_by_a_row);
