@@ -143,20 +143,29 @@ static enum file_status check_topic(struct store_directory *directory, const str
     return store__set_aside_other(directory, log_name(log), store__is_removed(directory->store, topic_id));
 }
 
+/* Whether our files name all that is durable: the table what was at the clean stop, the positions what came
+ * since. Then a recovery point, which has a name and no id, tells of a topic that had the name before. */
+static bool knows_all_durable(const struct store_directory *directory)
+{
+    return directory->has_positions &&
+           (directory->has_all_positions || !uuid_is_zero(directory->table_nonce));
+}
+
 static struct log_position durable_of(const struct store *store, const struct store_found *found,
                                       const struct log *log, int64_t *start_offset)
 {
     const struct side_position *position = store__find_position(store, log__topic_id(log), found->partition);
+    const struct store_directory *directory = &store->directories[found->directory];
 
     /* The positions have checksums, and are written before the checkpoint, which has none. */
-    bool is_sure = store->directories[found->directory].has_all_positions;
     *start_offset = found->start_offset;
-    if (position && position->start_offset >= 0 && (is_sure || position->start_offset > *start_offset))
+    if (position && position->start_offset >= 0 &&
+        (directory->has_all_positions || position->start_offset > *start_offset))
         *start_offset = position->start_offset;
     if (position)
         return position->durable;
     /* Made by us and never flushed: nothing is durable, and no gap in it can stem from a compaction. */
-    if (store->directories[found->directory].has_positions && found->recovery_point <= 0)
+    if (knows_all_durable(directory) || (directory->has_positions && found->recovery_point <= 0))
         return (struct log_position){ .offset = 0, .segment_base = 0, .position = 0 };
     return LOG_POSITION_OF_OFFSET(found->recovery_point > 0 ? found->recovery_point : 0);
 }
@@ -381,8 +390,7 @@ enum store_status store_recover(struct store *store, unsigned threads, const cha
                       "logs=%zu untouched=%zu scanned=%" PRIu64 " cut=%" PRIu64 " quarantined=%" PRIu32
                       " ms=%" PRId64,
                       run.count, run.believed_count, run.total.scanned_size, run.total.cut_size,
-                      run.total.quarantined_count,
-                      clock_mono_ms(store->env->clock) - begin_ms);
+                      run.total.quarantined_count, clock_mono_ms(store->env->clock) - begin_ms);
         tend_leftovers(store);
         store->is_recovered = true;
     }
