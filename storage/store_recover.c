@@ -58,7 +58,7 @@ static void failed_io(struct recover_run *run, const struct log *log)
     failed(run, STORE_DENIED, log, text);
 }
 
-static enum file_status adopt(struct store_directory *directory, const struct log *log)
+static enum file_status write_identity(struct store_directory *directory, const struct log *log)
 {
     struct file *file = NULL;
     struct file_system *files = directory->directory.files;
@@ -70,6 +70,24 @@ static enum file_status adopt(struct store_directory *directory, const struct lo
     if (status == FILE_OK)
         status = file_flush_directory(files, log__path(log));
     return status;
+}
+
+/* what: a word for a missing or a damaged identity. A full disk keeps nobody from starting: without the id
+ * the directory is this topic's by its name, as it was now. */
+static enum file_status adopt(struct store_directory *directory, const struct log *log, const char *what)
+{
+    enum file_status status;
+    unsigned seen;
+
+    do {
+        seen = store__shortage(directory);
+        status = write_identity(directory, log);
+    } while (store__tries_again(directory, status, seen));
+    note_warn(what, "path=%s effect=%s", log__path(log),
+              status == FILE_FULL
+                  ? "\"adopted; on a full disk its id is not written before the next recovery\""
+                  : "adopted");
+    return status == FILE_FULL ? FILE_OK : status;
 }
 
 struct data_search {
@@ -124,18 +142,14 @@ static enum file_status check_topic(struct store_directory *directory, const str
     *is_ours = true;
     if (status == FILE_OK && uuid_equal(topic_id, log__topic_id(log)))
         return FILE_OK;
-    if (status == FILE_OK && partition_metadata_is_damage(topic_id, log__topic_id(log))) {
-        note_warn("partition.id_damaged", "path=%s effect=repaired", log__path(log));
-        return adopt(directory, log);
-    }
+    if (status == FILE_OK && partition_metadata_is_damage(topic_id, log__topic_id(log)))
+        return adopt(directory, log, "partition.id_damaged");
     if (status == FILE_NOT_FOUND || status == FILE_IO) {
         status = file_info(directory->directory.files, log__path(log), &info);
         if (status != FILE_OK || !info.is_directory)
             return status == FILE_NOT_FOUND ? FILE_OK : status;
-        if (!may_be_predecessors(directory->store, found, log)) {
-            note_warn("partition.id_missing", "path=%s effect=adopted", log__path(log));
-            return adopt(directory, log);
-        }
+        if (!may_be_predecessors(directory->store, found, log))
+            return adopt(directory, log, "partition.id_missing");
     }
     if (status != FILE_OK)
         return status;
