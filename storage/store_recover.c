@@ -195,7 +195,8 @@ static void judge(struct recover_run *run, struct log *log, enum log_status stat
         failed(run, STORE_FULL, log, "no space");
         return;
     case LOG_LIMIT:
-        failed(run, STORE_LIMIT, log, "out of descriptors or memory");
+        failed(run, STORE_LIMIT, log,
+               "out of descriptors or memory; give the broker more of them (ulimit -n, LimitNOFILE)");
         return;
     case LOG_IO:
         failed_io(run, log);
