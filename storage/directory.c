@@ -8,6 +8,7 @@
 
 #include "protocol/base/check.h"
 #include "storage/checkpoint.h"
+#include "storage/reserve.h"
 #include "storage/side_file.h"
 
 #define LOCK_NAME ".lock"
@@ -247,11 +248,17 @@ static bool is_exempt_directory(const char *name)
 static bool is_known_file(const char *name)
 {
     static const char *const names[] = {
-        CHECKPOINT_RECOVERY_POINT, CHECKPOINT_LOG_START_OFFSET,
-        CHECKPOINT_HIGH_WATERMARK, CHECKPOINT_CLEANER,
-        CLEAN_MARKER_NAME,         LOCK_NAME,
-        "bootstrap.checkpoint",    SIDE_TABLE_NAME,
+        CHECKPOINT_RECOVERY_POINT,
+        CHECKPOINT_LOG_START_OFFSET,
+        CHECKPOINT_HIGH_WATERMARK,
+        CHECKPOINT_CLEANER,
+        CLEAN_MARKER_NAME,
+        LOCK_NAME,
+        "bootstrap.checkpoint",
+        SIDE_TABLE_NAME,
         SIDE_POSITIONS_NAME,
+        SIDE_MARKS_NAME,
+        RESERVE_NAME,
     };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

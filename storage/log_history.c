@@ -64,6 +64,25 @@ static enum log_status visit_mended(struct log_walk *walk, const struct segment_
     return status;
 }
 
+/* Whether the header of a damaged batch fits its place, and more than one field of it says that it has
+ * records: so it is the end of no transaction. */
+static bool has_records(const struct segment_scan *scan, const struct quarantine_range *range)
+{
+    uint8_t bytes[BATCH_HEADER_SIZE];
+    size_t got;
+    struct batch_head head;
+    uint64_t size = range->end_position - range->position;
+    if (size < sizeof bytes ||
+        file_pread(scan->file, bytes, sizeof bytes, range->position, &got) != FILE_OK ||
+        got != sizeof bytes || !batch_head_read(bytes, size, &head) || head.size != size ||
+        head.base_offset != range->first || head.last_offset + 1 != range->next)
+        return false;
+    uint16_t attributes = load_be16(bytes + BATCH_ATTRIBUTES);
+    bool is_transactional = (attributes & BATCH_ATTRIBUTE_TRANSACTIONAL) != 0;
+    bool has_sequence = (int32_t)load_be32(bytes + BATCH_BASE_SEQUENCE) >= 0;
+    return !(attributes & BATCH_ATTRIBUTE_CONTROL) && (!is_transactional || has_sequence);
+}
+
 /* The scan stands before a range that is quarantined: visits what can be, and goes on behind it. */
 static enum log_status pass_range(struct log_walk *walk, struct segment_scan *scan,
                                   const struct quarantine_range *range)
@@ -76,7 +95,7 @@ static enum log_status pass_range(struct log_walk *walk, struct segment_scan *sc
             return LOG_LIMIT;
         status = visit_mended(walk, scan, range, kept, &is_visited);
         free(kept);
-        if (status == LOG_OK && !is_visited)
+        if (status == LOG_OK && !is_visited && !has_records(scan, range))
             status = walk->damaged(walk, range);
     }
     scan->position = range->end_position;

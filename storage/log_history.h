@@ -11,7 +11,7 @@ struct log_walk {
     int64_t from, until; /* batches that reach the first offset and begin below the second are visited */
     enum log_status (*visit)(struct log_walk *, const struct segment_scan *);
     /* NULL: what is quarantined is passed over. Else a batch in which one bit is wrong is visited as it was
-     * (protocol/batch_mend.h), and this is called for what is damaged more. */
+     * (protocol/batch_mend.h), and this is called for what is damaged more and may have been a marker. */
     enum log_status (*damaged)(struct log_walk *, const struct quarantine_range *);
     bool io_fails;     /* what cannot be read is LOG_IO, else the end */
     int32_t epoch_max; /* of log__load_epochs() */

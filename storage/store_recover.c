@@ -58,7 +58,7 @@ static void failed_io(struct recover_run *run, const struct log *log)
     failed(run, STORE_DENIED, log, text);
 }
 
-static enum file_status adopt(struct store_directory *directory, const struct log *log)
+static enum file_status write_identity(struct store_directory *directory, const struct log *log)
 {
     struct file *file = NULL;
     struct file_system *files = directory->directory.files;
@@ -70,6 +70,24 @@ static enum file_status adopt(struct store_directory *directory, const struct lo
     if (status == FILE_OK)
         status = file_flush_directory(files, log__path(log));
     return status;
+}
+
+/* what: a word for a missing or a damaged identity. A full disk keeps nobody from starting: without the id
+ * the directory is this topic's by its name, as it was now. */
+static enum file_status adopt(struct store_directory *directory, const struct log *log, const char *what)
+{
+    enum file_status status;
+    unsigned seen;
+
+    do {
+        seen = store__shortage(directory);
+        status = write_identity(directory, log);
+    } while (store__tries_again(directory, status, seen));
+    note_warn(what, "path=%s effect=%s", log__path(log),
+              status == FILE_FULL
+                  ? "\"adopted; on a full disk its id is not written before the next recovery\""
+                  : "adopted");
+    return status == FILE_FULL ? FILE_OK : status;
 }
 
 struct data_search {
@@ -124,18 +142,14 @@ static enum file_status check_topic(struct store_directory *directory, const str
     *is_ours = true;
     if (status == FILE_OK && uuid_equal(topic_id, log__topic_id(log)))
         return FILE_OK;
-    if (status == FILE_OK && partition_metadata_is_damage(topic_id, log__topic_id(log))) {
-        note_warn("partition.id_damaged", "path=%s effect=repaired", log__path(log));
-        return adopt(directory, log);
-    }
+    if (status == FILE_OK && partition_metadata_is_damage(topic_id, log__topic_id(log)))
+        return adopt(directory, log, "partition.id_damaged");
     if (status == FILE_NOT_FOUND || status == FILE_IO) {
         status = file_info(directory->directory.files, log__path(log), &info);
         if (status != FILE_OK || !info.is_directory)
             return status == FILE_NOT_FOUND ? FILE_OK : status;
-        if (!may_be_predecessors(directory->store, found, log)) {
-            note_warn("partition.id_missing", "path=%s effect=adopted", log__path(log));
-            return adopt(directory, log);
-        }
+        if (!may_be_predecessors(directory->store, found, log))
+            return adopt(directory, log, "partition.id_missing");
     }
     if (status != FILE_OK)
         return status;
@@ -143,20 +157,29 @@ static enum file_status check_topic(struct store_directory *directory, const str
     return store__set_aside_other(directory, log_name(log), store__is_removed(directory->store, topic_id));
 }
 
+/* Whether our files name all that is durable: the table what was at the clean stop, the positions what came
+ * since. Then a recovery point, which has a name and no id, tells of a topic that had the name before. */
+static bool knows_all_durable(const struct store_directory *directory)
+{
+    return directory->has_positions &&
+           (directory->has_all_positions || !uuid_is_zero(directory->table_nonce));
+}
+
 static struct log_position durable_of(const struct store *store, const struct store_found *found,
                                       const struct log *log, int64_t *start_offset)
 {
     const struct side_position *position = store__find_position(store, log__topic_id(log), found->partition);
+    const struct store_directory *directory = &store->directories[found->directory];
 
     /* The positions have checksums, and are written before the checkpoint, which has none. */
-    bool is_sure = store->directories[found->directory].has_all_positions;
     *start_offset = found->start_offset;
-    if (position && position->start_offset >= 0 && (is_sure || position->start_offset > *start_offset))
+    if (position && position->start_offset >= 0 &&
+        (directory->has_all_positions || position->start_offset > *start_offset))
         *start_offset = position->start_offset;
     if (position)
         return position->durable;
     /* Made by us and never flushed: nothing is durable, and no gap in it can stem from a compaction. */
-    if (store->directories[found->directory].has_positions && found->recovery_point <= 0)
+    if (knows_all_durable(directory) || (directory->has_positions && found->recovery_point <= 0))
         return (struct log_position){ .offset = 0, .segment_base = 0, .position = 0 };
     return LOG_POSITION_OF_OFFSET(found->recovery_point > 0 ? found->recovery_point : 0);
 }
@@ -172,7 +195,8 @@ static void judge(struct recover_run *run, struct log *log, enum log_status stat
         failed(run, STORE_FULL, log, "no space");
         return;
     case LOG_LIMIT:
-        failed(run, STORE_LIMIT, log, "out of descriptors or memory");
+        failed(run, STORE_LIMIT, log,
+               "out of descriptors or memory; give the broker more of them (ulimit -n, LimitNOFILE)");
         return;
     case LOG_IO:
         failed_io(run, log);
@@ -381,8 +405,7 @@ enum store_status store_recover(struct store *store, unsigned threads, const cha
                       "logs=%zu untouched=%zu scanned=%" PRIu64 " cut=%" PRIu64 " quarantined=%" PRIu32
                       " ms=%" PRId64,
                       run.count, run.believed_count, run.total.scanned_size, run.total.cut_size,
-                      run.total.quarantined_count,
-                      clock_mono_ms(store->env->clock) - begin_ms);
+                      run.total.quarantined_count, clock_mono_ms(store->env->clock) - begin_ms);
         tend_leftovers(store);
         store->is_recovered = true;
     }

@@ -225,6 +225,11 @@ static const struct {
       EXIT_DATA_DIR_FOREIGN, "cleaner-offset-checkpoint is a link", false },
     { "a table of ours that is a link to nothing", "ln -sf nowhere data/logs.runnel", EXIT_DATA_DIR_FOREIGN,
       "logs.runnel is a link", false },
+    { "marks of ours that are a link", "touch far; ln -sf ../far data/written.runnel", EXIT_DATA_DIR_FOREIGN,
+      "written.runnel is a link", false },
+    { "a reserve that is a link: what it leads to would be cut",
+      "touch far; ln -sf ../far data/reserve.runnel", EXIT_DATA_DIR_FOREIGN, "reserve.runnel is a link",
+      false },
     { "a lock that is a pipe", "mkfifo data/.lock", EXIT_STORAGE_FAILED, "cannot lock", false },
 
     { "a partition is gone after our clean stop", "rm -r data/one-0", EXIT_DATA_DIR_FOREIGN,

@@ -234,6 +234,30 @@ START_TEST(a_name_that_another_topic_got_is_not_taken_for_the_first)
 }
 END_TEST
 
+/* Kafka's recovery points have names alone: after our clean stop they say 15 of the one that had the name. */
+START_TEST(what_was_durable_of_a_predecessor_is_not_missed_of_its_successor)
+{
+    struct log_range range;
+
+    begin();
+    struct log *old = log_of(TOPIC, 0);
+    ck_assert_int_eq(store_delete_logs(store, &old, 1), LOG_OK);
+    store_free_log(old);
+    storage_host_run(&host);
+    for (int i = 0; i < _i; i++) /* never flushed: a kill loses nothing of it */
+        ck_assert_int_eq(append(log_of(OTHER, 0)), LOG_OK);
+    stop(false);
+    open_store();
+    struct log *new = log_of(OTHER, 0);
+    for (int i = 1; i < LOGS; i++)
+        log_of(TOPIC, i);
+    recover();
+    ck_assert_int_eq(log_offsets(new).end, 3 * _i);
+    for (int64_t offset = 0; offset < 3 * _i; offset = range.next_offset)
+        ck_assert_int_eq(log_read(new, offset, 3 * _i, 1 << 20, true, false, &arena, &range), LOG_OK);
+}
+END_TEST
+
 /* The first change of all is a deletion, and fails half way: the next topic of that name makes up for it. */
 START_TEST(a_name_that_could_not_be_marked_is_by_its_next_topic)
 {
@@ -535,6 +559,7 @@ int main(void)
     tcase_add_test(test_case, lost_marks_mark_all);
     tcase_add_test(test_case, a_mark_that_was_never_written_would_hide_records);
     tcase_add_test(test_case, a_name_that_another_topic_got_is_not_taken_for_the_first);
+    tcase_add_loop_test(test_case, what_was_durable_of_a_predecessor_is_not_missed_of_its_successor, 1, 8);
     tcase_add_test(test_case, a_name_that_could_not_be_marked_is_by_its_next_topic);
     tcase_add_test(test_case, a_name_that_could_not_be_taken_away);
     tcase_add_test(test_case, a_table_that_cannot_be_given_up_at_once_is_later);

@@ -373,6 +373,37 @@ START_TEST(a_kill_while_it_is_given_up)
 }
 END_TEST
 
+static bool has_identity(void)
+{
+    struct file_info info;
+
+    return file_info(files, "/data/t-0/partition.metadata", &info) == FILE_OK && info.size > 0;
+}
+
+/* A kill between a partition's directory and its id, which the next start writes: with room of the reserve,
+ * and without any. */
+START_TEST(a_start_finds_no_room_for_an_id)
+{
+    ck_assert_int_eq(store_close(store, false), STORE_OK);
+    ck_assert_int_eq(file_unlink(files, "/data/t-0/partition.metadata"), FILE_OK);
+    if (_i == 1)
+        ck_assert_int_eq(file_unlink(files, "/data/" RESERVE_NAME), FILE_OK);
+    fill_disk();
+    open_store();
+    ck_assert_int_eq(log_offsets(records).end, 1);
+    ck_assert_int_eq(has_identity(), _i == 0);
+    file_double_set_free_space(disk, 64 << 20);
+    settle();
+    advance(SECOND_MS);
+    ck_assert_int_eq(append(records), LOG_OK);
+    settle();
+    ck_assert_int_eq(store_close(store, false), STORE_OK);
+    open_store();
+    ck_assert_int_eq(log_offsets(records).end, 2);
+    ck_assert(has_identity());
+}
+END_TEST
+
 START_TEST(a_disk_that_never_had_room_for_it)
 {
     ck_assert_int_eq(store_close(store, false), STORE_OK);
@@ -430,6 +461,7 @@ int main(void)
     tcase_add_test(tests, without_a_reserve_it_is_not);
     tcase_add_test(tests, it_is_whole_again_after_the_stop_when_there_is_room);
     tcase_add_test(tests, a_kill_while_it_is_given_up);
+    tcase_add_loop_test(tests, a_start_finds_no_room_for_an_id, 0, 2);
     tcase_add_test(tests, a_disk_that_never_had_room_for_it);
     tcase_add_test(tests, a_device_that_fails_is_fenced);
     suite_add_tcase(suite, tests);

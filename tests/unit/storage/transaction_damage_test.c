@@ -9,14 +9,15 @@
 
 static const char log_name_of[] = "00000000000000000000.log";
 
-enum { BATCHES_MAX = 16, MARKER_SIZE = 78 };
+enum { BATCHES_MAX = 16, MARKER_SIZE = 78, VALUE_OF_MARKER_SIZE = 10 };
 
 static struct log_rig *rig;
 static struct log_position durable;
 static uint64_t position[BATCHES_MAX + 1];
 static int batch_count;
 
-/* One batch a word: "t7" of producer 7's transaction, "C7" and "A7" its ends, "p" of nobody's. */
+/* One batch a word: "t7" of producer 7's transaction, "C7" and "A7" its ends, "p" of nobody's, "m" the same,
+ * as large as a marker. */
 static void write_story(const char *story)
 {
     rig = log_rig_create(NULL);
@@ -27,14 +28,15 @@ static void write_story(const char *story)
         struct batch_view batch;
         struct log_append_result result;
         enum log_status status;
-        int64_t producer_id = *word == 'p' ? 0 : word[1] - '0';
+        bool is_plain = *word == 'p' || *word == 'm';
+        int64_t producer_id = is_plain ? 0 : word[1] - '0';
         position[batch_count] = batch_count > 0 ? (uint64_t)rig_file_size(rig, log_name_of) : 0;
         batch_count++;
         if (*word == 'C' || *word == 'A')
             rig_make_marker(&batch, producer_id, 0, *word == 'C', 0);
         else
             rig_make_batch(
-                &(struct rig_batch){ .value_size = 30,
+                &(struct rig_batch){ .value_size = *word == 'm' ? VALUE_OF_MARKER_SIZE : 30,
                                      .timestamp = 1000,
                                      .attributes = *word == 't' ? BATCH_ATTRIBUTE_TRANSACTIONAL : 0,
                                      .producer_id = producer_id,
@@ -44,7 +46,7 @@ static void write_story(const char *story)
             ck_assert_int_eq(log_prepare(rig->log), LOG_OK);
         ck_assert_int_eq(status, LOG_OK);
         free(batch.data);
-        word += *word == 'p' ? 1 : 2;
+        word += is_plain ? 1 : 2;
     }
     position[batch_count] = (uint64_t)rig_file_size(rig, log_name_of);
     while (log_rig_flush(rig))
@@ -160,6 +162,23 @@ START_TEST(more_than_a_bit)
 }
 END_TEST
 
+/* Its checksum is wrong, and its header is whole. */
+START_TEST(records_that_are_as_large_as_a_marker)
+{
+    for (int checks_all = 0; checks_all < 2; checks_all++) {
+        write_story("t7 m t7 C7 p");
+        ck_assert_uint_eq(position[2] - position[1], MARKER_SIZE);
+        flip(position[2] - 4, 1);
+        flip(position[2] - 3, 6);
+        recover(checks_all);
+        ck_assert_str_eq(told(), "stable 5:");
+        recover(true);
+        ck_assert_str_eq(told(), "stable 5:");
+        file_double_destroy(log_rig_destroy(rig));
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("transaction_damage");
@@ -167,6 +186,7 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, any_flipped_bit, 0, 2);
     tcase_add_loop_test(tests, more_than_a_bit, 0, (int)(sizeof rows / sizeof *rows));
+    tcase_add_test(tests, records_that_are_as_large_as_a_marker);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
