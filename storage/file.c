@@ -141,6 +141,11 @@ void file_write_behind(struct file *file, uint64_t position, uint64_t size)
     file->system->ops->write_behind(file, position, size);
 }
 
+void file_read_ahead(struct file *file, uint64_t position, uint64_t size)
+{
+    file->system->ops->read_ahead(file, position, size);
+}
+
 enum file_status file_rename(struct file_system *system, const char *from, const char *to)
 {
     return system->ops->rename(system, from, to);

@@ -99,6 +99,8 @@ struct file_system_ops {
     void (*drop_cache)(struct file *, uint64_t from);
     /* Starts write-back of the range without waiting. */
     void (*write_behind)(struct file *, uint64_t position, uint64_t size);
+    /* Starts to read the range into the cache without waiting; the kernel may take less of it than asked. */
+    void (*read_ahead)(struct file *, uint64_t position, uint64_t size);
     enum file_status (*rename)(struct file_system *, const char *from, const char *to);
     enum file_status (*unlink)(struct file_system *, const char *path);
     enum file_status (*make_directory)(struct file_system *, const char *path);
@@ -146,6 +148,7 @@ enum file_status file_populate(struct file_system *, const uint8_t *address, siz
 void file_release(struct file_system *, const uint8_t *address, size_t size);
 void file_drop_cache(struct file *, uint64_t from);
 void file_write_behind(struct file *, uint64_t position, uint64_t size);
+void file_read_ahead(struct file *, uint64_t position, uint64_t size);
 enum file_status file_rename(struct file_system *, const char *from, const char *to);
 enum file_status file_unlink(struct file_system *, const char *path);
 enum file_status file_make_directory(struct file_system *, const char *path);

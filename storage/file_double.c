@@ -551,6 +551,7 @@ const struct file_system_ops file_double__ops = {
     .release = double_release,
     .drop_cache = double_drop_cache,
     .write_behind = double_write_behind,
+    .read_ahead = double_write_behind, /* nothing waits here */
     .rename = file_double__rename,
     .unlink = file_double__unlink,
     .make_directory = file_double__make_directory,

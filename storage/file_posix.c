@@ -388,6 +388,11 @@ static void posix_write_behind(struct file *file, uint64_t position, uint64_t si
     (void)sync_file_range(fd_of(file), (off64_t)position, (off64_t)size, SYNC_FILE_RANGE_WRITE);
 }
 
+static void posix_read_ahead(struct file *file, uint64_t position, uint64_t size)
+{
+    (void)posix_fadvise(fd_of(file), (off_t)position, (off_t)size, POSIX_FADV_WILLNEED);
+}
+
 static enum file_status posix_rename(struct file_system *system, const char *from, const char *to)
 {
     (void)system;
@@ -497,6 +502,7 @@ static const struct file_system_ops posix_ops = {
     .release = posix_release,
     .drop_cache = posix_drop_cache,
     .write_behind = posix_write_behind,
+    .read_ahead = posix_read_ahead,
     .rename = posix_rename,
     .unlink = posix_unlink,
     .make_directory = posix_make_directory,

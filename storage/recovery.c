@@ -5,6 +5,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
+#include "storage/load_notes.h"
 #include "storage/log_directory.h"
 #include "storage/log_history.h"
 #include "storage/log_producers.h"
@@ -22,6 +23,7 @@ struct opening {
     struct log_recovery result;
     int64_t end_offset;
     size_t first_loaded; /* index of the first segment that was walked */
+    struct load_notes notes;
 };
 
 static void free_segments(struct segment_list *list)
@@ -139,6 +141,7 @@ static enum log_status quarantine_hole(struct opening *opening, struct segment *
                                        int64_t next)
 {
     uint32_t size = atomic_load(&segment->size);
+    load_notes_void(&opening->notes);
     note_error("log.quarantined", "log=%s first_offset=%lld next_offset=%lld reason=missing",
                opening->log->name, (long long)first, (long long)next);
     opening->result.quarantined_count++;
@@ -170,6 +173,7 @@ static enum log_status load_one(struct opening *opening, size_t i, struct segmen
         .proven = plan->proven,
         .contiguous = plan->unclean && plan->durable.segment_base >= 0,
         .epoch_max = epoch_max_of(plan),
+        .notes = &opening->notes,
     };
     atomic_store(&segment->offsets.on_disk, false);
     atomic_store(&segment->times.on_disk, false);
@@ -196,6 +200,25 @@ static enum log_status cut(struct opening *opening, struct segment *segment, uin
     return log__status_of(status);
 }
 
+/* Only a recovery looks at all that it loads. */
+static void begin_notes(struct opening *opening)
+{
+    const struct recovery_plan *plan = opening->plan;
+    load_notes_end(&opening->notes);
+    if (plan->unclean && !plan->row)
+        load_notes_begin(&opening->notes, opening->log, &opening->directory,
+                         opening->list->items[opening->first_loaded]->base_offset, plan->durable.offset);
+}
+
+/* Batches whose headers are not to be believed were noted like others. */
+static void judge_notes(struct opening *opening)
+{
+    for (size_t i = opening->first_loaded; i < opening->list->count; i++) {
+        if (atomic_load(&opening->list->items[i]->quarantine))
+            load_notes_void(&opening->notes);
+    }
+}
+
 /* Walks segments from first_loaded on and decides on what is torn. */
 static enum log_status load_segments(struct opening *opening)
 {
@@ -203,6 +226,7 @@ static enum log_status load_segments(struct opening *opening)
     bool ours = plan->unclean && plan->durable.segment_base >= 0;
     enum log_status status = LOG_OK;
     opening->first_loaded = first_to_load(opening);
+    begin_notes(opening);
     for (size_t i = opening->first_loaded; i < opening->list->count && status == LOG_OK; i++) {
         struct segment_load load;
         struct segment *segment = opening->list->items[i];
@@ -378,7 +402,7 @@ static enum log_status load_open_transactions(struct opening *opening)
     if (!opening->plan->unclean)
         status = log__read_first_open(log, opening->end_offset, &first_open);
     if (status == LOG_NOT_FOUND)
-        return log__load_producers(log);
+        return log__load_noted_producers(log, &opening->directory, &opening->notes);
     if (status == LOG_OK) {
         pthread_mutex_lock(&log->mutex);
         log->first_open = first_open;
@@ -418,8 +442,26 @@ static enum log_status restart_at_start(struct opening *opening)
     return status == LOG_OK ? load_segments(opening) : status;
 }
 
+static bool is_empty_file(struct log *log, int64_t base_offset, const char *suffix)
+{
+    struct file_info info;
+    char path[SEGMENT_PATH_MAX];
+    segment_path(&log->home, base_offset, suffix, path);
+    return file_info(log->env->files, path, &info) == FILE_OK && info.is_regular && info.size == 0;
+}
+
+/* Most logs are so small that nothing is in their indexes: those files are neither opened nor held open. */
+static bool has_empty_indexes(struct log *log, const struct segment *active)
+{
+    return segment_index_count(&active->offsets) == 0 && segment_index_count(&active->times) == 0 &&
+           is_empty_file(log, active->base_offset, ".index") &&
+           is_empty_file(log, active->base_offset, ".timeindex");
+}
+
 static enum log_status save_active_indexes(struct log *log, struct segment *active)
 {
+    if (has_empty_indexes(log, active))
+        return LOG_OK;
     enum file_status status = segment_save_indexes(active, &log->home, 0);
     return status == FILE_FULL ? LOG_OK : log__status_of(status); /* saved with a later flush */
 }
@@ -449,13 +491,16 @@ static enum log_status open_directory(struct opening *opening)
         segment_seal(opening->list->items[i], log->env->retire);
     atomic_store(&active->sealed, false);
     active->flushed = false;
-    status = quarantine_file_read(log, opening->list, opening->plan->proven);
+    if (opening->directory.has_quarantine)
+        status = quarantine_file_read(log, opening->list, opening->plan->proven);
+    judge_notes(opening);
     if (status == LOG_OK)
         status = log__load_aborted(log, opening->list, &opening->directory, opening->plan->unclean,
                                    opening->first_loaded);
     if (status != LOG_OK || !opening->plan->unclean)
         return status;
-    quarantine_file_write(log, opening->list);
+    if (opening->directory.has_quarantine || opening->result.quarantined_count > 0)
+        quarantine_file_write(log, opening->list);
     return is_all_durable(opening) ? save_active_indexes(log, active) : flush_kept(opening);
 }
 
@@ -474,7 +519,7 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
     int64_t start = plan->start_offset > opening.list->items[0]->base_offset
                         ? plan->start_offset
                         : opening.list->items[0]->base_offset;
-    status = log__load_epochs(log, start, opening.end_offset, epoch_max_of(plan));
+    status = log__load_epochs(log, start, opening.end_offset, epoch_max_of(plan), &opening.notes);
     if (status == LOG_OK)
         publish(&opening);
     else
@@ -482,9 +527,10 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
     pthread_mutex_unlock(&log->mutex);
     if (status != LOG_OK)
         goto failed;
-    log_directory_free(&opening.directory);
     if (load_open_transactions(&opening) != LOG_OK)
         distrust_all(&opening);
+    log_directory_free(&opening.directory);
+    load_notes_end(&opening.notes);
     log__set_open(log);
     if (out)
         *out = opening.result;
@@ -492,6 +538,7 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
 failed:
     free_segments(opening.list);
     log_directory_free(&opening.directory);
+    load_notes_end(&opening.notes);
     return status;
 }
 

@@ -5,7 +5,12 @@
 
 #include "protocol/base/crc32c.h"
 
-enum { SCAN_BUFFER_HEADERS = 16 << 10, SCAN_BUFFER_CRC = 256 << 10, SCAN_BLOCK = 4096 };
+enum { SCAN_BUFFER_HEADERS = 64 << 10, SCAN_BUFFER_CRC = 256 << 10, SCAN_BLOCK = 4096 };
+/* Batches from this size on are passed over: a call for each header costs less than to copy them. */
+enum { SKIM_SIZE_MIN = 8 << 10 };
+/* Headers alone are no stream to the kernel. Up to this size of batches the device is asked for all of the
+ * file ahead, in pieces that it reads as a whole: then nobody waits for each header. */
+enum { AHEAD_SIZE_MAX = 64 << 10, AHEAD_PIECE = 128 << 10, AHEAD_DISTANCE = 1 << 20 };
 
 bool segment_scan_begin(struct segment_scan *scan, struct file *file, uint64_t position, uint64_t limit,
                         int64_t expected, bool check_crc)
@@ -36,20 +41,40 @@ static enum file_status read_bytes(struct segment_scan *scan, void *out, size_t 
                       : file_pread(scan->file, out, size, position, got);
 }
 
+/* Whether bodies can be passed over: only headers are looked at, and the batch before was a large one. */
+static bool skims(const struct segment_scan *scan)
+{
+    return !scan->check_crc && !scan->read && scan->head.size >= SKIM_SIZE_MIN;
+}
+
+static void read_ahead(struct segment_scan *scan, uint64_t position)
+{
+    if (scan->head.size > AHEAD_SIZE_MAX)
+        return;
+    if (scan->ahead < position)
+        scan->ahead = position;
+    for (; scan->ahead < scan->limit && scan->ahead < position + AHEAD_DISTANCE; scan->ahead += AHEAD_PIECE)
+        file_read_ahead(scan->file, scan->ahead, AHEAD_PIECE);
+}
+
 /* size bytes at position, in the buffer; NULL: they cannot be read. size <= the capacity. */
 static const uint8_t *bytes_at(struct segment_scan *scan, uint64_t position, size_t size)
 {
     if (position >= scan->buffer_position && position + size <= scan->buffer_position + scan->buffer_size)
         return scan->buffer + (position - scan->buffer_position);
     uint64_t want = scan->limit - position;
-    if (want > scan->buffer_capacity)
-        want = scan->buffer_capacity;
+    size_t most = scan->check_crc || size > SCAN_BUFFER_HEADERS ? scan->buffer_capacity : SCAN_BUFFER_HEADERS;
+    if (skims(scan)) {
+        read_ahead(scan, position);
+        most = size;
+    }
+    if (want > most)
+        want = most;
     /* Up to the end of a block, so that the next read begins with one. */
-    if (want == scan->buffer_capacity && want - (position + want) % SCAN_BLOCK >= size)
+    if (want == most && want > size && want - (position + want) % SCAN_BLOCK >= size)
         want -= (position + want) % SCAN_BLOCK;
     scan->buffer_size = 0;
-    if (want < size ||
-        read_bytes(scan, scan->buffer, (size_t)want, position, &scan->buffer_size) != FILE_OK)
+    if (want < size || read_bytes(scan, scan->buffer, (size_t)want, position, &scan->buffer_size) != FILE_OK)
         return NULL;
     scan->buffer_position = position;
     return scan->buffer_size >= size ? scan->buffer : NULL;

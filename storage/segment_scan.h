@@ -29,6 +29,7 @@ struct segment_scan {
     size_t buffer_capacity;
     size_t buffer_size;
     uint64_t buffer_position;
+    uint64_t ahead; /* up to here the device was asked ahead */
 };
 
 /* False: no memory. expected: base offsets below it are damage. */

@@ -353,20 +353,32 @@ static void bench_commit(void)
 
 /* --- recovery ---------------------------------------------------------------------------------- */
 
-/* From store_open() to the end of store_recover(), ms; the log has `flushed` bytes below its durable position
- * and `tail` bytes behind it. Files are in the page cache. */
-static double recover(size_t flushed, size_t tail)
+struct recovery_case {
+    size_t flushed, tail; /* bytes below the durable position, and behind it */
+    size_t batch_size;
+    bool is_idempotent; /* from a producer with an id, as clients are by default */
+};
+
+static void append_bytes(struct rig *rig, const struct recovery_case *what, size_t size, int32_t *sequence)
 {
-    const size_t batch_size = 16 * KIB;
+    struct batch_view batch = batch_of(rig, what->batch_size);
+    for (size_t done = 0; done < size; done += what->batch_size) {
+        if (what->is_idempotent)
+            storage_host_give_producer(&batch, 1, 0, (*sequence)++);
+        append(rig, rig->logs[0], &batch);
+    }
+}
+
+/* From store_open() to the end of store_recover(), ms. Files are in the page cache. */
+static double recover(const struct recovery_case *what)
+{
+    int32_t sequence = 0;
     const char *error;
     struct rig rig;
     begin_rig(&rig, 1, true);
-    struct batch_view batch = batch_of(&rig, batch_size);
-    for (size_t size = 0; size < flushed; size += batch_size)
-        append(&rig, rig.logs[0], &batch);
+    append_bytes(&rig, what, what->flushed, &sequence);
     storage_host_flush(&rig.host, rig.store);
-    for (size_t size = 0; size < tail; size += batch_size)
-        append(&rig, rig.logs[0], &batch);
+    append_bytes(&rig, what, what->tail, &sequence);
     int64_t end = log_offsets(rig.logs[0]).end;
     close_store(&rig, false); /* as a kill leaves it */
     double begin = monotonic_seconds();
@@ -380,9 +392,16 @@ static double recover(size_t flushed, size_t tail)
 
 enum { MANY_LOGS = 10000 };
 
-/* From store_open() to the end of store_recover(), ms: a clean stop of that many logs, then `written` of them
- * get a batch, then a kill. */
-static double recover_many(size_t written)
+static double process_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* From store_open() to the end of store_recover(), ms, and what all threads used of the cores: a clean stop
+ * of that many logs, then `written` of them get a batch, then a kill. */
+static double recover_many(size_t written, double *cpu_ms)
 {
     struct storage_host host;
     struct temp_dir dir;
@@ -399,6 +418,7 @@ static double recover_many(size_t written)
         const char *directories[] = { dir.path };
         struct store_options options = { .directories = directories, .directory_count = 1, .node_id = 1 };
         begin = monotonic_seconds();
+        double cpu_begin = process_seconds();
         check(store_open(&host.env, &options, &store, &error) == STORE_OK);
         for (int i = 0; i < MANY_LOGS; i++)
             logs[i] = check_memory(store_log(store, topic_id, "bench", i, &config, NULL));
@@ -406,6 +426,7 @@ static double recover_many(size_t written)
         check(store_recover(store, 4, &error) == STORE_OK);
         retire_wake(host.env.retire, host.member);
         begin = monotonic_seconds() - begin;
+        *cpu_ms = (process_seconds() - cpu_begin) * 1e3;
         storage_host_run(&host);
         for (size_t i = 0; start < 2 && i < (start == 0 ? MANY_LOGS : written); i++) {
             struct batch_view batch = storage_host_batch(&arena, i, 1, KIB);
@@ -429,28 +450,37 @@ static double recover_many(size_t written)
 static void bench_recovery_of_many(void)
 {
     static const size_t written[] = { 0, 10, 1000, MANY_LOGS };
-    printf("\n%-44s %9s\n", "recovery, 10,000 partitions of 1 KiB", "ms");
-    for (size_t i = 0; i < sizeof written / sizeof *written; i++)
-        printf("  %5zu written since the clean stop %18.1f\n", written[i], recover_many(written[i]));
+    printf("\n%-44s %9s %9s\n", "recovery, 10,000 partitions of 1 KiB", "ms", "CPU-ms");
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++) {
+        double cpu_ms, ms = recover_many(written[i], &cpu_ms);
+        printf("  %5zu written since the clean stop %18.1f %9.1f\n", written[i], ms, cpu_ms);
+    }
 }
 
 static void bench_recovery(void)
 {
-    static const struct {
-        size_t flushed, tail;
-    } rows[] = { { 16 * MIB, 0 },         { 128 * MIB, 0 },        { 900 * MIB, 0 },
-                 { 900 * MIB, MIB },      { 128 * MIB, 16 * MIB }, { 128 * MIB, 128 * MIB },
-                 { 128 * MIB, 512 * MIB } };
+    static const struct recovery_case rows[] = {
+        { 16 * MIB, 0, 16 * KIB, false },
+        { 128 * MIB, 0, 16 * KIB, false },
+        { 900 * MIB, 0, 16 * KIB, false },
+        { 900 * MIB, MIB, 16 * KIB, false },
+        { 900 * MIB, MIB, 16 * KIB, true },
+        { 900 * MIB, MIB, KIB, true },
+        { 128 * MIB, MIB, 100, true },
+        { 128 * MIB, 16 * MIB, 16 * KIB, false },
+        { 128 * MIB, 128 * MIB, 16 * KIB, false },
+        { 128 * MIB, 512 * MIB, 16 * KIB, false },
+    };
     enum { RECOVERY_ROUNDS = 3 };
     printf("\n%-44s %9s %9s %9s\n", "recovery, one partition, one segment", "median ms", "least", "most");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         double ms[RECOVERY_ROUNDS];
         char what[64];
         for (int round = 0; round < RECOVERY_ROUNDS; round++)
-            ms[round] = recover(rows[i].flushed, rows[i].tail);
+            ms[round] = recover(&rows[i]);
         struct spread spread = spread_of(ms, RECOVERY_ROUNDS);
-        snprintf(what, sizeof what, "  %zu MiB flushed, %zu MiB behind", rows[i].flushed / MIB,
-                 rows[i].tail / MIB);
+        snprintf(what, sizeof what, "  %zu MiB flushed, %zu behind, %zu B%s", rows[i].flushed / MIB,
+                 rows[i].tail / MIB, rows[i].batch_size, rows[i].is_idempotent ? ", ids" : "");
         printf("%-44s %9.1f %9.1f %9.1f\n", what, spread.median, spread.least, spread.most);
     }
 }
