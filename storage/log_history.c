@@ -158,7 +158,8 @@ static enum log_status note_epoch(struct log_walk *walk, const struct segment_sc
     return LOG_OK;
 }
 
-enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t end_offset, int32_t epoch_max)
+enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t end_offset, int32_t epoch_max,
+                                 const struct load_notes *notes)
 {
     char path[SEGMENT_PATH_MAX];
     struct segment_list *list = log__segments(log);
@@ -181,6 +182,11 @@ enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t 
         int32_t latest = leader_epochs_latest(&log->epochs);
         if (!is_last && next >= 0 && next <= latest)
             continue;
+        bool has_memory;
+        if (load_notes_put_epochs(notes, list->items[i], known, epoch_max, &has_memory)) {
+            status = has_memory ? LOG_OK : LOG_LIMIT;
+            continue;
+        }
         /* The end of the active segment is what an unwritten file does not know. */
         struct log_walk walk = {
             .log = log, .from = known, .until = INT64_MAX, .visit = note_epoch, .epoch_max = epoch_max

@@ -2,6 +2,7 @@
 #ifndef RUNNEL_STORAGE_LOG_HISTORY_H
 #define RUNNEL_STORAGE_LOG_HISTORY_H
 
+#include "storage/load_notes.h"
 #include "storage/log_struct.h"
 #include "storage/segment_scan.h"
 
@@ -22,8 +23,8 @@ enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment
 
 /* Reads leader-epoch-checkpoint, cuts it to the log, and adds epochs that only the batches know (the file is
  * written behind the appends); none of these is newer than epoch_max, as they are under no checksum. Under
- * prepare_mutex, segments set. */
-enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t end_offset,
-                                 int32_t epoch_max);
+ * prepare_mutex, segments set. notes: of the walk that opened the log. */
+enum log_status log__load_epochs(struct log *log, int64_t start_offset, int64_t end_offset, int32_t epoch_max,
+                                 const struct load_notes *notes);
 
 #endif

@@ -165,27 +165,33 @@ bool log__read_marker(const struct segment_scan *scan, const struct producer_sta
 }
 
 /* What lies in the log was judged when it was appended: it is taken as it is. */
-static enum log_status note_scanned(struct log_walk *walk, const struct segment_scan *scan)
+enum log_status log__note_scanned(struct log *log, struct producer_state **producers,
+                                  const struct segment_scan *scan, int64_t now_ms)
 {
-    struct load *load = (struct load *)walk;
     struct producer_marker marker;
     bool is_marker;
     if (scan->view.producer_id < 0)
         return LOG_OK;
-    if (!producer_state_reserve(&load->producers, 1, 1))
+    if (!producer_state_reserve(producers, 1, 1))
         return LOG_LIMIT;
     if ((scan->view.attributes & BATCH_ATTRIBUTE_CONTROL) == 0) {
-        producer_state_note(load->producers, &scan->view, load->now_ms, 0);
+        producer_state_note(*producers, &scan->view, now_ms, 0);
     } else {
-        if (!log__read_marker(scan, load->producers, &marker, &is_marker))
+        if (!log__read_marker(scan, *producers, &marker, &is_marker))
             return LOG_LIMIT;
         if (is_marker)
-            producer_state_mark(load->producers, &marker, load->now_ms);
+            producer_state_mark(*producers, &marker, now_ms);
     }
-    size_t count_max = log__config(walk->log)->producer_ids_max;
-    if (count_max > 0 && producer_state_count(load->producers) > count_max + LOAD_SLACK)
-        producer_state_trim(load->producers, count_max, 0, 0, 0);
+    size_t count_max = log__config(log)->producer_ids_max;
+    if (count_max > 0 && producer_state_count(*producers) > count_max + LOAD_SLACK)
+        producer_state_trim(*producers, count_max, 0, 0, 0);
     return LOG_OK;
+}
+
+static enum log_status note_scanned(struct log_walk *walk, const struct segment_scan *scan)
+{
+    struct load *load = (struct load *)walk;
+    return log__note_scanned(walk->log, &load->producers, scan, load->now_ms);
 }
 
 /* Damage may have been the end of a transaction. */
@@ -277,18 +283,31 @@ static int compare_entries(const void *a, const void *b)
 }
 
 /* Puts them in by when they wrote: Kafka's order says nothing. */
-static enum log_status put_entries(struct load *load, struct producer_entry *entries, size_t count)
+static enum log_status put_entries(struct producer_state **producers, struct producer_entry *entries,
+                                   size_t count)
 {
     if (count > 0)
         qsort(entries, count, sizeof *entries, compare_entries);
-    if (!producer_state_reserve(&load->producers, count, 0))
+    if (!producer_state_reserve(producers, count, 0))
         return LOG_LIMIT;
     for (size_t i = 0; i < count; i++) {
-        if (!producer_state_reserve(&load->producers, 1, entries[i].batch_count > 1))
+        if (!producer_state_reserve(producers, 1, entries[i].batch_count > 1))
             return LOG_LIMIT;
-        producer_state_put(load->producers, &entries[i]);
+        producer_state_put(*producers, &entries[i]);
     }
     return LOG_OK;
+}
+
+bool log__read_whole_snapshot(struct log *log, int64_t offset, struct producer_state **producers)
+{
+    struct producer_entry *entries;
+    size_t count;
+    bool is_complete;
+    if (producer_files_read(log->env->files, log->path, offset, &entries, &count, &is_complete) != FILE_OK)
+        return false;
+    bool ok = is_complete && put_entries(producers, entries, count) == LOG_OK;
+    free(entries);
+    return ok;
 }
 
 /* Loads the newest snapshot that can be read; *from is where the batches go on. */
@@ -312,7 +331,7 @@ static enum log_status read_snapshot(struct load *load, const struct log_directo
         }
         enum log_status status = is_complete ? LOG_OK : complete_entries(load, offset, entries, count);
         if (status == LOG_OK)
-            status = put_entries(load, entries, count);
+            status = put_entries(&load->producers, entries, count);
         free(entries);
         *from = offset;
         return status;
@@ -353,11 +372,21 @@ static enum log_status drop_snapshots(struct log *log, struct log_directory *dir
     return log__status_of(status);
 }
 
-static enum log_status load_state(struct load *load, const struct log_directory *directory, int64_t end)
+static int64_t newest_snapshot(const struct log_directory *directory)
+{
+    return directory->snapshot_count > 0 ? directory->snapshots[directory->snapshot_count - 1] : -1;
+}
+
+/* notes: NULL: there are none. */
+static enum log_status load_state(struct load *load, const struct log_directory *directory, int64_t end,
+                                  struct load_notes *notes)
 {
     const struct log_config *config = log__config(load->walk.log);
-    int64_t from;
-    enum log_status status = read_snapshot(load, directory, &from);
+    int64_t from = end;
+    bool is_known = false;
+    if (notes)
+        load->producers = load_notes_take_producers(notes, newest_snapshot(directory), &is_known);
+    enum log_status status = is_known ? LOG_OK : read_snapshot(load, directory, &from);
     if (status == LOG_OK && from < end)
         status = scan(load, from, end);
     if (status == LOG_OK)
@@ -414,9 +443,9 @@ static enum log_status verify_open(struct load *load, bool *is_redone)
     return status;
 }
 
-enum log_status log__load_producers(struct log *log)
+enum log_status log__load_noted_producers(struct log *log, struct log_directory *directory,
+                                          struct load_notes *notes)
 {
-    struct log_directory directory;
     struct load load = {
         .walk = { .log = log, .visit = note_scanned, .damaged = note_damaged, .io_fails = true },
         .now_ms = clock_wall_ms(log->env->clock)
@@ -424,21 +453,17 @@ enum log_status log__load_producers(struct log *log)
     int64_t end = log__moment(log).end;
     if (log->producers_loaded)
         return LOG_OK;
-    enum log_status status = log__status_of(log_directory_load(&log->home, false, &directory));
-    if (status != LOG_OK)
-        return status;
-    status = drop_snapshots(log, &directory, end);
+    enum log_status status = drop_snapshots(log, directory, end);
     bool is_redone = false;
     if (status == LOG_OK)
-        status = load_state(&load, &directory, end);
+        status = load_state(&load, directory, end, notes);
     if (status == LOG_OK)
         status = verify_open(&load, &is_redone);
     if (status == LOG_OK && is_redone) {
         producer_state_destroy(load.producers);
         load.producers = NULL;
-        status = load_state(&load, &directory, end);
+        status = load_state(&load, directory, end, NULL);
     }
-    log_directory_free(&directory);
     if (status != LOG_OK) {
         producer_state_destroy(load.producers);
         return status;
@@ -452,6 +477,19 @@ enum log_status log__load_producers(struct log *log)
     pthread_mutex_unlock(&log->mutex);
     log->producers_loaded = true;
     return LOG_OK;
+}
+
+enum log_status log__load_producers(struct log *log)
+{
+    struct log_directory directory;
+    if (log->producers_loaded)
+        return LOG_OK;
+    enum log_status status = log__status_of(log_directory_load(&log->home, false, &directory));
+    if (status != LOG_OK)
+        return status;
+    status = log__load_noted_producers(log, &directory, NULL);
+    log_directory_free(&directory);
+    return status;
 }
 
 /* -- snapshots ------------------------------------------------------------------------------------- */

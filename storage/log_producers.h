@@ -2,6 +2,7 @@
 #ifndef RUNNEL_STORAGE_LOG_PRODUCERS_H
 #define RUNNEL_STORAGE_LOG_PRODUCERS_H
 
+#include "storage/load_notes.h"
 #include "storage/log_struct.h"
 #include "storage/producer_state.h"
 #include "storage/segment_scan.h"
@@ -20,6 +21,16 @@ void log__trim_producers(struct log *log, int64_t now_ms);
  * not done yet; removes snapshots that no one needs. Under prepare_mutex, while nothing appends. May block.
  */
 enum log_status log__load_producers(struct log *log);
+/* The same for a log that was just opened: directory is what lies there, and may be changed; notes are of the
+ * walk that opened it. */
+enum log_status log__load_noted_producers(struct log *log, struct log_directory *directory,
+                                          struct load_notes *notes); /* or NULL */
+/* The producers of the snapshot at offset, into *producers. False: it cannot be read, or does not tell all
+ * that we know of them. */
+bool log__read_whole_snapshot(struct log *log, int64_t offset, struct producer_state **producers);
+/* Takes a batch into account that a scan met; LOG_LIMIT: no memory. */
+enum log_status log__note_scanned(struct log *log, struct producer_state **producers,
+                                  const struct segment_scan *scan, int64_t now_ms);
 
 /* The end of a transaction that the scan's control batch says; *is_marker false: it says none. One flipped
  * bit is turned back; when more is damaged, log__lost_marker() has the word. False: no memory. */

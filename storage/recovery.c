@@ -5,6 +5,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
+#include "storage/load_notes.h"
 #include "storage/log_directory.h"
 #include "storage/log_history.h"
 #include "storage/log_producers.h"
@@ -22,6 +23,7 @@ struct opening {
     struct log_recovery result;
     int64_t end_offset;
     size_t first_loaded; /* index of the first segment that was walked */
+    struct load_notes notes;
 };
 
 static void free_segments(struct segment_list *list)
@@ -139,6 +141,7 @@ static enum log_status quarantine_hole(struct opening *opening, struct segment *
                                        int64_t next)
 {
     uint32_t size = atomic_load(&segment->size);
+    load_notes_void(&opening->notes);
     note_error("log.quarantined", "log=%s first_offset=%lld next_offset=%lld reason=missing",
                opening->log->name, (long long)first, (long long)next);
     opening->result.quarantined_count++;
@@ -170,6 +173,7 @@ static enum log_status load_one(struct opening *opening, size_t i, struct segmen
         .proven = plan->proven,
         .contiguous = plan->unclean && plan->durable.segment_base >= 0,
         .epoch_max = epoch_max_of(plan),
+        .notes = &opening->notes,
     };
     atomic_store(&segment->offsets.on_disk, false);
     atomic_store(&segment->times.on_disk, false);
@@ -196,6 +200,25 @@ static enum log_status cut(struct opening *opening, struct segment *segment, uin
     return log__status_of(status);
 }
 
+/* Only a recovery looks at all that it loads. */
+static void begin_notes(struct opening *opening)
+{
+    const struct recovery_plan *plan = opening->plan;
+    load_notes_end(&opening->notes);
+    if (plan->unclean && !plan->row)
+        load_notes_begin(&opening->notes, opening->log, &opening->directory,
+                         opening->list->items[opening->first_loaded]->base_offset, plan->durable.offset);
+}
+
+/* Batches whose headers are not to be believed were noted like others. */
+static void judge_notes(struct opening *opening)
+{
+    for (size_t i = opening->first_loaded; i < opening->list->count; i++) {
+        if (atomic_load(&opening->list->items[i]->quarantine))
+            load_notes_void(&opening->notes);
+    }
+}
+
 /* Walks segments from first_loaded on and decides on what is torn. */
 static enum log_status load_segments(struct opening *opening)
 {
@@ -203,6 +226,7 @@ static enum log_status load_segments(struct opening *opening)
     bool ours = plan->unclean && plan->durable.segment_base >= 0;
     enum log_status status = LOG_OK;
     opening->first_loaded = first_to_load(opening);
+    begin_notes(opening);
     for (size_t i = opening->first_loaded; i < opening->list->count && status == LOG_OK; i++) {
         struct segment_load load;
         struct segment *segment = opening->list->items[i];
@@ -378,7 +402,7 @@ static enum log_status load_open_transactions(struct opening *opening)
     if (!opening->plan->unclean)
         status = log__read_first_open(log, opening->end_offset, &first_open);
     if (status == LOG_NOT_FOUND)
-        return log__load_producers(log);
+        return log__load_noted_producers(log, &opening->directory, &opening->notes);
     if (status == LOG_OK) {
         pthread_mutex_lock(&log->mutex);
         log->first_open = first_open;
@@ -450,6 +474,7 @@ static enum log_status open_directory(struct opening *opening)
     atomic_store(&active->sealed, false);
     active->flushed = false;
     status = quarantine_file_read(log, opening->list, opening->plan->proven);
+    judge_notes(opening);
     if (status == LOG_OK)
         status = log__load_aborted(log, opening->list, &opening->directory, opening->plan->unclean,
                                    opening->first_loaded);
@@ -474,7 +499,7 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
     int64_t start = plan->start_offset > opening.list->items[0]->base_offset
                         ? plan->start_offset
                         : opening.list->items[0]->base_offset;
-    status = log__load_epochs(log, start, opening.end_offset, epoch_max_of(plan));
+    status = log__load_epochs(log, start, opening.end_offset, epoch_max_of(plan), &opening.notes);
     if (status == LOG_OK)
         publish(&opening);
     else
@@ -482,9 +507,10 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
     pthread_mutex_unlock(&log->mutex);
     if (status != LOG_OK)
         goto failed;
-    log_directory_free(&opening.directory);
     if (load_open_transactions(&opening) != LOG_OK)
         distrust_all(&opening);
+    log_directory_free(&opening.directory);
+    load_notes_end(&opening.notes);
     log__set_open(log);
     if (out)
         *out = opening.result;
@@ -492,6 +518,7 @@ enum log_status log__load(struct log *log, const struct recovery_plan *plan, str
 failed:
     free_segments(opening.list);
     log_directory_free(&opening.directory);
+    load_notes_end(&opening.notes);
     return status;
 }
 

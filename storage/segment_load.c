@@ -5,6 +5,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/note.h"
+#include "storage/load_notes.h"
 
 /* Index files larger than this are not ours and not Kafka's. */
 enum { INDEX_FILE_SIZE_MAX = 1 << 30 };
@@ -139,6 +140,8 @@ static enum log_status quarantine(struct segment_load *load, struct segment_scan
                load->log->name, (long long)range.first, (long long)range.next, range.position,
                (long long)load->segment->base_offset);
     load->quarantined_count++;
+    if (load->notes)
+        load_notes_void(load->notes);
     if (!segment_add_quarantine(load->segment, load->log->env->retire, range))
         return LOG_LIMIT;
     scan->expected = next;
@@ -381,6 +384,8 @@ static enum log_status walk(struct segment_load *load, struct file *file, int64_
             accept_pending(load, &pending);
             pending = (struct pending){ scan.head, scan.batch_position, expected, epoch, true };
             epoch = scan.head.leader_epoch;
+            if (load->notes)
+                load_notes_add(load->notes, segment->base_offset, &scan);
             load->scanned_size += scan.check_crc ? scan.head.size : 0;
         } else {
             status = result == SCAN_DAMAGED ? meet_damage(load, &scan, &pending) : LOG_IO;
@@ -428,6 +433,8 @@ enum log_status segment_load(struct segment_load *load)
         status = walk(load, data->file, first);
     if (status != LOG_CORRUPT)
         return status;
+    if (load->notes)
+        load_notes_void(load->notes);
     int64_t first_timestamp = segment->growth.first_timestamp;
     segment->growth =
         segment_growth_begin(segment->base_offset, log__config(log), clock_wall_ms(log->env->clock), &random);

@@ -5,6 +5,8 @@
 #include "storage/log_struct.h"
 #include "storage/segment_scan.h"
 
+struct load_notes;
+
 struct segment_load {
     /* in */
     struct log *log;
@@ -15,6 +17,7 @@ struct segment_load {
     int64_t proven;        /* damage below this offset is quarantined, beyond it is torn */
     bool contiguous;   /* beyond proven, batches follow one another without gaps (the cleaner was not here) */
     int32_t epoch_max; /* the newest leader epoch that the last batch may have; INT32_MAX: not known */
+    struct load_notes *notes; /* takes notes of what is kept; NULL: nobody wants them */
     /* out */
     int64_t next_offset; /* behind the last batch that is kept */
     uint32_t kept_size;  /* bytes; less than the file when the tail is torn */
