@@ -383,6 +383,7 @@ static enum file_status sort_out(const struct segment_home *home, const struct l
     qsort(out->snapshots, out->snapshot_count, sizeof *out->snapshots, compare_offsets);
     for (size_t i = 0; i < listing->count; i++) {
         const struct entry *entry = &listing->entries[i];
+        out->has_quarantine |= strcmp(entry->name, QUARANTINE_NAME) == 0;
         bool is_index = entry->kind == KIND_OFFSET_INDEX || entry->kind == KIND_TIME_INDEX ||
                         entry->kind == KIND_TXN_INDEX;
         if (tidy && entry->kind == KIND_PRODUCERS && !has_snapshot(out, entry->base_offset))
@@ -402,16 +403,34 @@ static enum file_status sort_out(const struct segment_home *home, const struct l
     return FILE_OK;
 }
 
+static bool is_tidy(const struct listing *listing)
+{
+    for (size_t i = 0; i < listing->count; i++) {
+        if (listing->entries[i].stage != STAGE_FINAL || listing->entries[i].kind == KIND_SPARE)
+            return false;
+    }
+    return true;
+}
+
+/* Tidies, and lists what is there then. */
+static enum file_status tidy_and_list(const struct segment_home *home, struct listing *listing)
+{
+    bool any = false;
+    enum file_status status = tidy_temporaries(home, &any);
+    if (any && status == FILE_OK)
+        status = file_flush_directory(home->env->files, home->path);
+    return status == FILE_OK ? list_files(home, listing) : status;
+}
+
 enum file_status log_directory_load(const struct segment_home *home, bool tidy, struct log_directory *out)
 {
     struct listing listing;
-    bool any = false;
     *out = (struct log_directory){ .segments = NULL };
-    enum file_status status = tidy ? tidy_temporaries(home, &any) : FILE_OK;
-    if (any && status == FILE_OK)
-        status = file_flush_directory(home->env->files, home->path);
-    if (status == FILE_OK)
-        status = list_files(home, &listing);
+    enum file_status status = list_files(home, &listing);
+    if (status == FILE_OK && tidy && !is_tidy(&listing)) {
+        listing_free(&listing);
+        status = tidy_and_list(home, &listing);
+    }
     if (status != FILE_OK)
         return status;
     status = sort_out(home, &listing, tidy, out);

@@ -16,6 +16,7 @@ struct log_directory {
     size_t segment_count;
     int64_t *snapshots; /* offsets of producer snapshots, ascending */
     size_t snapshot_count;
+    bool has_quarantine; /* quarantine.runnel is there */
 };
 
 enum { LOG_DIRECTORY_NAME_SIZE = 256 }; /* NAME_MAX of Linux, and a NUL */

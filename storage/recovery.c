@@ -442,8 +442,26 @@ static enum log_status restart_at_start(struct opening *opening)
     return status == LOG_OK ? load_segments(opening) : status;
 }
 
+static bool is_empty_file(struct log *log, int64_t base_offset, const char *suffix)
+{
+    struct file_info info;
+    char path[SEGMENT_PATH_MAX];
+    segment_path(&log->home, base_offset, suffix, path);
+    return file_info(log->env->files, path, &info) == FILE_OK && info.is_regular && info.size == 0;
+}
+
+/* Most logs are so small that nothing is in their indexes: those files are neither opened nor held open. */
+static bool has_empty_indexes(struct log *log, const struct segment *active)
+{
+    return segment_index_count(&active->offsets) == 0 && segment_index_count(&active->times) == 0 &&
+           is_empty_file(log, active->base_offset, ".index") &&
+           is_empty_file(log, active->base_offset, ".timeindex");
+}
+
 static enum log_status save_active_indexes(struct log *log, struct segment *active)
 {
+    if (has_empty_indexes(log, active))
+        return LOG_OK;
     enum file_status status = segment_save_indexes(active, &log->home, 0);
     return status == FILE_FULL ? LOG_OK : log__status_of(status); /* saved with a later flush */
 }
@@ -473,14 +491,16 @@ static enum log_status open_directory(struct opening *opening)
         segment_seal(opening->list->items[i], log->env->retire);
     atomic_store(&active->sealed, false);
     active->flushed = false;
-    status = quarantine_file_read(log, opening->list, opening->plan->proven);
+    if (opening->directory.has_quarantine)
+        status = quarantine_file_read(log, opening->list, opening->plan->proven);
     judge_notes(opening);
     if (status == LOG_OK)
         status = log__load_aborted(log, opening->list, &opening->directory, opening->plan->unclean,
                                    opening->first_loaded);
     if (status != LOG_OK || !opening->plan->unclean)
         return status;
-    quarantine_file_write(log, opening->list);
+    if (opening->directory.has_quarantine || opening->result.quarantined_count > 0)
+        quarantine_file_write(log, opening->list);
     return is_all_durable(opening) ? save_active_indexes(log, active) : flush_kept(opening);
 }
 

@@ -114,7 +114,8 @@ enum file_status segment_index_save(struct segment_index *index, const struct se
         int flags = FILE_READ | FILE_WRITE | FILE_CREATE | (index->saved_count == 0 ? FILE_TRUNCATE : 0);
         uint64_t size, saved_size = (uint64_t)index->saved_count * index->entry_size;
         enum file_status status = open_file_open(home, path, flags, &index->file);
-        if (status == FILE_OK)
+        size = 0;
+        if (status == FILE_OK && saved_size > 0)
             status = file_size(index->file->file, &size);
         if (status == FILE_OK && size > saved_size)
             status = file_truncate(index->file->file, saved_size);

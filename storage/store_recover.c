@@ -206,8 +206,9 @@ static void open_one(struct recover_run *run, struct log *log)
         return;
     struct log_position durable = durable_of(store, found, log, &start_offset);
     /* An empty directory in the place of one that had records goes on behind them. */
-    bool is_emptied = found->recovery_point > 0 && !may_hold_data(store, log);
-    if (directory->was_clean_kafka && !is_emptied)
+    bool is_believed =
+        directory->was_clean_kafka && (found->recovery_point <= 0 || may_hold_data(store, log));
+    if (is_believed)
         judge(run, log, log__open_clean(log, start_offset));
     else
         judge(run, log, log__recover(log, durable, start_offset, &recovery));
