@@ -158,11 +158,12 @@ static enum file_status check_topic(struct store_directory *directory, const str
 }
 
 /* Whether our files name all that is durable: the table what was at the clean stop, the positions what came
- * since. Then a recovery point, which has a name and no id, tells of a topic that had the name before. */
+ * since. Then a recovery point, which has a name and no id, tells of a topic that had the name before.
+ * Without a table it may be all that tells of what was durable before the positions began: at a stop of
+ * Kafka's, or at one of ours whose table is damaged. */
 static bool knows_all_durable(const struct store_directory *directory)
 {
-    return directory->has_positions &&
-           (directory->has_all_positions || !uuid_is_zero(directory->table_nonce));
+    return directory->has_positions && !uuid_is_zero(directory->table_nonce);
 }
 
 static struct log_position durable_of(const struct store *store, const struct store_found *found,
