@@ -56,7 +56,7 @@ static enum file_status make(struct reserve *reserve)
     return status;
 }
 
-enum file_status reserve_take(struct reserve *reserve)
+enum file_status reserve_take(struct reserve *reserve, uint64_t room_min)
 {
     enum file_status status = FILE_FULL;
 
@@ -64,7 +64,7 @@ enum file_status reserve_take(struct reserve *reserve)
     bool is_short = atomic_load(reserve->shortage) != SHORTAGE_NONE;
     bool is_held = atomic_load(&reserve->is_held);
     /* One that is whole may be a copy that has no blocks; else this costs nothing. */
-    if ((is_held && !is_short) || file_free_space(reserve->files, reserve->path) >= RESERVE_ROOM_MIN)
+    if ((is_held && !is_short) || file_free_space(reserve->files, reserve->path) >= room_min)
         status = make(reserve);
     if (status == FILE_OK)
         become(reserve, SHORTAGE_NONE);

@@ -48,9 +48,9 @@ enum file_status reserve_open(struct reserve *reserve, struct file_system *files
                               _Atomic uint8_t *shortage);
 void reserve_destroy(struct reserve *reserve);
 
-/* Makes it, or makes it whole again, if there is room; then there is no shortage any more. FILE_FULL: there
- * is not. May block; a worker. */
-enum file_status reserve_take(struct reserve *reserve);
+/* Makes it, or makes it whole again, if room_min bytes are free (RESERVE_ROOM_MIN); then there is no shortage
+ * any more. FILE_FULL: they are not. May block; a worker. */
+enum file_status reserve_take(struct reserve *reserve, uint64_t room_min);
 
 /* Whether a write of that rank that met a full disk makes sense again after reserve_give(). No lock. */
 static inline bool reserve_can_give(const struct reserve *reserve, enum reserve_rank rank)

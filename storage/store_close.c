@@ -32,7 +32,7 @@ static bool closes_clean(const struct store_directory *directory, bool clean)
 }
 
 /* A directory in which nothing changed still has the files of its last clean stop. */
-static bool is_unchanged(const struct store_directory *directory)
+bool store__is_unchanged(const struct store_directory *directory)
 {
     return directory->directory.marker.is_present && directory->was_clean &&
            !atomic_load(&directory->has_changes);
@@ -215,7 +215,7 @@ static void begin_flushes(struct close_run *run)
 
     for (size_t i = 0; i < store->directory_count; i++) {
         struct store_directory *directory = &store->directories[i];
-        if (!closes_clean(directory, run->clean) || is_unchanged(directory) ||
+        if (!closes_clean(directory, run->clean) || store__is_unchanged(directory) ||
             directory->log_count < LOGS_PER_THREAD)
             continue;
         enum file_status status = flush_all(directory);
@@ -274,7 +274,7 @@ static enum store_status close_directory(struct store_directory *directory, cons
     bool clean = closes_clean(directory, run->clean);
     enum store_status status = STORE_OK;
 
-    if (clean && !is_unchanged(directory))
+    if (clean && !store__is_unchanged(directory))
         status = vouch(directory, run);
     else if (run->clean && !clean)
         status = STORE_IO;

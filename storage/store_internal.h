@@ -72,6 +72,7 @@ struct store_directory {
     struct reserve reserve;
     _Atomic int64_t reserve_due_ms; /* when to take it, or to try again; INT64_MAX: never */
     bool has_told_reserve;          /* that there is no room for it */
+    bool gave_for_stop;             /* it was whole when the stop began */
     uint32_t placed_count;      /* partitions that are to come here; under the store's lock */
 
     /* The durable positions; the flusher's alone once has_changes is set. */
@@ -288,6 +289,8 @@ int64_t store__reserve_due_ms(const struct store *store);
 /* Has a worker do it when it is due; no lock held. */
 void store__submit_reserve(struct store *store);
 /* Before the clean stop writes its files: on a disk that is full, or was, it is given up. */
+/* store_close.c: it still has the files of its last clean stop. */
+bool store__is_unchanged(const struct store_directory *directory);
 void store__give_for_stop(struct store_directory *directory);
 /* After that: taken again when there is room. */
 void store__close_reserve(struct store_directory *directory);

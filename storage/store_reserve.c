@@ -86,22 +86,27 @@ bool store__tries_again(struct store_directory *directory, enum file_status stat
     return status == FILE_FULL && store__make_room(&directory->host, RANK_REMOVAL, seen);
 }
 
+/* A directory in which nothing changed is not written to. */
 void store__give_for_stop(struct store_directory *directory)
 {
     struct file_system *files = directory->store->env->files;
 
-    if (store__is_failing(directory) ||
+    if (store__is_failing(directory) || store__is_unchanged(directory) ||
         (!atomic_load(&directory->host.met_full_disk) &&
          file_free_space(files, directory->directory.path) >= RESERVE_ROOM_MIN))
         return;
+    directory->gave_for_stop = store__shortage(directory) == SHORTAGE_NONE;
     while (reserve_give(&directory->reserve, RANK_REMOVAL, store__shortage(directory)) == FILE_OK)
         continue;
 }
 
+/* What was whole before the stop and is not used up by it comes back, so that the next start is as this one
+ * was. */
 void store__close_reserve(struct store_directory *directory)
 {
-    if (!store__is_failing(directory) && store__shortage(directory) != SHORTAGE_NONE)
-        (void)reserve_take(&directory->reserve); /* else the next start takes it */
+    if (!store__is_failing(directory) &&
+        store__shortage(directory) != SHORTAGE_NONE) /* else the next start takes it */
+        (void)reserve_take(&directory->reserve, directory->gave_for_stop ? RESERVE_SIZE : RESERVE_ROOM_MIN);
 }
 
 /* --- taking it back ---------------------------------------------------------------------------- */
@@ -113,7 +118,7 @@ static int64_t take(struct store_directory *directory, int64_t now_ms)
 
     if (store__is_failing(directory))
         return INT64_MAX;
-    enum file_status status = reserve_take(&directory->reserve);
+    enum file_status status = reserve_take(&directory->reserve, RESERVE_ROOM_MIN);
     if (status == FILE_OK) {
         atomic_store(&directory->host.met_full_disk, false);
         if (is_short)
@@ -146,7 +151,8 @@ static void run_take(struct storage_job *job)
             int64_t next_ms = take(directory, now_ms);
             atomic_compare_exchange_strong(&directory->reserve_due_ms, &due_ms, next_ms);
             /* Who gave it up again in between found it wanted already. */
-            if (next_ms == INT64_MAX && store__shortage(directory) != SHORTAGE_NONE && !store__is_failing(directory))
+            if (next_ms == INT64_MAX && store__shortage(directory) != SHORTAGE_NONE &&
+                !store__is_failing(directory))
                 atomic_store(&directory->reserve_due_ms, now_ms + SHORT_RETRY_MS);
         }
         is_short = is_short || store__shortage(directory) != SHORTAGE_NONE;

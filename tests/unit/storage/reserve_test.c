@@ -54,7 +54,7 @@ static void open_reserve(void)
 static void take_ok(void)
 {
     open_reserve();
-    ck_assert_int_eq(reserve_take(&reserve), FILE_OK);
+    ck_assert_int_eq(reserve_take(&reserve, RESERVE_ROOM_MIN), FILE_OK);
 }
 
 /* --- at the start -------------------------------------------------------------------------------- */
@@ -82,7 +82,7 @@ START_TEST(a_start_sees_what_the_last_process_left)
     ck_assert_msg(shortage == starts[_i].shortage, "%s", starts[_i].what);
     ck_assert_msg(reserve.is_held == starts[_i].is_held, "%s", starts[_i].what);
     ck_assert_uint_eq(file_double_operation_count(disk), operations);
-    ck_assert_int_eq(reserve_take(&reserve), FILE_OK);
+    ck_assert_int_eq(reserve_take(&reserve, RESERVE_ROOM_MIN), FILE_OK);
     ck_assert_int_eq(shortage, SHORTAGE_NONE);
     ck_assert(reserve.is_held);
     ck_assert_int_ge(size_of_file(), RESERVE_SIZE);
@@ -94,7 +94,7 @@ START_TEST(a_directory_of_that_name_is_left_alone)
     ck_assert_int_eq(file_make_directory(files, "/d/" RESERVE_NAME), FILE_OK);
     open_reserve();
     ck_assert_int_eq(shortage, SHORTAGE_NONE);
-    ck_assert_int_ne(reserve_take(&reserve), FILE_OK);
+    ck_assert_int_ne(reserve_take(&reserve, RESERVE_ROOM_MIN), FILE_OK);
     ck_assert(!reserve.is_held);
     ck_assert(!reserve_can_give(&reserve, RANK_REMOVAL));
 }
@@ -153,7 +153,7 @@ START_TEST(without_a_reserve_nobody_is_kept_from_writing)
 {
     file_double_set_free_space(disk, RESERVE_ROOM_MIN - 1);
     open_reserve();
-    ck_assert_int_eq(reserve_take(&reserve), FILE_FULL);
+    ck_assert_int_eq(reserve_take(&reserve, RESERVE_ROOM_MIN), FILE_FULL);
     ck_assert_int_eq(size_of_file(), NOTHING);
     ck_assert_int_eq(reserve_give(&reserve, RANK_REMOVAL, SHORTAGE_NONE), FILE_FULL);
     ck_assert_int_eq(shortage, SHORTAGE_NONE);
@@ -180,7 +180,7 @@ START_TEST(somebody_removed_the_file)
     ck_assert_int_eq(file_unlink(files, "/d/" RESERVE_NAME), FILE_OK);
     ck_assert_int_eq(reserve_give(&reserve, RANK_COMMITS, SHORTAGE_NONE), FILE_FULL);
     ck_assert_int_eq(shortage, SHORTAGE_OF_COMMITS); /* as long as the disk is full, nothing but removals */
-    ck_assert_int_eq(reserve_take(&reserve), FILE_OK);
+    ck_assert_int_eq(reserve_take(&reserve, RESERVE_ROOM_MIN), FILE_OK);
     ck_assert_int_eq(shortage, SHORTAGE_NONE);
     ck_assert_int_eq(size_of_file(), RESERVE_SIZE);
 }
@@ -195,11 +195,11 @@ START_TEST(it_comes_back_when_there_is_room_for_two)
     for (unsigned i = 0; i < 2; i++)
         ck_assert_int_eq(reserve_give(&reserve, RANK_REMOVAL, i), FILE_OK);
     file_double_set_free_space(disk, RESERVE_ROOM_MIN - 1);
-    ck_assert_int_eq(reserve_take(&reserve), FILE_FULL);
+    ck_assert_int_eq(reserve_take(&reserve, RESERVE_ROOM_MIN), FILE_FULL);
     ck_assert_int_eq(shortage, SHORTAGE_OF_COMMITS);
     ck_assert_int_eq(size_of_file(), RESERVE_GIVEN_SIZE);
     file_double_set_free_space(disk, RESERVE_ROOM_MIN);
-    ck_assert_int_eq(reserve_take(&reserve), FILE_OK);
+    ck_assert_int_eq(reserve_take(&reserve, RESERVE_ROOM_MIN), FILE_OK);
     ck_assert_int_eq(shortage, SHORTAGE_NONE);
     ck_assert_int_eq(size_of_file(), RESERVE_SIZE);
     ck_assert_uint_eq(file_free_space(files, "/d"), RESERVE_ROOM_MIN - RESERVE_SIZE + RESERVE_GIVEN_SIZE);
@@ -216,7 +216,7 @@ START_TEST(a_power_cut_at_any_moment)
     given_at = file_double_operation_count(disk);
     for (unsigned i = 0; i < 2; i++)
         ck_assert_int_eq(reserve_give(&reserve, RANK_REMOVAL, i), FILE_OK);
-    ck_assert_int_eq(reserve_take(&reserve), FILE_OK);
+    ck_assert_int_eq(reserve_take(&reserve, RESERVE_ROOM_MIN), FILE_OK);
     end = file_double_operation_count(disk);
     for (uint64_t at = 0; at <= end; at++) {
         for (uint64_t seed = 0; seed < 12; seed++) {
@@ -231,7 +231,7 @@ START_TEST(a_power_cut_at_any_moment)
             ck_assert_int_eq(reserve_open(&next, file_double_system(after), "/d", &next_shortage), FILE_OK);
             if (at <= given_at)
                 ck_assert_int_eq(next_shortage, SHORTAGE_NONE);
-            ck_assert_int_eq(reserve_take(&next), FILE_OK);
+            ck_assert_int_eq(reserve_take(&next, RESERVE_ROOM_MIN), FILE_OK);
             ck_assert_int_eq(next_shortage, SHORTAGE_NONE);
             reserve_destroy(&next);
             file_double_destroy(after);

@@ -351,6 +351,22 @@ START_TEST(it_is_whole_again_after_the_stop_when_there_is_room)
 }
 END_TEST
 
+/* Or else a disk with a little room would serve until the next stop, and no more. */
+START_TEST(a_stop_on_a_disk_that_is_nearly_full_takes_nothing_from_the_next_start)
+{
+    file_double_set_free_space(disk, RESERVE_SIZE / 2);
+    ck_assert_int_eq(append(records), LOG_OK);
+    settle();
+    for (int i = 0; i < 2; i++) { /* the second time nothing has changed */
+        ck_assert_int_eq(store_close(store, true), STORE_OK);
+        ck_assert_int_eq(reserve_size(), RESERVE_SIZE);
+        open_store();
+        ck_assert_int_eq(shortage(), SHORTAGE_NONE);
+    }
+    ck_assert_int_eq(append(records), LOG_OK);
+}
+END_TEST
+
 START_TEST(a_kill_while_it_is_given_up)
 {
     become_short();
@@ -460,6 +476,7 @@ int main(void)
     tcase_add_test(tests, a_clean_stop_on_a_full_disk_is_clean);
     tcase_add_test(tests, without_a_reserve_it_is_not);
     tcase_add_test(tests, it_is_whole_again_after_the_stop_when_there_is_room);
+    tcase_add_test(tests, a_stop_on_a_disk_that_is_nearly_full_takes_nothing_from_the_next_start);
     tcase_add_test(tests, a_kill_while_it_is_given_up);
     tcase_add_loop_test(tests, a_start_finds_no_room_for_an_id, 0, 2);
     tcase_add_test(tests, a_disk_that_never_had_room_for_it);
