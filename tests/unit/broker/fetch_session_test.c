@@ -635,7 +635,7 @@ END_TEST
 
 /* -- threads -------------------------------------------------------------------------------------- */
 
-enum { THREADS = 4, ROUNDS = 6000, SHARED = 4 };
+enum { THREADS = 4, ROUNDS = 1500, SHARED = 4 };
 
 static _Atomic int32_t shared_ids[SHARED];
 static atomic_uint accepted;
