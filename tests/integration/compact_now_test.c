@@ -12,6 +12,7 @@
 #include "tests/support/one_partition.h"
 #include "tests/support/one_request.h"
 #include "tests/support/served.h"
+#include "tests/support/suite.h"
 #include "tests/support/wire_client.h"
 
 enum {
@@ -114,16 +115,12 @@ int main(void)
 {
     if (getenv("RUNNEL_TEST_BOOTSTRAP")) {
         puts("skipped: Apache Kafka seals a segment with the next append only");
-        return 77;
+        return EXIT_SKIPPED;
     }
     Suite *suite = suite_create("compact_now");
     TCase *tests = tcase_create("asked");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, a_user_asks_for_it);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite) == 0 ? 0 : 1;
 }

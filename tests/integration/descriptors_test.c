@@ -13,6 +13,7 @@
 #include "tests/support/load.h"
 #include "tests/support/one_partition.h"
 #include "tests/support/served.h"
+#include "tests/support/suite.h"
 #include "tests/support/topic_client.h"
 #include "tests/support/wire_client.h"
 
@@ -251,7 +252,7 @@ int main(void)
 {
     if (getenv("RUNNEL_TEST_BOOTSTRAP")) {
         puts("skipped: it limits a broker of its own");
-        return 77;
+        return EXIT_SKIPPED;
     }
     Suite *suite = suite_create("descriptors");
     TCase *tests = tcase_create("short");
@@ -260,9 +261,5 @@ int main(void)
     tcase_add_test(tests, closed_connections_let_them_go_on);
     tcase_add_test(tests, a_stop_does_not_wait_for_descriptors);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite) == 0 ? 0 : 1;
 }

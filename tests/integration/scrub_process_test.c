@@ -12,6 +12,7 @@
 #include "tests/support/broker_process.h"
 #include "tests/support/fault_disk.h"
 #include "tests/support/one_partition.h"
+#include "tests/support/suite.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/topic_client.h"
 #include "tests/support/wire_client.h"
@@ -134,7 +135,6 @@ END_TEST
 
 int main(void)
 {
-    enum { EXIT_SKIPPED = 77 }; /* what ctest takes for that */
     if (fault_disk_is_sanitized(RUNNEL_BINARY)) {
         puts("skipped: the broker is built with a sanitizer");
         return EXIT_SKIPPED;
@@ -144,9 +144,5 @@ int main(void)
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, damage_is_found_told_and_kept);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite) == 0 ? 0 : 1;
 }

@@ -9,6 +9,7 @@
 #include "broker/files_wait.h"
 #include "protocol/base/check.h"
 #include "tests/support/sim.h"
+#include "tests/support/suite.h"
 
 enum { WAITERS = 8, LIMIT_MS = 10000, SHORT_MS = 300 };
 
@@ -246,9 +247,5 @@ int main(void)
     tcase_add_test(tests, a_stop_wakes_all);
     tcase_add_test(tests, no_wake_up_is_lost);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite) == 0 ? 0 : 1;
 }

@@ -7,6 +7,7 @@
 #include "protocol/base/random.h"
 #include "protocol/batch_mend.h"
 #include "protocol/record_batch.h"
+#include "tests/support/suite.h"
 
 enum { BASE = 1000, RECORDS = 3, VALUE_SIZE = 40 };
 
@@ -117,9 +118,5 @@ int main(void)
     tcase_add_test(tests, what_is_damaged_more);
     tcase_add_test(tests, another_place);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -8,6 +8,7 @@
 #include "storage/side_file.h"
 #include "storage/store_internal.h"
 #include "tests/support/storage_host.h"
+#include "tests/support/suite.h"
 
 enum { LOGS = 4, CUTS_PER_OPERATION = 3 };
 
@@ -570,9 +571,5 @@ int main(void)
     tcase_add_test(test_case, a_power_cut_in_a_stop_of_many_logs);
     tcase_add_test(test_case, a_stop_whose_flush_fails_is_not_clean);
     suite_add_tcase(suite, test_case);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite) == 0 ? 0 : 1;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tests/support/log_rig.h"
+#include "tests/support/suite.h"
 
 static const char log_name_of[] = "00000000000000000000.log";
 
@@ -188,9 +189,5 @@ int main(void)
     tcase_add_loop_test(tests, more_than_a_bit, 0, (int)(sizeof rows / sizeof *rows));
     tcase_add_test(tests, records_that_are_as_large_as_a_marker);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
