@@ -3,62 +3,37 @@
 
 #include <poll.h>
 
-#include "codec/delete_records.h"
 #include "codec/find_coordinator.h"
-#include "codec/init_producer_id.h"
-#include "codec/offset_commit.h"
 #include "protocol/base/check.h"
 #include "protocol/errors.h"
 #include "tests/support/one_partition.h"
+#include "tests/support/one_request.h"
 
 enum {
-    KEY_PRODUCE = 0,
-    KEY_OFFSET_COMMIT = 8,
     KEY_FIND_COORDINATOR = 10,
-    KEY_DELETE_RECORDS = 21,
-    KEY_INIT_PRODUCER_ID = 22,
     PAUSE_MS = 5,
 };
 
 int16_t call_commit(struct wire_client *client, const struct committer *committer, const char *topic_name,
                     int64_t offset)
 {
-    struct offset_commit_request request;
-    struct offset_commit_request_topic topic;
-    struct offset_commit_request_partition partition;
+    struct one_commit one;
     struct offset_commit_response response;
-    offset_commit_request_init(&request);
-    offset_commit_request_topic_init(&topic);
-    offset_commit_request_partition_init(&partition);
-    partition.committed_offset = offset;
-    partition.committed_metadata = SLICE_LITERAL("");
-    topic.name = slice_of_string(topic_name);
-    topic.partitions = &partition;
-    request.group_id = slice_of_string(committer->group);
-    request.generation_id_or_member_epoch = committer->generation;
-    request.member_id = slice_of_string(committer->member);
-    request.topics = &topic;
-    topic.partitions_count = request.topics_count = 1;
-    return wire_call(client, KEY_OFFSET_COMMIT, 5, &request, &response)
+    one_commit(&one, committer->group, topic_name, 0, offset);
+    one.partition.committed_metadata = SLICE_LITERAL("");
+    one.request.generation_id_or_member_epoch = committer->generation;
+    one.request.member_id = slice_of_string(committer->member);
+    return wire_call(client, ONE_COMMIT, ONE_COMMIT_VERSION, &one.request, &response)
                ? response.topics[0].partitions[0].error_code
                : NO_ANSWER;
 }
 
 int16_t call_delete_records(struct wire_client *client, const char *topic_name, int64_t offset)
 {
-    struct delete_records_request request;
-    struct delete_records_request_topic topic;
-    struct delete_records_request_partition partition;
+    struct one_delete_records one;
     struct delete_records_response response;
-    delete_records_request_init(&request);
-    delete_records_request_topic_init(&topic);
-    delete_records_request_partition_init(&partition);
-    partition.offset = offset;
-    topic.name = slice_of_string(topic_name);
-    topic.partitions = &partition;
-    request.topics = &topic;
-    topic.partitions_count = request.topics_count = 1;
-    return wire_call(client, KEY_DELETE_RECORDS, 1, &request, &response)
+    one_delete_records(&one, topic_name, 0, offset);
+    return wire_call(client, ONE_DELETE_RECORDS, ONE_DELETE_RECORDS_VERSION, &one.request, &response)
                ? response.topics[0].partitions[0].error_code
                : NO_ANSWER;
 }
@@ -85,7 +60,7 @@ int16_t call_produce_within(struct wire_client *client, const char *topic, int32
     check(batch_builder_finish(builder, &batch) == BATCH_OK);
     one_produce(&one, topic, partition, batch_bytes(&batch));
     one.request.timeout_ms = timeout_ms;
-    bool ok = wire_call(client, KEY_PRODUCE, 9, &one.request, &response);
+    bool ok = wire_call(client, ONE_PRODUCE, 9, &one.request, &response);
     arena_destroy(&arena);
     return ok ? response.topics[0].partitions[0].error_code : NO_ANSWER;
 }
@@ -94,9 +69,8 @@ int16_t call_producer_id(struct wire_client *client, int64_t *id)
 {
     struct init_producer_id_request request;
     struct init_producer_id_response response;
-    init_producer_id_request_init(&request);
-    request.transactional_id = SLICE_NULL;
-    if (!wire_call(client, KEY_INIT_PRODUCER_ID, 1, &request, &response))
+    one_init_producer(&request);
+    if (!wire_call(client, ONE_INIT_PRODUCER, ONE_INIT_PRODUCER_VERSION, &request, &response))
         return NO_ANSWER;
     if (response.error_code == ERR_NONE)
         *id = response.producer_id;
