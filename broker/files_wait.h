@@ -41,8 +41,8 @@ static inline bool files_waiter_is_in(const struct files_waiter *waiter)
     return waiter->ticket != 0;
 }
 
-/* Whether somebody waits already: who comes now and needs descriptors enters behind him, and parks without a
- * try. */
+/* Whether somebody waits already: an append that comes now and needs descriptors enters behind him, and parks
+ * without a try. A Fetch enters only when it was refused: what it reads may be open. */
 bool files_wait_has_line(const struct files_wait *wait);
 void files_wait_enter(struct files_wait *wait, struct files_waiter *waiter, int64_t limit_ms);
 /* Whether trying again is of no use: the limit has passed, or the broker stops. */
