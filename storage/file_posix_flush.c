@@ -52,23 +52,6 @@ static enum file_status open_and_flush(const char *path)
     return rc == 0 ? FILE_OK : FILE_IO;
 }
 
-enum file_status file_posix__flush_directory(struct file_system *system, const char *path)
-{
-    struct posix_system *posix = file_posix__system(system);
-    enum file_status status = open_and_flush(path);
-
-    if (status != FILE_LIMIT)
-        return status;
-    /* Clients that use up all descriptors must not be able to fail a flush, which is final. */
-    pthread_mutex_lock(&posix->spare_lock);
-    if (posix->spare_fd >= 0)
-        close(posix->spare_fd);
-    status = open_and_flush(path);
-    posix->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    pthread_mutex_unlock(&posix->spare_lock);
-    return status;
-}
-
 static double now_ns(void)
 {
     struct timespec now;
@@ -137,6 +120,51 @@ int file_posix__device(struct posix_system *posix, dev_t id, const char *path)
     }
     pthread_mutex_unlock(&posix->lock);
     return index;
+}
+
+/* FILE_LIMIT: it cannot be told whether all is well there. */
+static enum file_status flush_file_system(struct posix_system *posix, const char *path)
+{
+    struct stat place;
+
+    if (stat(path, &place) != 0)
+        return file_posix__status(errno);
+    pthread_mutex_lock(&posix->lock);
+    /* Open since the first file there was: it tells of all errors since. */
+    int index = device_index(posix, place.st_dev);
+    int fd = index == POSIX_NO_DEVICE ? -1 : posix->devices[index].fd;
+    pthread_mutex_unlock(&posix->lock);
+    if (fd < 0)
+        return FILE_LIMIT;
+    return syncfs(fd) == 0 ? FILE_OK : FILE_IO;
+}
+
+/* With the spare descriptor; somebody else may be quicker to take it. */
+static enum file_status flush_with_spare(struct posix_system *posix, const char *path)
+{
+    pthread_mutex_lock(&posix->spare_lock);
+    if (posix->spare_fd >= 0)
+        close(posix->spare_fd);
+    enum file_status status = open_and_flush(path);
+    posix->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    pthread_mutex_unlock(&posix->spare_lock);
+    return status;
+}
+
+/* Clients that use up all descriptors must not be able to fail a flush, which is final: without one, all of the
+ * file system is flushed, and where that does not tell of errors it waits until one comes free. */
+enum file_status file_posix__flush_directory(struct file_system *system, const char *path)
+{
+    static const struct timespec pause = { .tv_nsec = 2000000 };
+    enum file_status status = open_and_flush(path);
+    while (status == FILE_LIMIT && (status = flush_with_spare(file_posix__system(system), path)) == FILE_LIMIT) {
+        status = flush_file_system(file_posix__system(system), path);
+        if (status != FILE_LIMIT)
+            break;
+        nanosleep(&pause, NULL);
+        status = open_and_flush(path);
+    }
+    return status;
 }
 
 static enum file_status flush_item(struct posix_group *group, size_t index)
@@ -349,19 +377,9 @@ static bool has_mounts_below(const char *path)
 
 enum file_status file_posix__flush_all(struct file_system *system, const char *path)
 {
-    struct posix_system *posix = file_posix__system(system);
-    struct stat place;
-
-    if (stat(path, &place) != 0 || has_mounts_below(path))
-        return FILE_NOT_FOUND;
-    pthread_mutex_lock(&posix->lock);
-    /* Open since the first file there was: it tells of all errors since. */
-    int index = device_index(posix, place.st_dev);
-    int fd = index == POSIX_NO_DEVICE ? -1 : posix->devices[index].fd;
-    pthread_mutex_unlock(&posix->lock);
-    if (fd < 0)
-        return FILE_NOT_FOUND;
-    return syncfs(fd) == 0 ? FILE_OK : FILE_IO;
+    enum file_status status =
+        has_mounts_below(path) ? FILE_LIMIT : flush_file_system(file_posix__system(system), path);
+    return status == FILE_OK || status == FILE_IO ? status : FILE_NOT_FOUND;
 }
 
 void file_posix__pool_init(struct posix_system *posix, unsigned pool_size)

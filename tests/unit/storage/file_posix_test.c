@@ -1,8 +1,13 @@
 /* The machine's files behind file.h, in a directory of their own. */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -176,6 +181,50 @@ START_TEST(flushes_groups_of_all_sizes)
     ck_assert_int_eq(statuses[2], FILE_NOT_FOUND);
     for (int i = 0; i < COUNT; i++)
         file_close(open_files[i]);
+}
+END_TEST
+
+/* Takes each descriptor that comes free, and keeps it for some time. */
+static void *grab(void *is_over)
+{
+    while (!atomic_load((atomic_bool *)is_over)) {
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        poll(NULL, 0, 3);
+        close(fd);
+    }
+    return NULL;
+}
+
+/* A flush that fails is final, so it may not fail because others were quicker to take the spare descriptor. */
+START_TEST(a_directory_is_flushed_without_descriptors)
+{
+    enum { ROUNDS = 100, DESCRIPTORS = 64, GREEDY = 3 };
+    static atomic_bool is_over;
+    struct rlimit before, few;
+    pthread_t greedy[GREEDY];
+    int fds[DESCRIPTORS];
+    size_t count = 0;
+
+    struct file *file = opened("f", FILE_WRITE | FILE_CREATE); /* tells of the device */
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){ .rlim_cur = DESCRIPTORS, .rlim_max = before.rlim_max };
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    while (count < DESCRIPTORS && (fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        count++;
+    ck_assert_int_eq(errno, EMFILE);
+    for (int i = 0; i < GREEDY; i++)
+        ck_assert_int_eq(pthread_create(&greedy[i], NULL, grab, &is_over), 0);
+    for (int i = 0; i < ROUNDS; i++)
+        ck_assert_int_eq(file_flush_directory(files, root), FILE_OK);
+    atomic_store(&is_over, true);
+    for (int i = 0; i < GREEDY; i++)
+        pthread_join(greedy[i], NULL);
+    while (count > 0)
+        close(fds[--count]);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    file_close(file);
 }
 END_TEST
 
@@ -360,6 +409,7 @@ int main(void)
     tcase_add_test(tcase, statuses_say_what_happened);
     tcase_add_test(tcase, replaces_small_files);
     tcase_add_test(tcase, flushes_groups_of_all_sizes);
+    tcase_add_test(tcase, a_directory_is_flushed_without_descriptors);
     tcase_add_test(tcase, a_lock_keeps_others_out);
     tcase_add_test(tcase, links_are_seen_and_not_followed);
     tcase_add_test(tcase, a_page_that_is_gone_is_an_answer);
