@@ -224,6 +224,14 @@ static size_t settled_count(const struct append *first, size_t count)
     return settled;
 }
 
+static enum log_status try_to_prepare(struct log *log)
+{
+    files_wait_try_begins();
+    enum log_status status = log_prepare(log);
+    files_wait_try_ends();
+    return status;
+}
+
 /* Appends those in front in one write; what needs preparing (the next roll) is prepared. Returns how many
  * have their result, at least one. Who comes while others wait for descriptors, and may need some, does not
  * try before them (lines_up). */
@@ -240,7 +248,7 @@ static size_t append_blocking(struct server *server, struct log *log, struct app
             break;
         bool gives_up =
             rounds++ == PREPARE_ROUNDS_MAX || (lines_up && files_wait_has_line(server->files_wait));
-        enum log_status status = gives_up ? LOG_LIMIT : log_prepare(log);
+        enum log_status status = gives_up ? LOG_LIMIT : try_to_prepare(log);
         if (status != LOG_OK) {
             first->result.status = status;
             first->result.base_offset = -1;

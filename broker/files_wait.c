@@ -34,6 +34,8 @@ struct files_wait {
     struct timer timer;
 };
 
+static _Thread_local bool is_trying_here;
+
 static void fire(struct timer *timer);
 static void deliver(struct loop_mail *mail, struct loop *loop);
 
@@ -176,9 +178,21 @@ void files_wait_leave(struct files_wait *wait, struct files_waiter *waiter)
 
 /* -- waking --------------------------------------------------------------------------------------- */
 
+void files_wait_try_begins(void)
+{
+    check(!is_trying_here);
+    is_trying_here = true;
+}
+
+void files_wait_try_ends(void)
+{
+    check(is_trying_here);
+    is_trying_here = false;
+}
+
 void files_wait_freed(struct files_wait *wait)
 {
-    if (atomic_load(&wait->in_line) == 0)
+    if (is_trying_here || atomic_load(&wait->in_line) == 0)
         return;
     pthread_mutex_lock(&wait->lock);
     wait->freed++;

@@ -53,6 +53,12 @@ void files_wait_park(struct files_wait *wait, struct files_waiter *waiter);
 /* Does nothing for one who is not in the line. */
 void files_wait_leave(struct files_wait *wait, struct files_waiter *waiter);
 
+/* Around a try: what it takes and gives back as it fails comes free for nobody, and must wake nobody; he who
+ * tries would otherwise wake himself for ever. A try of another that failed meanwhile for these is made again by the
+ * line's clock. Of this thread alone; not nested. */
+void files_wait_try_begins(void);
+void files_wait_try_ends(void);
+
 /* A descriptor came free, or may be had by closing what could not be closed before (a flush has ended). Any
  * thread, any lock may be held; an atomic load when nobody waits. */
 void files_wait_freed(struct files_wait *wait);

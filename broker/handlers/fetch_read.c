@@ -397,7 +397,7 @@ struct fetch_outcome fetch__read(struct request *rq, struct fetch_state *state, 
 }
 
 /* Opens one log and brings the range into memory. */
-static enum log_status warm(const struct fetch_state *state, const struct fetch_cold *cold)
+static enum log_status open_and_warm(const struct fetch_state *state, const struct fetch_cold *cold)
 {
     struct log *log = cold->partition->log;
     enum log_status status = log_open(log);
@@ -406,6 +406,14 @@ static enum log_status warm(const struct fetch_state *state, const struct fetch_
     struct log_offsets offsets = log_offsets(log);
     int64_t bound = state->is_committed ? offsets.stable : offsets.high_watermark;
     return log_warm(log, cold->fetch_offset, bound, cold->size_max);
+}
+
+static enum log_status warm(const struct fetch_state *state, const struct fetch_cold *cold)
+{
+    files_wait_try_begins();
+    enum log_status status = open_and_warm(state, cold);
+    files_wait_try_ends();
+    return status;
 }
 
 /* True: the request is parked until there are descriptors. */
