@@ -209,18 +209,20 @@ START_TEST(closed_connections_let_them_go_on)
     double before = monotonic_seconds();
     for (int i = 0; i < CONNECTIONS; i++)
         wire_close(&others[i]);
-    for (int i = 0; i < 4; i++) { /* the descriptors of the fifth may be too many */
-        pthread_join(waiting[i].thread, NULL);
-        ck_assert_int_eq(waiting[i].error_code, ERR_NONE);
+    int served_count = 0;
+    while (served_count < 4 && monotonic_seconds() < before + WAIT_MS / 2000.0) { /* a fifth's may be too many */
+        poll(NULL, 0, 1);
+        served_count = 0;
+        for (int i = 0; i < 5; i++)
+            served_count += atomic_load(&waiting[i].is_over) && waiting[i].error_code == ERR_NONE;
     }
-    double ms = (monotonic_seconds() - before) * 1000;
-    printf("on after %.0f ms\n", ms);
-    ck_assert_msg(ms < WAIT_MS / 2, "on after %.0f ms", ms);
+    printf("on after %.0f ms\n", (monotonic_seconds() - before) * 1000);
+    ck_assert_int_ge(served_count, 4);
     wire_close(&client);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++) {
+        pthread_join(waiting[i].thread, NULL);
         wire_close(&waiting[i].client);
-    pthread_join(waiting[4].thread, NULL);
-    wire_close(&waiting[4].client);
+    }
     served_stop(&served);
 }
 END_TEST
