@@ -1,25 +1,29 @@
 """./dev bench: runnel and Apache Kafka beside each other, and the machine's limits beside both.
 
-    ./dev bench [all|quick|SCENARIO...]     measure; what was measured before and is not named stays in the results
+    ./dev bench [all|quick|SCENARIO...]     measure what is not kept yet; an interrupted call is gone on with by the next
     ./dev bench list                        the scenarios, and about how long each takes
     ./dev bench report                      write RESULTS.md and the plots anew from the kept results
     ./dev bench check                       does the table make sense, does the report work? (no measurement)
 
-    --rounds N           instead of each scenario's own number
+    --rounds N           so many (default 3); a scenario may want fewer
+    --again              measure anew what is kept already
+    --within MINUTES     begin nothing that would end later; ends with status 3 when something is left for the next call
     --minutes M          of the long scenario (default 5; the hour is 60)
-    --only SERVER,...    leave other servers out: durable page kafka sink echo
+    --only SERVER,...    leave other servers out: durable page kafka sink echo raw; what is kept of them stays
+    --scale FACTOR       sizes and times times FACTOR, to see that all works; such results go to build/bench-scaled
     --data DIRECTORY     where the servers keep their data (default build/bench-data; its file system is what is measured)
     --pin CPUS:CPUS      pin servers and load generators, as taskset -c does (default: nothing is pinned)
     --table FILE         another table of scenarios
     --out DIRECTORY      where RESULTS.md and results/ go (default tests/bench)
 """
 import argparse
+import hashlib
+import json
 import os
 import re
 import resource
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,6 +31,7 @@ import time
 from dataclasses import dataclass
 
 import check
+import keeper
 import machine
 import report
 import results
@@ -39,29 +44,48 @@ BENCH = os.path.dirname(HERE)
 ROOT = os.path.dirname(os.path.dirname(BENCH))
 
 
+NOT_FINISHED = 3
+
+
 @dataclass
 class Settings:
     rounds: int
     minutes: float
     only: list
-    pin: str
+    scale: float
+    there: list  # servers that this machine can start
+
+    def has(self, kind):
+        return kind in self.there
 
     def takes(self, kind):
-        return not self.only or kind in self.only or kind not in servers.LABELS
+        return (not self.only or kind in self.only) and (kind == keeper.RAW or self.has(kind))
+
+    def rounds_of(self, scenario):
+        return min(self.rounds, scenario.rounds or self.rounds)
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="./dev bench", usage=__doc__, add_help=False)
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--within", type=float, default=0)
+    parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--only", default="")
     parser.add_argument("--data", default=os.path.join(ROOT, "build/bench-data"))
     parser.add_argument("--pin", default="")
     parser.add_argument("--table", default=table.PATH)
-    parser.add_argument("--out", default=BENCH)
+    parser.add_argument("--out", default="")
     parser.add_argument("-h", "--help", action="store_true")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.rounds < 1 or options.scale <= 0 or options.minutes <= 0 or options.within < 0:
+        parser.error("rounds, scale and minutes are above 0")
+    if options.scale != 1 and os.path.realpath(options.out or BENCH) == os.path.realpath(BENCH):
+        options.out = os.path.join(ROOT, "build/bench-scaled")
+    options.out = options.out or BENCH
+    return options
 
 
 def chosen(scenarios, names):
@@ -79,14 +103,26 @@ def chosen(scenarios, names):
     return out
 
 
-def print_list(scenarios, minutes):
-    total = 0
+def estimated(scenario, kept, settings):
+    """Seconds that a scenario takes with its rounds: as measured here before, else by rule."""
+    total, known = 0.0, (kept or {}).get("turns", {})
+    for number, kind in scenario.turns(settings.rounds_of(scenario)):
+        took = [turn["seconds"] for turn in known.get(kind, []) if turn["seconds"]] if not scenario.long else []
+        total += sum(took) / len(took) if took else scenario.turn_seconds(kind, number, settings.minutes, settings.scale)
+    return total
+
+
+def print_list(scenarios, settings, kept):
+    total = quick = 0
+    print("scenario              1 round   all   rounds")
     for scenario in scenarios:
-        seconds = table.seconds_of(scenario, minutes)
-        total += seconds
-        print(f"{scenario.name:20} {seconds / 60:5.0f} min  {'quick ' if scenario.quick else '      '}{scenario.shows}")
-    quick = sum(table.seconds_of(scenario, minutes) for scenario in scenarios if scenario.quick)
-    print(f"\nall: about {total / 3600:.1f} hours; quick, with --rounds 3 of its own: about {quick * 0.6 / 60:.0f} minutes")
+        one = estimated(scenario, kept.get(scenario.name), Settings(1, settings.minutes, [], settings.scale, []))
+        all_of_it = estimated(scenario, kept.get(scenario.name), settings)
+        total += all_of_it
+        quick += all_of_it if scenario.quick else 0
+        print(f"{scenario.name:20} {one / 60:5.1f} min {all_of_it / 60:5.1f} min  {settings.rounds_of(scenario)}  "
+              f"{'quick ' if scenario.quick else '      '}{scenario.shows}")
+    print(f"\nwith --rounds {settings.rounds}: all about {total / 60:.0f} minutes, quick about {quick / 60:.0f} minutes")
 
 
 def fetch_kafka(tools):
@@ -104,35 +140,46 @@ def fetch_kafka(tools):
         return os.environ.get("KAFKA_VERSION") or re.search(r"<kafka.version>(.*?)</kafka.version>", pom.read())[1]
 
 
-def measure(scenario, tools, settings, options, kafka_version):
-    """One scenario from its start to its kept result."""
-    busy, load = machine.quiet(), machine.load_average()
-    print(f"\n=== {scenario.name}: {scenario.shows}")
-    print(f"  load average {' '.join(map(str, load))}, {busy:.2f} cores busy before it"
+def digest(*parts):
+    """Of texts, and of files as what they hold."""
+    out = hashlib.sha256()
+    for part in parts:
+        if os.path.isfile(part):
+            with open(part, "rb") as file:
+                part = hashlib.file_digest(file, "sha256").hexdigest()
+        out.update(part.encode() + b"\0")
+    return out.hexdigest()[:12]
+
+
+def marks_of(scenario, tools, options, versions, facts):
+    """What tells results that may stand beside each other from others: see keeper.py."""
+    generators = digest(*(tools.program(name) for name in ("load", "librdkafka_load", "limits")))
+    minutes = options.minutes if scenario.long else 0
+    about = {"machine": facts, "versions": versions, "rounds_wanted": options.rounds_of(scenario), "minutes": minutes,
+             "pinned": options.pin, "scale": options.scale, "load": str(scenario.load), "raw": scenario.raw,
+             "once": scenario.once()}
+    runnel, kafka = digest(tools.runnel), f"{versions['Apache Kafka']}, Java {versions['Java']}"
+    return {"setup": digest(scenario.what_is_run(), json.dumps(facts), generators, f"{minutes} {options.pin} {options.scale}"),
+            "builds": {"durable": runnel, "page": runnel, "kafka": kafka, "sink": generators, "echo": generators,
+                       keeper.RAW: generators},
+            "commit": machine.commit(ROOT), "about": about}
+
+
+def measure(scenario, tools, settings, options, marks, folder, until):
+    """What is missing of one scenario. Returns its result; raises rounds.OutOfTime when something stays missing."""
+    kinds = [kind for kind in [*scenario.servers, *([keeper.RAW] if scenario.raw else [])] if settings.takes(kind)]
+    keep = keeper.Keeper(scenario, folder, marks, kinds, not settings.only, options.again)
+    run = rounds.Run(tools, scenario, options.data, settings, keep, lambda text: print(text, flush=True), until)
+    missing = run.missing()
+    if not missing:
+        print(f"\n=== {scenario.name}: has its rounds (--again measures them anew)")
+        return keep.data
+    busy, load = machine.busy_cores(), machine.load_average()
+    print(f"\n=== {scenario.name}: {scenario.shows}\n  {keep.said + '; ' if keep.said else ''}{len(missing)} turns to go, "
+          f"load average {' '.join(map(str, load))}, {busy:.2f} cores busy before it"
           + ("  ** this machine is busy: the figures are for orientation only **" if busy > report.BUSY_CORES else ""), flush=True)
-    begin = time.monotonic()
-    run = rounds.Run(tools, scenario, options.data, settings, lambda text: print(text, flush=True))
-    cases, whole = run.go()
-    return {
-        "name": scenario.name,
-        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "commit": machine.commit(ROOT),
-        "machine": machine.facts(options.data),
-        "versions": machine.versions(tools.runnel, kafka_version or "left out"),
-        "load": str(scenario.load),
-        "raw": scenario.raw,
-        "rounds": whole,
-        "rounds_wanted": run.rounds,
-        "minutes": settings.minutes,
-        "pinned": settings.pin,
-        "only": options.only,
-        "rates": run.rates,
-        "load_average_before": load,
-        "busy_cores_before": round(busy, 3),
-        "others_cores": statistics.median(run.keeper.others) if run.keeper.others else None,
-        "took_seconds": round(time.monotonic() - begin),
-        "cases": cases,
-    }
+    run.go()
+    return keep.data
 
 
 def allow_descriptors(wanted=100000):
@@ -162,41 +209,54 @@ def main():
     except table.Wrong as wrong:
         sys.exit(f"bench: {wrong}")
     folder, page = os.path.join(options.out, "results"), os.path.join(options.out, "RESULTS.md")
+    only = [kind for kind in options.only.split(",") if kind]
+    for kind in only:
+        if kind not in (*servers.LABELS, keeper.RAW):
+            sys.exit(f"bench: no server of that name: {kind}")
+    settings = Settings(options.rounds, options.minutes, only, options.scale, list(servers.LABELS))
     if options.names == ["list"]:
-        print_list(scenarios, options.minutes)
+        print_list(scenarios, settings, results.read(folder))
         return 0
     if options.names == ["check"]:
         return check.main(BENCH)
     if options.names == ["report"]:
         report.write(scenarios, results.read(folder), page, folder)
         return 0
-    if options.names == ["quick"] and not options.rounds:
-        options.rounds = 3
-    wanted = chosen(scenarios, options.names)
-    pin = options.pin.split(":") if options.pin else None
-    tools = servers.Tools(ROOT, pin)
-    settings = Settings(options.rounds, options.minutes, [kind for kind in options.only.split(",") if kind], options.pin)
-    kafka_version = fetch_kafka(tools) if settings.takes("kafka") else None
+    return measure_all(chosen(scenarios, options.names), scenarios, settings, options, folder, page)
+
+
+def measure_all(wanted, scenarios, settings, options, folder, page):
+    until = time.monotonic() + 60 * options.within if options.within else None
+    tools = servers.Tools(ROOT, options.pin.split(":") if options.pin else None)
+    kafka_version = fetch_kafka(tools)
     if not kafka_version:
-        settings.only = [kind for kind in settings.only or servers.LABELS if kind != "kafka"]
+        settings.there.remove("kafka")
+    options.rounds_of = settings.rounds_of
     os.makedirs(options.data, exist_ok=True)
     allow_descriptors()
+    facts, versions = machine.facts(options.data), machine.versions(tools.runnel, kafka_version or "left out")
     options.data = tempfile.mkdtemp(prefix="run-", dir=options.data)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end that stops servers and load generators
-    failed = 0
+    failed, left = 0, []
     try:
         for scenario in wanted:
-            result = measure(scenario, tools, settings, options, kafka_version)
-            failed += sum(len(reasons) for _, _, reasons in results.Result(result).failures())
-            results.write(folder, result)
-            write_report(scenarios, page, folder)
+            try:
+                result = measure(scenario, tools, settings, options,
+                                 marks_of(scenario, tools, options, versions, facts), folder, until)
+                failed += sum(len(reasons) for _, _, reasons in results.Result(result).failures())
+            except rounds.OutOfTime:
+                left.append(scenario.name)
+            except rounds.FAILURES as reason:
+                failed += 1
+                print(f"  {scenario.name}: {reason}", file=sys.stderr)
     except KeyboardInterrupt:
         print("\nbench: interrupted; what was finished is kept", file=sys.stderr)
         return 130
     finally:
         shutil.rmtree(options.data, ignore_errors=True)
-    print(f"\nwrote RESULTS.md, {len(wanted)} scenario(s), {failed} failed run(s)")
-    return 1 if failed else 0
+        write_report(scenarios, page, folder)
+    print(f"\nwrote RESULTS.md; {failed} failed run(s)" + (f"; left for the next call: {', '.join(left)}" if left else ""))
+    return NOT_FINISHED if left else 1 if failed else 0
 
 
 if __name__ == "__main__":

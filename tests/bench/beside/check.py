@@ -5,6 +5,7 @@ import tempfile
 
 import figures
 import judge
+import keeper
 import plots
 import programs
 import report
@@ -28,6 +29,8 @@ def check_options():
     assert line.arguments() == ["produce", "--acks", "-1", "--idempotent", "--batch-size", "65536", "--set", "a=b", "--set", "c=d"]
     merged = line.merged(Line("--batch-size 1KiB --rate 5"))
     assert merged.get("batch-size") == "1KiB" and merged.get("rate") == "5" and merged.has("idempotent")
+    short = Line("load produce --total-size 2GiB --seconds 4 --partitions 1000").scaled(0.1)
+    assert short.number("total-size") == (2 << 30) // 10 and short.get("seconds") == "0.4" and short.get("partitions") == "1000"
     assert line.get("batch-size") == "64KiB" and not line.with_options(idempotent=None).has("idempotent")
 
 
@@ -37,11 +40,12 @@ def check_figures():
     curve = dict(map(tuple, figures.curve(histogram)))
     assert curve[.5] == 5000 and curve[.99] == 9900 and curve[1] == 10000 and .99998 not in curve
     assert figures.curve([]) == []
-    assert figures.merged_histogram([[[1, 2], [5, 1]], [[1, 3]]]) == [[1, 5], [5, 1]]
+    assert figures.middle_curve([[[.5, 1], [.9, 5]], [[.5, 3], [.9, 6]], [[.5, 2]]]) == [[.5, 2], [.9, 5.5]]
     assert len(figures.thinned(list(range(1000)))) <= 240
     values = figures.from_result({"requests": 10, "seconds": 2, "bytes": 1 << 30, "mib_s": 512, "server_cpu_s": 0.5,
-                                  "latency_us": {"p50": 1500, "p99": 3000}})
+                                  "latency_us": {"p50": 1500, "p99": 3000, "p999": 3100, "max": 4000, "count": 1000}})
     assert values["cpu_s_per_gib"] == 0.5 and values["p50_ms"] == 1.5 and values["requests_s"] == 5
+    assert values["p99_ms"] == 3 and values["max_ms"] == 4 and "p999_ms" not in values, "a p99.9 of 1,000 samples is one of them"
 
 
 def check_perf_tools():
@@ -80,6 +84,90 @@ def is_refused(row):
     return False
 
 
+SMALL = """[[scenario]]
+name = "x"
+shows = "x"
+load = "load produce --connections 1 --total-size 1GiB"
+cases = [{ name = "a" }, { name = "b" }]
+servers = ["page", "kafka", "sink"]
+raw = { pump = "pump --connections {connections}", crc = "crc" }
+figures = ["mib_s"]
+aims = [{ says = "x", figure = "mib_s", of = "page", against = "pump", at_least = 0.6 }]
+"""
+
+
+def small_scenario(folder, text=SMALL):
+    path = os.path.join(folder, "table.toml")
+    with open(path, "w") as file:
+        file.write(text)
+    return table.read(path)[0]
+
+
+def marks(runnel="r1", setup="s1", commit="c1"):
+    about = {"machine": {"memory": "1 GiB"}, "versions": {}, "rounds_wanted": 2, "once": ["sink"]}
+    builds = {"page": runnel, "kafka": "k", "sink": "g", keeper.RAW: "g"}
+    return {"setup": setup, "builds": builds, "commit": commit, "about": about}
+
+
+def turn(keep, kind, number, value):
+    """A turn in which both cases gave the value."""
+    keep.begin(kind, number, 0.1)
+    for case in ("a", "b"):
+        for subject in keep.subjects(kind):
+            keep.add(case, subject, {"mib_s": value}, "line", {"histogram": [[1.0, 50], [2.0, 50]], "latency_us": {}})
+    keep.end()
+
+
+def check_turns():
+    """Who runs when: turns go there and back; what no aim compares with is measured once."""
+    with tempfile.TemporaryDirectory() as out:
+        scenario = small_scenario(out)
+    assert scenario.turns(2) == [(0, "page"), (0, "kafka"), (0, "sink"), (0, "raw"), (1, "raw"), (1, "kafka"), (1, "page")]
+    first, second = scenario.cases
+    assert list(scenario.raw_for(first, 0)) == ["pump", "crc"] and list(scenario.raw_for(first, 1)) == ["pump"]
+    assert list(scenario.raw_for(second, 0)) == ["pump"]
+    for kind in ("page", "kafka", "sink", "raw"):
+        assert 0 < scenario.turn_seconds(kind, 0, 5) < 120
+
+
+def check_keeper():
+    """What is finished outlives an interruption; what was measured otherwise is not mixed with it."""
+    with tempfile.TemporaryDirectory() as out:
+        scenario = small_scenario(out)
+        kinds = ["page", "kafka", "sink", "raw"]
+        keep = keeper.Keeper(scenario, out, marks(), kinds)
+        turn(keep, "page", 0, 10.0)
+        turn(keep, "kafka", 0, 5.0)
+        keep.begin("sink", 0, 0.1)  # interrupted
+        keep.add("a", "sink", {"mib_s": 99.0}, "line")
+
+        again = keeper.Keeper(scenario, out, marks(commit="c2"), kinds)
+        assert again.is_done("page", 0) and again.is_done("kafka", 0) and not again.is_done("sink", 0)
+        assert "sink" not in again.data["cases"]["a"]
+        turn(again, "kafka", 1, 6.0)
+        turn(again, "page", 1, 12.0)
+        result = results.Result(results.read(out)["x"])
+        assert result.values("a", "page", "mib_s") == [10, 12] and result.values("b", "kafka", "mib_s") == [5, 6]
+        assert len(result.cell("a", "page")["curves"]) == 2
+        assert [row[0] for row in result.builds()] == ["c1", "c2"] or [row[0] for row in result.builds()] == ["c2", "c1"]
+
+        newer = keeper.Keeper(scenario, out, marks(runnel="r2"), ["page"], whole_scenario=False)  # --only page
+        assert not newer.is_done("page", 0) and newer.is_done("kafka", 1), "--only leaves the others"
+        newer = keeper.Keeper(scenario, out, marks(runnel="r2"), kinds)
+        assert newer.said and not newer.data["turns"], "another binary: all of it begins anew"
+        other = keeper.Keeper(scenario, out, marks(setup="s2"), kinds)
+        assert other.said and not other.data["turns"], "another machine or load: all of it begins anew"
+        anew = keeper.Keeper(scenario, out, marks(), ["kafka"], whole_scenario=False, anew=True)
+        assert anew.is_done("page", 1) and not anew.is_done("kafka", 0), "--again"
+        assert results.read(out)["x"]["turns"]["kafka"], "nothing is lost before something new is there"
+        later = keeper.Keeper(scenario, out, marks(), ["kafka"], whole_scenario=False)
+        turn(later, "kafka", 2, 7.0)  # a hole is no value
+        turn(later, "page", 3, 8.0)
+        assert results.Result(later.data).values("a", "page", "mib_s") == [10, 12, None, 8]
+        ratio = results.Result(later.data).ratio("a", "page", "kafka", "mib_s")
+        assert ratio.values == [2, 2]
+
+
 def check_judge(scenarios, kept):
     """The sample results hold an aim that is met, one that is missed and one that was not measured."""
     words = {verdict.word for scenario in scenarios for judged in judge.judge(scenario, kept.get(scenario.name))
@@ -100,7 +188,7 @@ def check_report(scenarios, kept):
             text = file.read()
         for name in kept:
             assert f"\n## {name}\n" in text, name
-        assert "**missed**" in text and "| met |" in text
+        assert "**missed**" in text and "| met |" in text and "| not yet |" in text
         assert not any(line != line.rstrip() for line in text.splitlines()), "blanks at the end of a line"
         if not plots.available():
             return "without gnuplot, so no plot was drawn"
@@ -119,7 +207,7 @@ def main(bench):
             out = work(*given)
             print(f"pass bench/{name}" + (f" ({out})" if isinstance(out, str) else ""))
             return out
-        except (AssertionError, table.Wrong, RuntimeError, KeyError) as reason:
+        except (AssertionError, table.Wrong, RuntimeError, KeyError, AttributeError, TypeError) as reason:
             failed = 1
             print(f"fail bench/{name}: {type(reason).__name__} {reason}")
             return None
@@ -127,6 +215,8 @@ def main(bench):
     step("options", check_options)
     step("figures", check_figures)
     step("perf-tools", check_perf_tools)
+    step("turns", check_turns)
+    step("keeper", check_keeper)
     scenarios = step("table", check_table, bench)
     kept = results.read(SAMPLE)
     if scenarios:

@@ -1,4 +1,5 @@
 """The figures of a run: their names, units and which way is better; how they follow from a program's result."""
+import statistics
 from dataclasses import dataclass
 
 
@@ -22,6 +23,7 @@ ALL = {figure.name: figure for figure in [
     Figure("fetch_mib_s", "fetched MiB/s", "MiB/s", "more"),
     Figure("produce_mib_s", "produced MiB/s", "MiB/s", "more"),
     Figure("cpu_s_per_gib", "CPU-s/GiB", "s/GiB"),
+    Figure("cpu_s", "CPU s", "s"),
     Figure("cpu_us_per_request", "CPU us/request", "us"),
     Figure("cpu_us_per_record", "CPU us/record", "us"),
     Figure("client_cpu_s_per_gib", "client CPU-s/GiB", "s/GiB"),
@@ -46,9 +48,24 @@ ALL = {figure.name: figure for figure in [
     Figure("connections", "connections", "1", "more"),
     Figure("connection_bytes", "bytes/connection", "B"),
     Figure("partition_bytes", "bytes/partition", "B"),
+    Figure("partition_written_bytes", "bytes/written partition", "B"),
     Figure("create_ms", "create ms", "ms"),
     Figure("first_ms", "first record in each, ms", "ms"),
 ]}
+
+
+SHARE_ABOVE = {"p50": 0.5, "p90": 0.1, "p99": 0.01, "p999": 0.001}
+SAMPLES_ABOVE = 10  # fewer, and a quantile is the latency of a few unlucky ones
+
+
+def told_quantiles(result):
+    """Those of a run that have enough samples above them, and the greatest."""
+    latency = result.get("latency_us") or {}
+    count = latency.get("count", result.get("records") or 0)
+    out = {name: latency[name] for name, share in SHARE_ABOVE.items() if name in latency and count * share >= SAMPLES_ABOVE - 1e-6}
+    if latency.get("max") and count:
+        out["max"] = latency["max"]
+    return out
 
 
 def from_result(result):
@@ -75,18 +92,14 @@ def from_result(result):
             put("cpu_us_per_record", cpu * 1e6 / result["records"])
     if gib and result.get("client_cpu_s"):
         put("client_cpu_s_per_gib", result["client_cpu_s"] / gib)
-    latency = result.get("latency_us") or {}
-    if latency.get("count", 1):
-        for quantile in ("p50", "p90", "p99", "p999", "max"):
-            if quantile in latency:
-                put(quantile + "_ms", latency[quantile] / 1000)
+    for quantile, us in told_quantiles(result).items():
+        put(quantile + "_ms", us / 1000)
     for part in ("fetch", "produce"):
         if isinstance(result.get(part), dict):
             put(part + "_mib_s", result[part].get("mib_s"))
     fetched = result.get("fetch") if isinstance(result.get("fetch"), dict) else {}
-    arrived = fetched.get("latency_us") or {}
-    for quantile in ("p50", "p99", "p999") if arrived.get("count") else ():
-        put(f"fetch_{quantile}_ms", arrived[quantile] / 1000)
+    for quantile, us in told_quantiles(fetched).items():
+        put(f"fetch_{quantile}_ms", us / 1000)
     if fetched.get("bytes") and cpu is not None:
         put("fetch_cpu_s_per_gib", cpu / (fetched["bytes"] / (1 << 30)))
     # Without a server's pid these are 0: not measured.
@@ -130,12 +143,13 @@ def curve(histogram):
     return out
 
 
-def merged_histogram(histograms):
-    counts = {}
-    for histogram in histograms:
-        for value, count in histogram:
-            counts[value] = counts.get(value, 0) + count
-    return sorted(map(list, counts.items()))
+def middle_curve(curves):
+    """The median of the rounds at each quantile that most of them have."""
+    seen = {}
+    for curve_of_round in curves:
+        for quantile, us in curve_of_round:
+            seen.setdefault(quantile, []).append(us)
+    return [[quantile, statistics.median(row)] for quantile, row in sorted(seen.items()) if 2 * len(row) > len(curves)]
 
 
 def thinned(samples, most=240):

@@ -8,10 +8,13 @@ from results import Result
 
 @dataclass
 class Verdict:
-    """Of one aim in one case. word: met, missed, or not measured."""
+    """Of one aim in one case. word: met, missed, or not measured. value: the median; share: how much of what is wanted
+    that is, 1 and more when the aim is met."""
     case: str
     found: str
     word: str
+    value: float = None
+    share: float = None
 
 
 @dataclass
@@ -20,6 +23,7 @@ class Judged:
     scenario: str
     says: str
     wanted: str
+    unit: str
     verdicts: list
 
     def count(self, word):
@@ -36,7 +40,7 @@ def judge(scenario, data):
     out = []
     for aim in scenario.aims:
         cases = [case.name for case in scenario.cases if (not aim.cases or case.name in aim.cases) and _takes_part(aim, case)]
-        out.append(Judged(scenario.name, f"{label(aim.of)}: {aim.says}", _wanted(aim),
+        out.append(Judged(scenario.name, f"{label(aim.of)}: {aim.says}", _wanted(aim), _unit(aim),
                           [_verdict(result, aim, case) for case in cases]))
     return out
 
@@ -53,6 +57,17 @@ def _wanted(aim):
     return f"{figure.label}: {words}x {label(aim.against)}" if aim.against else figure.name_and_unit(words)
 
 
+def _unit(aim):
+    return "x" if aim.against and aim.relation != "at_most_above" else ""
+
+
+def _share(aim, value):
+    if aim.relation == "at_least":
+        return value / aim.wanted
+    # Where nothing or less than nothing is wanted or found, a ratio says nothing: one is as far off as it is.
+    return aim.wanted / value if value > 0 and aim.wanted > 0 else 1.0 if value <= aim.wanted else 0.0
+
+
 def _verdict(result, aim, case):
     if not result:
         spread = None
@@ -65,8 +80,7 @@ def _verdict(result, aim, case):
     if not spread:
         return Verdict(case, "-", "not measured")
     met = spread.median >= aim.wanted if aim.relation == "at_least" else spread.median <= aim.wanted
-    sign = "x" if aim.against and aim.relation != "at_most_above" else ""
-    found = f"{figures.show(spread.median)}{sign}"
+    found = f"{figures.show(spread.median)}{_unit(aim)}"
     if len(spread.values) > 1:
         found += f" ({figures.show(spread.least)} to {figures.show(spread.most)})"
-    return Verdict(case, found, "met" if met else "missed")
+    return Verdict(case, found, "met" if met else "missed", spread.median, _share(aim, spread.median))

@@ -10,20 +10,35 @@ import wire
 from options import Line
 
 SETTLE_SECONDS = 10  # until a server that was just busy or just started counts as idle
+SHARES = ("restart", "idle")  # whose cases follow each other on one server
+MIB = 1 << 20
 
 
 class Scene:
-    """One server kind in one case of one round, in a directory of its own."""
+    """One server kind in one round, in a directory of its own. lines: by case; keep(case, figures, line) takes results."""
 
-    def __init__(self, tools, kind, directory, line, scenario):
-        self.tools, self.kind, self.directory, self.line = tools, kind, directory, line
-        self.overrides = scenario.overrides
+    def __init__(self, tools, kind, directory, lines, scenario, scale, keep):
+        self.tools, self.kind, self.directory, self.lines = tools, kind, directory, lines
+        self.overrides, self.scale, self.keep = scenario.overrides, scale, keep
+
+    @property
+    def line(self):
+        """Of the first case."""
+        return next(iter(self.lines.values()))
+
+    def keep_only(self, figures):
+        """The figures of a scene with one case."""
+        (case, line), = self.lines.items()
+        self.keep(case, figures, line)
 
     def server(self, port=0, wait=True):
         return servers.Server(self.tools, self.kind, self.directory, self.overrides, port, wait)
 
     def load(self, text, server, topic):
         return programs.run(self.tools, Line(text), server, topic)
+
+    def settle(self):
+        time.sleep(max(1, SETTLE_SECONDS * self.scale))
 
 
 def timed_start(scene):
@@ -36,6 +51,12 @@ def timed_start(scene):
         raise
 
 
+def first_records(scene, server, topic, partitions):
+    """A record or some in each partition."""
+    scene.load(f"load produce --connections 16 --partitions {partitions} --depth 4 --record-size 100 --batch-size 100 "
+               f"--acks 1 --total-size {partitions * 400}", server, topic)
+
+
 def start(scene):
     """From exec to the first answer, on a directory that was served before and holds what the case asks for."""
     partitions = scene.line.number("partitions", 0)
@@ -43,59 +64,65 @@ def start(scene):
     try:
         if partitions:
             wire.create_topic(server.address, "full", partitions)
-            scene.load(f"load produce --connections 16 --partitions {partitions} --depth 4 --record-size 100 --batch-size 100 "
-                       f"--acks 1 --total-size {partitions * 400}", server, "full")
-    finally:
+            first_records(scene, server, "full", partitions)
         server.stop()
+    finally:
+        server.kill()
     ready = []
     for _ in range(1 if scene.kind == "kafka" else 5):
         server, ms = timed_start(scene)
-        ready.append(ms)
-        rss = process.memory(server.pid)["VmRSS"]
-        server.stop()
-    return {"ready_ms": sorted(ready)[len(ready) // 2], "rss_start_mib": rss}
+        try:
+            ready.append(ms)
+            rss = process.memory(server.pid)["VmRSS"]
+            server.stop()
+        finally:
+            server.kill()
+    scene.keep_only({"ready_ms": sorted(ready)[len(ready) // 2], "rss_start_mib": rss})
 
 
 def restart(scene):
-    """Fills a topic, ends the broker (--how clean or kill) and starts it again on what is there."""
+    """Fills a topic, ends the broker (--how clean or kill) and starts it again on what is there: case by case, the one
+    with --memory cold on files that are dropped from the page cache."""
     total, how = scene.line.number("total-size", 10 << 30), scene.line.get("how", "clean")
-    server = scene.server()
+    server, stopped = scene.server(), {}
     try:
         wire.create_topic(server.address, "filled", 16)
         scene.load("load produce --connections 16 --partitions 16 --depth 4 --record-size 1KiB --batch-size 256KiB --acks 1 "
                    f"--total-size {total}", server, "filled")
-        figures = {}
-        if how == "kill":
-            server.kill()
-        else:
-            figures["stop_ms"] = server.stop() * 1000
-    except BaseException:
+        if how != "kill":
+            stopped = {"stop_ms": server.stop() * 1000}
+    finally:
         server.kill()
-        raise
-    if scene.line.get("memory") == "cold":
-        machine.drop_from_cache(scene.directory)
-    server, figures["ready_ms"] = timed_start(scene)
-    cpu = process.cpu_seconds(server.pid)
-    figures["cpu_s_per_gib"] = cpu / (total / (1 << 30))
-    figures["rss_start_mib"] = process.memory(server.pid)["VmRSS"]
-    server.kill()
-    return figures
+    for case, line in scene.lines.items():
+        if line.get("memory") == "cold":
+            machine.drop_from_cache(scene.directory)
+        server, ready = timed_start(scene)
+        try:
+            cpu, rss = process.cpu_seconds(server.pid), process.memory(server.pid)["VmRSS"]
+            scene.keep(case, {**stopped, "ready_ms": ready, "cpu_s": cpu, "rss_start_mib": rss}, line)
+            if case != list(scene.lines)[-1]:
+                server.stop()
+        finally:
+            server.kill()
+        stopped = {}
 
 
 def idle(scene):
-    """Nobody asks for anything: CPU and wake-ups, after a load and a rest. The figures are those of --seconds."""
-    seconds = float(scene.line.get("seconds", 30))
+    """Nobody asks for anything: CPU and wake-ups of --seconds, after a rest; with --loaded after a load and a rest."""
     server = scene.server()
     try:
-        if scene.line.has("loaded"):
-            wire.create_topic(server.address, "loaded", 16)
-            scene.load("load produce --connections 16 --partitions 16 --depth 4 --record-size 1KiB --batch-size 64KiB --acks 1 "
-                       "--total-size 256MiB", server, "loaded")
-        time.sleep(SETTLE_SECONDS)
-        cpu, woken = process.cpu_seconds(server.pid), process.wakeups(server.pid)
-        time.sleep(seconds)
-        return {"idle_cpu": (process.cpu_seconds(server.pid) - cpu) / seconds * 1000,
-                "wakeups_s": (process.wakeups(server.pid) - woken) / seconds}
+        for case, line in scene.lines.items():
+            seconds = float(line.get("seconds", 30))
+            if line.has("loaded"):
+                wire.create_topic(server.address, "loaded", 16)
+                scene.load("load produce --connections 16 --partitions 16 --depth 4 --record-size 1KiB --batch-size 64KiB "
+                           "--acks 1 --total-size 256MiB", server, "loaded")
+            scene.settle()
+            cpu, woken = process.cpu_seconds(server.pid), process.wakeups(server.pid)
+            time.sleep(seconds)
+            scene.keep(case, {"idle_cpu": (process.cpu_seconds(server.pid) - cpu) / seconds * 1000,
+                              "wakeups_s": (process.wakeups(server.pid) - woken) / seconds,
+                              "rss_mib": process.memory(server.pid)["VmRSS"]}, line)
     finally:
         server.kill()
 
@@ -106,16 +133,16 @@ def memory(scene):
     try:
         figures = {"rss_start_mib": process.memory(server.pid)["VmRSS"]}
         wire.create_topic(server.address, "loaded", 16)
-        most = 0.0
+        most, total = 0.0, scene.line.number("total-size", 1 << 30)
         for kind in ("produce --depth 4", "fetch --from-start --fetch-size 1MiB"):
             result = scene.load(f"load {kind} --connections {scene.line.get('connections', 64)} --partitions 16 "
-                                "--record-size 1KiB --batch-size 64KiB --total-size 1GiB", server, "loaded")
+                                f"--record-size 1KiB --batch-size 64KiB --total-size {total}", server, "loaded")
             most = max(most, result["rss_max_mib"])
         figures["rss_max_mib"] = most
-        time.sleep(SETTLE_SECONDS)
+        scene.settle()
         after = process.memory(server.pid)
         figures["rss_after_mib"], figures["anonymous_after_mib"] = after["VmRSS"], after["RssAnon"]
-        return figures
+        scene.keep_only(figures)
     finally:
         server.kill()
 
@@ -127,37 +154,54 @@ def connections(scene):
     server = scene.server()
     try:
         scene.load("load idle --connections 16 --seconds 1", server, None)  # what the first ones bring about stays out
-        result = scene.load(f"load idle --connections {count} --warmup 1 --seconds {scene.line.get('seconds', 5)}", server, None)
-        return {"connections": count, "connection_bytes": result["rss_per_connection_bytes"], "rss_max_mib": result["rss_max_mib"],
-                "idle_cpu": result["server_cpu_s"] / result["seconds"] * 1000,
-                "wakeups_s": result["wakeups"] / result["seconds"]}
+        result = scene.load(f"load idle --connections {count} --warmup 2 --seconds {scene.line.get('seconds', 5)}", server, None)
+        scene.keep_only({"connections": count, "connection_bytes": result["rss_per_connection_bytes"],
+                         "rss_max_mib": result["rss_max_mib"],
+                         "idle_cpu": result["server_cpu_s"] / result["seconds"] * 1000,
+                         "wakeups_s": result["wakeups"] / result["seconds"]})
     finally:
         server.kill()
 
 
 def partitions(scene):
-    """Makes a topic of many partitions, writes into each, starts again: times, and memory of each that is idle."""
+    """Makes a topic with a tenth of many partitions, then one with the rest; writes into each; starts again.
+
+    What a partition costs is the slope between the two points, so that what the first partitions bring about (threads,
+    maps, pools) does not count. It is looked at when they were just made, and when each was written and rested."""
     count = scene.line.number("partitions", 10000)
-    server, figures = scene.server(), {}
+    few, figures = count // 10, {}
+    server = scene.server()
+
+    def rss():
+        return process.memory(server.pid)["VmRSS"] * MIB
+
     try:
-        before = process.memory(server.pid)["VmRSS"]
+        wire.create_topic(server.address, "few", few)
+        scene.settle()
+        made_few = rss()
         begin = time.monotonic()
-        wire.create_topic(server.address, "many", count)
+        wire.create_topic(server.address, "many", count - few)
         figures["create_ms"] = (time.monotonic() - begin) * 1000
-        time.sleep(SETTLE_SECONDS)
-        figures["partition_bytes"] = (process.memory(server.pid)["VmRSS"] - before) * (1 << 20) / count
+        scene.settle()
+        made_all = rss()
+        figures["partition_bytes"] = (made_all - made_few) / (count - few)
+        first_records(scene, server, "few", few)
+        scene.settle()
+        written_few = rss()
         begin = time.monotonic()
-        scene.load(f"load produce --connections 16 --partitions {count} --depth 4 --record-size 100 --batch-size 100 --acks 1 "
-                   f"--total-size {count * 400}", server, "many")
+        first_records(scene, server, "many", count - few)
         figures["first_ms"] = (time.monotonic() - begin) * 1000
-        figures["rss_mib"] = process.memory(server.pid)["VmRSS"]
+        scene.settle()
+        # Between the two points lie the writes of the rest; what it cost to make them was there before.
+        figures["partition_written_bytes"] = (rss() - written_few + made_all - made_few) / (count - few)
+        figures["rss_mib"] = rss() / MIB
         figures["stop_ms"] = server.stop() * 1000
-    except BaseException:
+    finally:
         server.kill()
-        raise
     server, figures["ready_ms"] = timed_start(scene)
+    figures["rss_start_mib"] = rss() / MIB
     server.kill()
-    return figures
+    scene.keep_only(figures)
 
 
 MEASURES = {"start": start, "restart": restart, "idle": idle, "memory": memory, "connections": connections,

@@ -2,6 +2,7 @@
 import re
 import shlex
 
+LEAST_SIZE, LEAST_SECONDS = 16 << 20, 0.3
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -55,6 +56,22 @@ class Line:
                 line.options[name] = None if value is True else str(value)
         return line
 
+    def scaled(self, scale, counts=False):
+        """A copy for a run that only shows that it works: sizes and times, with counts also these, times scale."""
+        line = self.merged(Line())
+        if scale == 1:
+            return line
+        for name in ("total-size",):
+            if line.has(name):
+                line.options["--" + name] = str(max(LEAST_SIZE, int(line.number(name) * scale)))
+        for name in ("seconds", "warmup"):
+            if line.has(name):
+                line.options["--" + name] = f"{max(LEAST_SECONDS, float(line.get(name)) * scale):g}"
+        for name in ("partitions", "connections") if counts else ():
+            if line.number(name) >= 1000:
+                line.options["--" + name] = str(int(line.number(name) * scale))
+        return line
+
     def get(self, name, default=None):
         return self.options.get("--" + name, default)
 
@@ -62,7 +79,7 @@ class Line:
         return "--" + name in self.options
 
     def number(self, name, default=0):
-        return size(self.get(name, default))
+        return size(self.get(name, default) or 0)
 
     def arguments(self):
         """As a list for exec, without the first word (the program)."""

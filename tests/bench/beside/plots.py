@@ -123,7 +123,7 @@ def latency(scenario, data, path):
     for number, case in enumerate(cases):
         for subject in _subjects(scenario, data):
             cell = data["cases"].get(case, {}).get(subject)
-            points = [(1 - quantile, us) for quantile, us in cell["curve"] if quantile < 1 and us > 0] if cell else []
+            points = [(1 - quantile, us) for quantile, us in figures.middle_curve(cell["curves"]) if quantile < 1 and us > 0] if cell else []
             if len(points) < 3:
                 continue
             name = f"$curve{len(lines)}"

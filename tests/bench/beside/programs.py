@@ -30,9 +30,9 @@ def run(tools, line, server, topic):
     return result
 
 
-def run_limit(tools, text, line, directory):
+def run_limit(tools, text, line, directory, scale=1):
     """A raw limit: a line of the program `limits`, with the load's options where it names them."""
-    limit = Line(filled(text, line))
+    limit = Line(filled(text, line)).scaled(scale)
     if limit.get("directory") is not None:
         limit = limit.with_options(directory=directory)
     return limit, process.run_json([tools.program("limits"), limit.words[0], *limit.arguments()], time_limit(limit))

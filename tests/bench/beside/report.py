@@ -12,14 +12,12 @@ BUSY_CORES = 0.3
 
 def write(scenarios, kept, path, folder):
     """kept: results by name; folder: where the plots go, beside RESULTS.md."""
-    measured = [scenario for scenario in scenarios if scenario.name in kept]
-    judged = [one for scenario in scenarios for one in judge.judge(scenario, kept.get(scenario.name))]
-    text = [_head(), _machine(kept), _aims(judged, kept)]
-    text += [_scenario(scenario, kept[scenario.name], os.path.relpath(folder, os.path.dirname(path)), folder)
-             for scenario in measured]
-    missing = [scenario.name for scenario in scenarios if scenario.name not in kept]
-    if missing:
-        text.append("## Not measured yet\n\n" + ", ".join(f"`{name}`" for name in missing) + "\n")
+    measured = [scenario for scenario in scenarios if scenario.name in kept and kept[scenario.name]["turns"]]
+    judged = {scenario.name: judge.judge(scenario, kept.get(scenario.name)) for scenario in scenarios}
+    link = os.path.relpath(folder, os.path.dirname(path))
+    text = [_head(), _summary([one for rows in judged.values() for one in rows]), _scenarios(scenarios, kept, judged),
+            _machine([kept[scenario.name] for scenario in measured])]
+    text += [_scenario(scenario, kept[scenario.name], judged[scenario.name], link, folder) for scenario in measured]
     with open(path, "w") as file:
         file.write("\n".join(text))
 
@@ -30,40 +28,72 @@ def _head():
 Written by `./dev bench`; do not edit. What is measured and why stands in [beside/scenarios.toml](beside/scenarios.toml), how in
 [beside/README.md](beside/README.md); older figures taken by hand in [HISTORY.md](HISTORY.md).
 
-A figure is the median of the rounds, in brackets the least and the most. `x` behind it is its ratio to Apache Kafka's, the median of
-the ratios of each round. CPU is that of the whole server process, user and kernel; of a raw limit that of the whole measurement.
-Everything shares the machine's cores, load generators too; nothing is pinned unless it says so.
+A figure is the median of the rounds, in brackets the least and the most. `x` is a ratio, the median of the ratios of each round;
+behind a figure it is that to Apache Kafka's. CPU is that of the whole server process, user and kernel; of a raw limit that of the
+whole measurement. Everything shares the machine's cores, load generators too; nothing is pinned unless it says so. A quantile with
+fewer than ten samples above it is left out.
 """
 
 
-def _latest(kept):
-    return max(kept.values(), key=lambda data: data["date"])
-
-
-def _machine(kept):
-    if not kept:
+def _machine(measured):
+    if not measured:
         return "Nothing was measured yet.\n"
-    data = _latest(kept)
+    data = max(measured, key=lambda one: Result(one).date())
     rows = [*data["machine"].items(), ("versions", ", ".join(f"{name} {value}" for name, value in data["versions"].items()))]
-    out = "## Machine and settings of the latest run\n\n| | |\n|---|---|\n"
+    out = "## Machine and settings\n\n| | |\n|---|---|\n"
     out += "".join(f"| {name} | {value} |\n" for name, value in rows)
     out += "".join(f"| {servers.LABELS.get(kind, kind)} | {text} |\n" for kind, text in servers.SETTINGS.items())
-    others = {(tuple(one["machine"].items())) for one in kept.values()}
-    if len(others) > 1:
-        out += "\nThe scenarios were not all measured on the same machine: compare within one only.\n"
+    if len({tuple(one["machine"].items()) for one in measured}) > 1:
+        out += "\n**The scenarios were not all measured on the same machine: compare within one only.**\n"
     return out
 
 
-def _aims(judged, kept):
-    count = {word: sum(one.count(word) for one in judged) for word in ("met", "missed", "not measured")}
+# --- aims -----------------------------------------------------------------------------------------
+
+
+def _summary(judged):
+    """One row for each aim that the scenarios share, with its worst and its best case."""
+    words = ("met", "missed", "not measured")
+    count = {word: sum(one.count(word) for one in judged) for word in words}
     out = f"## Aims: {count['met']} met, {count['missed']} missed, {count['not measured']} not measured\n\n"
-    out += "Each aim counts once for each case of its scenario; a case that misses it is bold.\n\n"
-    out += "| | scenario | aim | wanted | found |\n|---|---|---|---|---|\n"
+    out += "An aim counts once for each case of each scenario that has it; those of one scenario stand in its section.\n\n"
+    out += "| aim | wanted | | worst | best |\n|---|---|---|---|---|\n"
+    groups = {}
     for one in judged:
-        if one.scenario in kept:
-            found = "; ".join(_found(verdict) for verdict in one.verdicts)
-            out += f"| {_word(one)} | [{one.scenario}](#{one.scenario}) | {one.says} | {one.wanted} | {found} |\n"
+        groups.setdefault((one.says, one.wanted), []).append(one)
+    for (says, wanted), rows in groups.items():
+        found = sorted(((verdict.share, one, verdict) for one in rows for verdict in one.verdicts if verdict.share is not None),
+                       key=lambda row: row[0])
+        worst, best = (_one(row) for row in (found[0], found[-1])) if found else ("-", "-")
+        out += f"| {says} | {wanted} | {_word(rows)} | {worst} | {best if len(found) > 1 else ''} |\n"
     return out
+
+
+def _one(row):
+    _, judged, verdict = row
+    text = f"{figures.show(verdict.value)}{judged.unit} [{judged.scenario}](#{judged.scenario}), {verdict.case}"
+    return f"**{text}**" if verdict.word == "missed" else text
+
+
+def _word(rows):
+    """The verdict on all cases of some aims."""
+    count = {word: sum(one.count(word) for one in rows) for word in ("met", "missed", "not measured")}
+    measured = count["met"] + count["missed"]
+    out = f"met in {count['met']} of {measured}" if measured > 1 else "met"
+    if count["missed"]:
+        out = f"**missed** in {count['missed']} of {measured}" if measured > 1 else "**missed**"
+    if not measured:
+        return "not measured"
+    return out + (f", {count['not measured']} not measured" if count["not measured"] else "")
+
+
+def _aims(judged):
+    """Those of one scenario."""
+    out = ""
+    for one in judged:
+        found = "; ".join(_found(verdict) for verdict in one.verdicts)
+        out += f"| {_word([one])} | {one.says} | {one.wanted} | {found} |\n"
+    return f"\n| | aim | wanted | found |\n|---|---|---|---|\n{out}" if out else ""
 
 
 def _found(verdict):
@@ -71,14 +101,41 @@ def _found(verdict):
     return f"**{text}**" if verdict.word == "missed" else text
 
 
-def _word(one):
-    """The verdict on all its cases."""
-    missed, measured = one.count("missed"), len(one.verdicts) - one.count("not measured")
-    if not measured:
-        return "not measured"
-    if not missed:
-        return "met"
-    return "**missed**" if missed == measured else f"**missed** in {missed} of {measured}"
+# --- scenarios ------------------------------------------------------------------------------------
+
+
+def _scenarios(scenarios, kept, judged):
+    out = "## Scenarios\n\n| | measured | commit | rounds | aims | |\n|---|---|---|---:|---|---|\n"
+    for scenario in scenarios:
+        data = kept.get(scenario.name)
+        if not data or not data["turns"]:
+            out += f"| {scenario.name} | not yet | | | | |\n"
+            continue
+        result = Result(data)
+        builds = result.builds()
+        counts = {word: sum(one.count(word) for one in judged[scenario.name]) for word in ("met", "missed")}
+        aims = f"{counts['met']} met" + (f", **{counts['missed']} missed**" if counts["missed"] else "")
+        out += (f"| [{scenario.name}](#{scenario.name}) | {result.date()} | {', '.join(commit for commit, *_ in builds)} | "
+                f"{_rounds(result)} | {aims if judged[scenario.name] else ''} | {_remark(data)} |\n")
+    return out
+
+
+def _rounds(result):
+    """As many as every server has that has all."""
+    done = [len(result.rounds(kind)) for kind in result.data["turns"] if kind not in result.data.get("once", [])] or [1]
+    wanted = result.data["rounds_wanted"]
+    return f"{min(done)}" + (f" of {wanted}" if min(done) < wanted else "")
+
+
+def _remark(data):
+    words = []
+    if data.get("scale", 1) != 1:
+        words.append(f"**scaled by {data['scale']:g}: no figures**")
+    if _is_busy(data):
+        words.append("**busy machine**")
+    if Result(data).failures():
+        words.append("**failed runs**")
+    return ", ".join(words)
 
 
 def _cell(result, case, subject, figure):
@@ -95,19 +152,26 @@ def _cell(result, case, subject, figure):
     return text
 
 
-def _scenario(scenario, data, link, folder):
+def _when(data):
+    """Date, commit and rounds; with more than one commit, which servers are of which."""
+    rows = []
+    for commit, date, kinds, least, most in Result(data).builds():
+        count = f"{least}" if least == most else f"{least} to {most}"
+        rows.append(f"{date}, commit {commit}, {count} round{'s' if most != 1 else ''}"
+                    + (f" of {data['rounds_wanted']}" if most < data["rounds_wanted"] else "")
+                    + (f" ({', '.join(judge.label(kind) for kind in kinds)})" if len(Result(data).builds()) > 1 else ""))
+    return "; ".join(rows)
+
+
+def _scenario(scenario, data, judged, link, folder):
     result = Result(data)
-    rounds = f"{data['rounds']} round{'s' if data['rounds'] != 1 else ''}"
-    if data["rounds"] < data["rounds_wanted"]:
-        rounds += f" of {data['rounds_wanted']}"
     out = f"## {scenario.name}\n\n{scenario.shows}\n\n"
-    out += f"{data['date']}, commit {data['commit']}, {rounds}; " + _busy(data) + "\n"
+    out += _when(data) + "; " + _busy(data) + "\n"
     out += f"`{data['load']}`" + (f", {scenario.memory} memory" if scenario.memory else "")
     out += ", dropped from the page cache" if scenario.cache == "cold" else ""
     out += f", {data['minutes']:g} minutes" if scenario.long else ""
     out += "".join(f", {name}: {rate} MiB/s" for name, rate in data.get("rates", {}).items())
     out += f", pinned: {data['pinned']}" if data.get("pinned") else ""
-    out += f", only {data['only']}" if data.get("only") else ""
     columns = [figures.ALL[name] for name in scenario.figures
                if any(name in cell["values"] for subjects in data["cases"].values() for cell in subjects.values())]
     out += "\n\n| case | | " + " | ".join(figure.label for figure in columns) + " |\n"
@@ -124,6 +188,7 @@ def _scenario(scenario, data, link, folder):
     if failures:
         out += "\nFailed:\n\n" + "".join(f"- {case}, {judge.label(subject)}: {'; '.join(reasons)}\n"
                                          for case, subject, reasons in failures)
+    out += _aims(judged)
     for name, caption in plots.draw(scenario, data, folder) if plots.available() else []:
         out += f"\n![{scenario.name}: {caption}]({link}/{name})\n"
     return out
@@ -133,11 +198,17 @@ def _subject(scenario, subject):
     return f"*raw: {subject}*" if subject in scenario.raw else judge.label(subject)
 
 
+def _is_busy(data):
+    return (Result(data).median_of_turns("busy_before") or 0) > BUSY_CORES
+
+
 def _busy(data):
-    busy, others = data["busy_cores_before"], data.get("others_cores")
-    out = f"{busy:.2f} cores busy before it"
+    busy, others = (Result(data).median_of_turns(name) for name in ("busy_before", "others"))
+    out = f"{busy or 0:.2f} cores busy before a turn"
     if others is not None:
         out += f", {others:.2f} busy with others' and the kernel's own work during it"
-    if busy > BUSY_CORES:
+    if data.get("scale", 1) != 1:
+        out += f". **Scaled by {data['scale']:g}: these are no figures**"
+    elif _is_busy(data):
         out += ". **The machine was busy: these figures are for orientation only**"
     return out + "."

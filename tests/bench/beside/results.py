@@ -1,12 +1,16 @@
-"""The results that are kept: one JSON file a scenario, replaced when it is measured again."""
+"""The results that are kept: one JSON file a scenario; questions to them."""
 import json
 import os
 import statistics
 
 
+def path_of(folder, name):
+    return os.path.join(folder, name + ".json")
+
+
 def write(folder, result):
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, result["name"] + ".json")
+    path = path_of(folder, result["name"])
     with open(path + ".new", "w") as file:
         file.write(_text(result) + "\n")
     os.replace(path + ".new", path)
@@ -21,14 +25,19 @@ def _text(value, indent=0):
     return "{\n" + ",\n".join(rows) + "\n" + " " * indent + "}"
 
 
+def read_one(folder, name):
+    """A kept result, or None."""
+    try:
+        with open(path_of(folder, name)) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
 def read(folder):
     """All kept results by name."""
-    out = {}
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        if name.endswith(".json"):
-            with open(os.path.join(folder, name)) as file:
-                out[name.removesuffix(".json")] = json.load(file)
-    return out
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return {name.removesuffix(".json"): read_one(folder, name.removesuffix(".json")) for name in names if name.endswith(".json")}
 
 
 class Spread:
@@ -76,3 +85,30 @@ class Result:
     def failures(self):
         return [(case, subject, cell["failed"]) for case, subjects in self.data["cases"].items()
                 for subject, cell in subjects.items() if cell.get("failed")]
+
+    def turns(self):
+        return [turn for turns in self.data["turns"].values() for turn in turns]
+
+    def rounds(self, kind):
+        return {turn["round"] for turn in self.data["turns"].get(kind, [])}
+
+    def builds(self):
+        """[(commit, date of its last turn, kinds, rounds at least, rounds at most)], the latest first."""
+        by_commit = {}
+        for kind, turns in self.data["turns"].items():
+            for turn in turns:
+                by_commit.setdefault(turn["commit"], []).append((turn["date"], kind))
+        out = []
+        for commit, seen in by_commit.items():
+            kinds = list(dict.fromkeys(kind for _, kind in seen))
+            counts = [sum(other == kind for _, other in seen) for kind in kinds if kind not in self.data.get("once", [])]
+            counts = counts or [1]
+            out.append((commit, max(date for date, _ in seen), kinds, min(counts), max(counts)))
+        return sorted(out, key=lambda row: row[1], reverse=True)
+
+    def date(self):
+        return max((turn["date"] for turn in self.turns()), default="")
+
+    def median_of_turns(self, name):
+        values = [turn[name] for turn in self.turns() if turn.get(name) is not None]
+        return statistics.median(values) if values else None

@@ -10,82 +10,53 @@ import process
 import programs
 import servers
 import wire
+from keeper import RAW
+from options import Line
 
 CALIBRATE_SECONDS = 4
 COLD_SECONDS = 6  # in this time the host takes free memory back
+# A warm-up comes in slices: Java's goes on until one brings no tenth more than the best before it.
+SLICE_SECONDS, SLICES_LEAST, SLICES_MOST, RISING = 3, 2, 6, 1.1
+NATIVE_WARM_UP_SECONDS = 1
+PLAIN_LOAD = "load produce --connections 8 --depth 4 --record-size 1KiB --batch-size 16KiB --acks -1"
 FAILURES = (process.Failed, wire.Refused, OSError, struct.error)
 
 
-class Keeper:
-    """Collects what the runs of a scenario gave: per case and subject a value for each round."""
-
-    def __init__(self, rounds, latency_of):
-        self.rounds, self.latency_of, self.entries, self.others = rounds, latency_of, {}, []
-
-    def entry(self, case, subject):
-        cell = self.entries.setdefault(case, {}).setdefault(
-            subject, {"values": {}, "command": "", "failed": [], "histograms": [], "samples": []})
-        return cell
-
-    def add(self, case, subject, number, values, line, result=None):
-        cell = self.entry(case, subject)
-        cell["command"] = str(line)
-        for name, value in values.items():
-            cell["values"].setdefault(name, [None] * self.rounds)[number] = round(value, 4)
-        timed = (result or {}).get(self.latency_of, result) or {}
-        if timed.get("histogram"):
-            cell["histograms"].append(timed["histogram"])
-        if result and result.get("samples"):
-            cell["samples"].append(result["samples"])
-
-    def fail(self, case, subject, number, reason):
-        self.entry(case, subject)["failed"].append(f"round {number + 1}: {reason}")
-
-    def finished(self):
-        """What is kept: histograms become one curve, samples are those of the middle round."""
-        for subjects in self.entries.values():
-            for cell in subjects.values():
-                histograms, samples = cell.pop("histograms"), cell.pop("samples")
-                cell["curve"] = figures.curve(figures.merged_histogram(histograms))
-                cell["samples"] = figures.thinned(samples[len(samples) // 2]) if samples else []
-        return self.entries
+class OutOfTime(Exception):
+    """The next turn would not end within the time that this call has."""
 
 
 class Run:
-    """One scenario on one machine."""
+    """One scenario on one machine. until: time.monotonic() at which all has to be done, or None."""
 
-    def __init__(self, tools, scenario, base, settings, say):
+    def __init__(self, tools, scenario, base, settings, keeper, say, until=None):
         self.tools, self.scenario, self.base, self.settings, self.say = tools, scenario, base, settings, say
-        self.rounds = settings.rounds or scenario.rounds
-        self.keeper = Keeper(self.rounds, scenario.latency_of)
-        self.rates, self.topics = {}, 0
-        self.deadline = time.monotonic() + 60 * max(scenario.limit_minutes, settings.minutes * 4 if scenario.long else 0)
+        self.keeper, self.until, self.rounds = keeper, until, settings.rounds_of(scenario)
+        self.rates, self.topics, self.filled = keeper.data["rates"], 0, None
+
+    def missing(self):
+        """The turns that are not kept yet: (round, kind), in turns: A B C, C B A, ..."""
+        return [(number, kind) for number, kind in self.scenario.turns(self.rounds)
+                if self.settings.takes(kind) and not self.keeper.is_done(kind, number)]
 
     def go(self):
-        """Returns what is kept and how many rounds were whole."""
-        whole = 0
-        for number in range(self.rounds):
-            if time.monotonic() > self.deadline:
-                self.say(f"  the time of {self.scenario.limit_minutes:.0f} minutes is over after {whole} rounds")
-                break
-            self.round(number)
-            whole += 1
-        return self.keeper.finished(), whole
-
-    def round(self, number):
-        kinds = [kind for kind in self.scenario.servers if self.settings.takes(kind)]
-        if number == 0:
+        """Measures what is missing. OutOfTime: the rest is for a later call."""
+        for number, kind in self.missing():
+            if self.until and time.monotonic() + self.seconds_of(number, kind) > self.until:
+                raise OutOfTime
             self.calibrate()
-        turns = [("server", kind) for kind in kinds]
-        if self.scenario.raw:
-            turns.append(("raw", None))
-        for what, kind in turns if number % 2 == 0 else reversed(turns):
-            if what == "raw":
+            self.keeper.begin(kind, number, machine.quiet() if self.settings.scale == 1 else machine.busy_cores(0.2))
+            if kind == RAW:
                 self.raw_limits(number)
             elif self.scenario.is_lifecycle:
                 self.lifecycle(number, kind)
             else:
                 self.serve(number, kind)
+            self.keeper.end()
+
+    def seconds_of(self, number, kind):
+        return self.keeper.seconds_of(kind) or self.scenario.turn_seconds(kind, number, self.settings.minutes,
+                                                                          self.settings.scale)
 
     # --- rates ------------------------------------------------------------------------------------
 
@@ -93,28 +64,26 @@ class Run:
         """Finds what `half-of-SERVER` is: that server's throughput at saturation with the load of the case."""
         for case in self.scenario.cases:
             basis = case.line.get("rate", "").removeprefix("half-of-")
-            if basis == case.line.get("rate", ""):
+            if basis == case.line.get("rate", "") or case.name in self.rates:
                 continue
-            if not self.settings.takes(basis):
+            if not self.settings.has(basis):
                 self.say(f"  {case.name}: left out, as {servers.LABELS[basis]} is")
                 continue
-            line = case.line.with_options(rate=None, seconds=CALIBRATE_SECONDS, warmup=2, total_size=None, sample_ms=None)
-            try:
-                with self.started(basis, case.line) as server:
-                    self.warm_up(server, case, line)
-                    result = self.once(server, line, case)
-                moved = result.get("produce") or result
-                self.rates[case.name] = round(moved["mib_s"] / 2, 2)
-                self.say(f"  {case.name}: half of {moved['mib_s']:.0f} MiB/s of {servers.LABELS[basis]}")
-            except FAILURES as reason:
-                self.keeper.fail(case.name, basis, 0, f"at saturation: {reason}")
-                self.say(f"  {case.name}: {basis} at saturation: {reason}")
+            line = case.line.with_options(rate=None, seconds=CALIBRATE_SECONDS * self.settings.scale, warmup=1,
+                                          total_size=None, sample_ms=None)
+            with Started(self, basis, case.line) as server:
+                self.warm_up(server, case, line)
+                result = self.once(server, line, case)
+            moved = result.get("produce") or result
+            self.rates[case.name] = round(moved["mib_s"] / 2, 2)
+            self.say(f"  {case.name}: half of {moved['mib_s']:.0f} MiB/s of {servers.LABELS[basis]}")
 
-    def line_of(self, case):
+    def line_of(self, case, kind):
         """The case's load with the times and rates of this run; None when its rate could not be found."""
-        line = case.line
+        line = case.line.scaled(self.settings.scale)
         if self.scenario.long:
-            line = line.with_options(seconds=int(self.settings.minutes * 60))
+            line = line.with_options(seconds=int(60 * self.scenario.minutes_of(kind, self.settings.minutes)
+                                                 * self.settings.scale))
         if line.get("rate", "").startswith("half-of-"):
             if case.name not in self.rates:
                 return None
@@ -123,31 +92,42 @@ class Run:
 
     # --- runs -------------------------------------------------------------------------------------
 
-    def started(self, kind, line):
-        return Started(self, kind, line)
-
-    def once(self, server, line, case=None):
-        """One run on a topic of its own, filled and warmed as the scenario says; returns the program's JSON."""
+    def once(self, server, line, case=None, warming_up=False):
+        """One run on a topic of its own, or on one that was filled for it; returns the program's JSON."""
         limit = isinstance(server, servers.LimitServer)
-        self.topics += 1
-        topic = f"bench-{self.topics}"
         needs_topic = line.words[1:2] not in (["ping"], ["idle"])
-        if needs_topic and not limit:
-            configs = [tuple(row.split("=", 1)) for row in self.scenario.topic]
-            wire.create_topic(server.address, topic, line.number("partitions", 1), configs)
-            if case and case.fill:
-                programs.run(self.tools, case.fill, server, topic)
+        topic = None
+        if limit:
+            topic = "bench" if needs_topic else None
+            if server.kind == "echo":
+                line = line.with_options(api="echo")
+        elif needs_topic:
+            topic = self.topic_for(server, line, case)
             if self.scenario.cache == "cold":
                 machine.drop_from_cache(server.directory)
-        if not limit:
+        if not limit and not warming_up:
             self.prepare_memory(line)
-        if limit and server.kind == "echo":
-            line = line.with_options(api="echo")
         try:
-            return programs.run(self.tools, line, server, topic if needs_topic else None)
+            return programs.run(self.tools, line, server, topic)
         finally:
-            if needs_topic and not limit:
+            if topic and not limit and not self.filled:
                 self.forget(server, topic)
+
+    def topic_for(self, server, line, case):
+        """A new topic; cases that fill in the same share it, one after the other."""
+        fill = str(case.fill) if case and case.fill else None
+        if self.filled and self.filled[0] == fill:
+            return self.filled[1]
+        if self.filled:
+            self.forget(server, self.filled[1])
+        self.topics += 1
+        topic, self.filled = f"bench-{self.topics}", None
+        configs = [tuple(row.split("=", 1)) for row in self.scenario.topic]
+        wire.create_topic(server.address, topic, line.number("partitions", 1), configs)
+        if fill:
+            programs.run(self.tools, case.fill.scaled(self.settings.scale), server, topic)
+            self.filled = (fill, topic)
+        return topic
 
     def prepare_memory(self, line):
         if self.scenario.memory == "warm":
@@ -167,30 +147,51 @@ class Run:
 
     def serve(self, number, kind):
         """All cases of a round on one server that was started for it."""
-        cases = [case for case in self.scenario.cases if kind in case.servers]
-        lines = {case.name: self.line_of(case) for case in cases}
-        cases = [case for case in cases if lines[case.name] is not None]
+        lines = {case.name: self.line_of(case, kind) for case in self.scenario.cases if kind in case.servers}
+        cases = [case for case in self.scenario.cases if lines.get(case.name)]
         if not cases:
             return
+        started = None
         try:
-            with self.started(kind, cases[0].line) as server:
-                if self.scenario.warm_up and not isinstance(server, servers.LimitServer):
-                    self.warm_up(server, cases[0], lines[cases[0].name])
-                for case in cases:
-                    if isinstance(server, servers.LimitServer) and server.partitions != case.line.get("partitions", "1"):
-                        server.again(case.line.get("partitions", "1"))
-                    self.one(number, kind, server, case, lines[case.name])
+            for case in cases:
+                if started and case.overrides != started.overrides:
+                    started.__exit__()
+                    started = None
+                if not started:
+                    started = Started(self, kind, case.line, case.overrides)
+                    server = started.__enter__()
+                    self.warm_up(server, case, lines[case.name])
+                if isinstance(server, servers.LimitServer) and server.partitions != case.line.get("partitions", "1"):
+                    server.again(case.line.get("partitions", "1"))
+                self.one(number, kind, server, case, lines[case.name])
         except FAILURES as reason:
-            self.keeper.fail(cases[0].name, kind, number, f"the server: {reason}")
+            self.keeper.fail(cases[0].name, kind, f"the server: {reason}")
             self.say(f"  round {number + 1}  {kind:8} the server: {reason}")
+        finally:
+            self.filled = None
+            if started:
+                started.__exit__()
 
     def warm_up(self, server, case, line):
-        """Lets the server (Java's compiler above all) meet the load before anything counts."""
-        if line.words[0] == "kafka-perf" or line.has("total-size") and not line.has("seconds"):
-            line = line.with_options(total_size="1GiB" if line.words[0] == "load" else "256MiB")
-        else:
-            line = line.with_options(seconds=self.scenario.warm_up, warmup=None, total_size=None, sample_ms=None)
-        self.once(server, line, case)
+        """Lets a broker (Java's compiler above all) meet the load at saturation before anything counts."""
+        if isinstance(server, servers.LimitServer):
+            return
+        if line.words[0] != "load":  # other clients meet the broker's same code; ours loads it more
+            own = Line(PLAIN_LOAD).with_options(partitions=line.get("partitions", 1))
+            if line.words[1] == "consume":
+                own = Line("load fetch --from-start --connections 8").with_options(partitions=line.get("partitions", 1))
+            line = own
+        line = line.with_options(warmup=None, total_size=None, sample_ms=None, rate=None, requests_rate=None)
+        if server.kind != "kafka":
+            self.once(server, line.with_options(seconds=NATIVE_WARM_UP_SECONDS * self.settings.scale), case, True)
+            return
+        best = 0.0
+        for number in range(SLICES_MOST):
+            result = self.once(server, line.with_options(seconds=SLICE_SECONDS * self.settings.scale), case, True)
+            rate = (result.get("produce") or result)["requests_s"]
+            if number + 1 >= SLICES_LEAST and rate < best * RISING:
+                break
+            best = max(best, rate)
 
     def one(self, number, kind, server, case, line):
         begin, busy = time.monotonic(), machine.busy_seconds()[0]
@@ -198,49 +199,57 @@ class Run:
         try:
             result = self.once(server, line, case)
         except FAILURES as reason:
-            self.keeper.fail(case.name, kind, number, str(reason))
+            self.keeper.fail(case.name, kind, str(reason))
             self.say(f"  round {number + 1}  {kind:8} {case.name}: failed: {reason}")
+            if server.child.poll() is not None:
+                raise process.Failed("it ended") from None
             return
         ours = process.cpu_of_children() - child + process.cpu_seconds(server.pid) - own
-        others = max(0.0, (machine.busy_seconds()[0] - busy - ours) / (time.monotonic() - begin))
-        self.keeper.others.append(round(others, 3))
+        self.keeper.others(round(max(0.0, (machine.busy_seconds()[0] - busy - ours) / (time.monotonic() - begin)), 3))
         values = figures.from_result(result)
-        self.keeper.add(case.name, kind, number, values, line, result)
+        self.keeper.add(case.name, kind, values, line, result)
         self.tell(number, kind, case.name, values)
 
     def raw_limits(self, number):
         for case in self.scenario.cases:
-            line = self.line_of(case)
-            for name, text in self.scenario.raw_for(case).items():
+            line = self.line_of(case, RAW)
+            for name, text in self.scenario.raw_for(case, number).items():
                 if line is None:
                     continue
                 directory = servers.fresh_directory(self.base, "raw")
                 try:
                     if "--directory" in text:
                         self.prepare_memory(line)
-                    limit, result = programs.run_limit(self.tools, text, line, directory)
+                    limit, result = programs.run_limit(self.tools, text, line, directory, self.settings.scale)
                     values = figures.from_result(result)
-                    self.keeper.add(case.name, name, number, values, limit.with_options(directory=None), result)
+                    self.keeper.add(case.name, name, values, limit.with_options(directory=None), result)
                     self.tell(number, name, case.name, values)
                 except FAILURES as reason:
-                    self.keeper.fail(case.name, name, number, str(reason))
+                    self.keeper.fail(case.name, name, str(reason))
                     self.say(f"  round {number + 1}  {name:8} {case.name}: failed: {reason}")
                 finally:
                     shutil.rmtree(directory, ignore_errors=True)
 
     def lifecycle(self, number, kind):
+        """Cases that differ in nothing but what is done last share one server and what was filled into it."""
         measure = lifecycle.MEASURES[self.scenario.load.words[0]]
-        for case in self.scenario.cases:
-            if kind not in case.servers:
-                continue
+        for cases in self.scenario.shared_cases(kind):
             directory = servers.fresh_directory(self.base, kind)
+            told = set()
+
+            def keep(case, values, line):
+                told.add(case)
+                self.keeper.add(case, kind, values, line)
+                self.tell(number, kind, case, values)
+
+            lines = {case.name: case.line.scaled(self.settings.scale, counts=True) for case in cases}
             try:
-                values = measure(lifecycle.Scene(self.tools, kind, directory, case.line, self.scenario))
-                self.keeper.add(case.name, kind, number, values, case.line)
-                self.tell(number, kind, case.name, values)
+                measure(lifecycle.Scene(self.tools, kind, directory, lines, self.scenario, self.settings.scale, keep))
             except FAILURES as reason:
-                self.keeper.fail(case.name, kind, number, str(reason))
-                self.say(f"  round {number + 1}  {kind:8} {case.name}: failed: {reason}")
+                for case in cases:
+                    if case.name not in told:
+                        self.keeper.fail(case.name, kind, str(reason))
+                        self.say(f"  round {number + 1}  {kind:8} {case.name}: failed: {reason}")
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
 
@@ -253,18 +262,20 @@ class Run:
 class Started:
     """A server of a round, in an empty directory, for a with statement."""
 
-    def __init__(self, run, kind, line):
-        self.run, self.kind, self.line, self.directory = run, kind, line, None
+    def __init__(self, run, kind, line, overrides=()):
+        self.run, self.kind, self.line, self.overrides, self.directory = run, kind, line, list(overrides), None
 
     def __enter__(self):
         if self.kind in servers.LIMIT_SERVERS:
             self.server = servers.LimitServer(self.run.tools, self.kind, self.line.get("partitions", "1"))
             return self.server
         self.directory = servers.fresh_directory(self.run.base, self.kind)
-        self.server = servers.Server(self.run.tools, self.kind, self.directory, self.run.scenario.overrides)
+        self.server = servers.Server(self.run.tools, self.kind, self.directory,
+                                     [*self.run.scenario.overrides, *self.overrides])
         return self.server
 
     def __exit__(self, *_):
+        self.run.filled = None
         self.server.kill()
         if self.directory:
             shutil.rmtree(self.directory, ignore_errors=True)

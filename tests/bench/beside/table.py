@@ -4,9 +4,11 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 
+import estimate
 import figures
 import lifecycle
 import servers
+from keeper import RAW
 from options import Line, filled, size
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scenarios.toml")
@@ -26,6 +28,7 @@ class Case:
     line: Line
     servers: list
     fill: Line = None
+    overrides: list = field(default_factory=list)
 
 
 @dataclass
@@ -55,19 +58,59 @@ class Scenario:
     latency_of: str = ""
     topic: list = field(default_factory=list)
     overrides: list = field(default_factory=list)
-    rounds: int = 5
-    warm_up: float = 4.0    # seconds of the first case, before the first run of a server's round
-    limit_minutes: float = 30.0
+    rounds: int = 0         # at most so many, whatever is asked for; 0: as many as are asked for
+    warm_up: bool = True
     quick: bool = False
-    long: bool = False      # its seconds are --minutes
+    minutes: dict = field(default_factory=dict)  # by server: which share of --minutes its run takes; else --seconds
 
     @property
     def is_lifecycle(self):
         return self.load.words[0] in lifecycle.MEASURES
 
-    def raw_for(self, case):
-        """The raw limits of a case; one that follows no option is measured with the first case only."""
-        return {name: text for name, text in self.raw.items() if "{" in text or case is self.cases[0]}
+    @property
+    def long(self):
+        return bool(self.minutes)
+
+    def minutes_of(self, kind, minutes):
+        return minutes * self.minutes.get(kind, 1)
+
+    def is_judged(self, subject):
+        """Is some aim a ratio to this one? What is only for orientation is measured once."""
+        return any(aim.against == subject for aim in self.aims)
+
+    def once(self):
+        """The turns that only the first round has."""
+        kinds = [kind for kind in self.servers if kind in servers.LIMIT_SERVERS and not self.is_judged(kind)]
+        return kinds + ([RAW] if self.raw and not any(map(self.is_judged, self.raw)) else [])
+
+    def turns(self, rounds):
+        """[(round, kind)]: A B C, C B A, ..."""
+        kinds = [*self.servers, *([RAW] if self.raw else [])]
+        out = []
+        for number in range(rounds):
+            row = [(number, kind) for kind in kinds if number == 0 or kind not in self.once()]
+            out += row if number % 2 == 0 else reversed(row)
+        return out
+
+    def raw_for(self, case, number=0):
+        """The raw limits of a case; one that follows no option is measured with the first case only, one that no aim
+        compares with in the first round only."""
+        return {name: text for name, text in self.raw.items()
+                if ("{" in text or case is self.cases[0]) and (number == 0 or self.is_judged(name))}
+
+    def shared_cases(self, kind):
+        """Cases of lifecycle.py in groups, each of which has one server."""
+        cases = [case for case in self.cases if kind in case.servers]
+        return [cases] if self.load.words[0] in lifecycle.SHARES else [[case] for case in cases]
+
+    def what_is_run(self):
+        """All of it that has to be the same where results stand beside each other; aims and words may change."""
+        cases = [(case.name, str(case.line), str(case.fill), case.overrides) for case in self.cases]
+        return repr((cases, self.raw, self.memory, self.cache, self.topic, self.overrides, self.minutes))
+
+    def turn_seconds(self, kind, number, minutes, scale=1.0):
+        """About how long a turn takes on a machine of two cores."""
+        return estimate.turn_seconds(self, kind, number, minutes, scale)
 
 
 def _known(what, names, known):
@@ -115,13 +158,13 @@ def _scenario(row, everywhere):
     _known(what, row.get("plots", []), [*PLOTS, *figures.ALL])
     cases = []
     for case in row.pop("cases"):
-        unknown = set(case) - {"name", "options", "servers", "fill"}
+        unknown = set(case) - {"name", "options", "servers", "fill", "overrides"}
         if unknown or "name" not in case:
-            raise Wrong(f"{what}: a case has name, options, servers, fill; not {', '.join(unknown)}")
+            raise Wrong(f"{what}: a case has name, options, servers, fill, overrides; not {', '.join(unknown)}")
         _known(what, case.get("servers", []), row["servers"])
         case_fill = case.get("fill", fill)
         cases.append(Case(case["name"], load.merged(Line(case.get("options", ""))), case.get("servers", row["servers"]),
-                          Line(case_fill) if case_fill else None))
+                          Line(case_fill) if case_fill else None, case.get("overrides", [])))
     if len({case.name for case in cases}) != len(cases):
         raise Wrong(f"{what}: two cases have the same name")
     try:
@@ -130,6 +173,7 @@ def _scenario(row, everywhere):
         raise Wrong(f"{what}: {error}") from None
     if scenario.memory not in ("", "warm", "cold") or scenario.cache not in ("warm", "cold"):
         raise Wrong(f"{what}: memory and cache are warm or cold")
+    _known(what, scenario.minutes, servers.LABELS)
     for case in cases:
         _check_case(scenario, case, what)
     scenario.aims = _aims(aims, scenario, what)
@@ -168,15 +212,3 @@ def read(path=PATH):
         if names.count(name) > 1:
             raise Wrong(f"two scenarios have the name {name}")
     return scenarios
-
-
-def seconds_of(scenario, minutes):
-    """About how long a scenario takes, with all rounds."""
-    if scenario.is_lifecycle:
-        one = {"start": 12, "restart": 75, "idle": 45, "memory": 30, "connections": 20, "partitions": 60}[scenario.load.words[0]]
-        return scenario.rounds * sum(one * len(case.servers) for case in scenario.cases)
-    total = 0.0
-    for case in scenario.cases:
-        seconds = minutes * 60 if scenario.long else float(case.line.get("seconds", 8)) + float(case.line.get("warmup", 0))
-        total += (seconds + (6 if case.fill else 3)) * len(case.servers) + 3 * len(scenario.raw_for(case))
-    return scenario.rounds * (total + len(scenario.servers) * (scenario.warm_up + 5))
