@@ -14,13 +14,14 @@ TOPIC, MEMORY, QUIET = 0.5, 1.2, 1.0
 LIFECYCLE = {"start": {"kafka": 22, "durable": 3, "page": 3}, "restart": {"kafka": 60, "durable": 30, "page": 30},
              "idle": {"kafka": 70, "durable": 62, "page": 62}, "memory": {"kafka": 30, "durable": 16, "page": 16},
              "connections": {"kafka": 35, "durable": 22, "page": 22},
+             "loops": {"kafka": 12, "durable": 7, "page": 7},
              "partitions": {"kafka": 150, "durable": 55, "page": 55}}
 
 
 def run_seconds(line, kind):
     """One run of a load program, or of a raw limit."""
     seconds = float(line.get("seconds", 0)) + float(line.get("warmup", 0))
-    if not line.has("total-size"):
+    if not line.number("total-size"):
         return seconds or 2
     speed = min(SPEED.get(kind, 2500), CLIENT_SPEED.get(line.words[0], 4000))
     if line.has("batch-size") and size(line.get("batch-size")) < 4096:
@@ -37,7 +38,8 @@ def turn_seconds(scenario, kind, number, minutes, scale):
         return QUIET + sum(run_seconds(line, kind) + MEMORY * line.has("directory") for line in lines)
     cases = [case for case in scenario.cases if kind in case.servers]
     starts = 1 + sum(one.overrides != other.overrides for one, other in zip(cases, cases[1:]))
-    total = QUIET + starts * (START[kind] + WARM_UP[kind] * max(scale, 0.2))
+    starts_again = START[kind] + 1 if scenario.cache == "cold" else 0
+    total = QUIET + starts_again + starts * (START[kind] + WARM_UP[kind] * max(scale, 0.2))
     in_it = None
     for case in cases:
         line = case.line.scaled(scale)

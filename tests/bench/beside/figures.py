@@ -23,10 +23,12 @@ ALL = {figure.name: figure for figure in [
     Figure("fetch_mib_s", "fetched MiB/s", "MiB/s", "more"),
     Figure("produce_mib_s", "produced MiB/s", "MiB/s", "more"),
     Figure("cpu_s_per_gib", "CPU-s/GiB", "s/GiB"),
+    Figure("moved_cpu_s_per_gib", "CPU-s/GiB, in and out", "s/GiB"),
     Figure("cpu_s", "CPU s", "s"),
     Figure("cpu_us_per_request", "CPU us/request", "us"),
     Figure("cpu_us_per_record", "CPU us/record", "us"),
     Figure("client_cpu_s_per_gib", "client CPU-s/GiB", "s/GiB"),
+    Figure("generator_cores", "cores of the load generator", "cores"),
     Figure("p50_ms", "p50 ms", "ms"),
     Figure("p90_ms", "p90 ms", "ms"),
     Figure("p99_ms", "p99 ms", "ms"),
@@ -45,6 +47,11 @@ ALL = {figure.name: figure for figure in [
     Figure("stop_ms", "stop ms", "ms"),
     Figure("idle_cpu", "CPU when idle, thousandths of a core", "1/1000"),
     Figure("wakeups_s", "wake-ups/s", "1/s"),
+    Figure("turns_s", "turns/s", "1/s"),
+    Figure("requests_per_turn", "requests/turn", "1", "more"),
+    Figure("locks_per_request", "locks/request", "1"),
+    Figure("lock_ns", "lock held, ns", "ns"),
+    Figure("contended", "locks waited for, %", "%"),
     Figure("connections", "connections", "1", "more"),
     Figure("connection_bytes", "bytes/connection", "B"),
     Figure("partition_bytes", "bytes/partition", "B"),
@@ -85,13 +92,19 @@ def from_result(result):
     # A limit counts the CPU of whoever does the work in it; a server's is what its process used.
     cpu = result.get("server_cpu_s") or result.get("cpu_s")
     if cpu is not None:
-        put("cpu_s_per_gib", result.get("server_cpu_s_per_gib") or result.get("cpu_s_per_gib") or (cpu / gib if gib else None))
+        moved = sum((result.get(part) or {}).get("bytes") or 0 for part in ("produce", "fetch")) / (1 << 30)
+        if moved:  # of a run with both, neither alone says what the CPU was for
+            put("moved_cpu_s_per_gib", cpu / moved)
+        else:
+            put("cpu_s_per_gib", result.get("server_cpu_s_per_gib") or result.get("cpu_s_per_gib") or (cpu / gib if gib else None))
         if requests:
             put("cpu_us_per_request", cpu * 1e6 / requests)
         if result.get("records"):
             put("cpu_us_per_record", cpu * 1e6 / result["records"])
     if gib and result.get("client_cpu_s"):
         put("client_cpu_s_per_gib", result["client_cpu_s"] / gib)
+    if seconds and result.get("client_cpu_s"):
+        put("generator_cores", result["client_cpu_s"] / seconds)
     for quantile, us in told_quantiles(result).items():
         put(quantile + "_ms", us / 1000)
     for part in ("fetch", "produce"):

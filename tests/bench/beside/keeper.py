@@ -59,11 +59,11 @@ class Keeper:
     def begin(self, kind, number, busy):
         self.fresh = {"kind": kind, "round": number, "busy": busy, "others": [], "cells": [], "begin": time.monotonic()}
 
-    def add(self, case, subject, values, line, result=None):
+    def add(self, case, subject, values, line, result=None, notes=()):
         timed = (result or {}).get(self.scenario.latency_of, result) or {}
         self.fresh["cells"].append((case, subject, {
             "values": values, "command": str(line), "curve": figures.curve(timed.get("histogram") or []),
-            "samples": figures.thinned((result or {}).get("samples") or [])}))
+            "samples": figures.thinned((result or {}).get("samples") or []), "notes": list(notes)}))
 
     def fail(self, case, subject, reason):
         self.fresh["cells"].append((case, subject, {"failed": reason}))
@@ -81,6 +81,8 @@ class Keeper:
                 kept["failed"].append(f"round {number + 1}: {cell['failed']}")
                 continue
             kept["command"], kept["samples"] = cell["command"], cell["samples"]
+            if cell["notes"]:
+                kept["notes"] = cell["notes"]
             for name, value in cell["values"].items():
                 row = kept["values"].setdefault(name, [])
                 row.extend([None] * (number + 1 - len(row)))

@@ -1,7 +1,8 @@
-"""What is measured by starting, stopping and leaving alone: start, restart, idle, memory, connections, partitions."""
+"""What is measured by starting, stopping and leaving alone: start, restart, idle, memory, connections, partitions; and loops.py."""
 import resource
 import time
 
+import loops
 import machine
 import process
 import programs
@@ -15,11 +16,11 @@ MIB = 1 << 20
 
 
 class Scene:
-    """One server kind in one round, in a directory of its own. lines: by case; keep(case, figures, line) takes results."""
+    """One server kind in one round, in a directory of its own. lines: by case; keep(case, figures, line, notes) takes results."""
 
-    def __init__(self, tools, kind, directory, lines, scenario, scale, keep):
+    def __init__(self, tools, kind, directory, lines, overrides, scale, keep):
         self.tools, self.kind, self.directory, self.lines = tools, kind, directory, lines
-        self.overrides, self.scale, self.keep = scenario.overrides, scale, keep
+        self.overrides, self.scale, self.keep = overrides, scale, keep
 
     @property
     def line(self):
@@ -31,8 +32,8 @@ class Scene:
         (case, line), = self.lines.items()
         self.keep(case, figures, line)
 
-    def server(self, port=0, wait=True):
-        return servers.Server(self.tools, self.kind, self.directory, self.overrides, port, wait)
+    def server(self, port=0, wait=True, environment=None):
+        return servers.Server(self.tools, self.kind, self.directory, self.overrides, port, wait, environment)
 
     def load(self, text, server, topic):
         return programs.run(self.tools, Line(text), server, topic)
@@ -96,6 +97,7 @@ def restart(scene):
     for case, line in scene.lines.items():
         if line.get("memory") == "cold":
             machine.drop_from_cache(scene.directory)
+            machine.expect_dropped(scene.directory, "filled")
         server, ready = timed_start(scene)
         try:
             cpu, rss = process.cpu_seconds(server.pid), process.memory(server.pid)["VmRSS"]
@@ -205,4 +207,4 @@ def partitions(scene):
 
 
 MEASURES = {"start": start, "restart": restart, "idle": idle, "memory": memory, "connections": connections,
-            "partitions": partitions}
+            "partitions": partitions, "loops": loops.loops}

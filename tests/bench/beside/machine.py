@@ -1,4 +1,6 @@
 """The machine that is measured: what it is, how busy it is with something else, what is installed."""
+import ctypes
+import mmap
 import os
 import re
 import subprocess
@@ -93,8 +95,13 @@ def load_average():
     return [round(value, 2) for value in os.getloadavg()]
 
 
+class StillCached(Exception):
+    """The kernel did not forget what it was asked to."""
+
+
 def drop_from_cache(directory):
-    """Writes every file of a tree back and asks the kernel to forget its pages: the next read is from the disk."""
+    """Writes every file of a tree back and asks the kernel to forget its pages: the next read is from the disk. Pages that a
+    process has mapped stay, so whoever serves the files has to be stopped."""
     for folder, _, names in os.walk(directory):
         for name in names:
             try:
@@ -106,6 +113,33 @@ def drop_from_cache(directory):
                 os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
             finally:
                 os.close(file)
+
+
+def expect_dropped(directory, topic):
+    """Raises StillCached when more than a tenth of the pages of a topic's logs are in memory."""
+    pages = cached = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            if name.endswith(".log") and os.path.basename(folder).startswith(topic + "-"):
+                these, here = _cached_pages(os.path.join(folder, name))
+                pages, cached = pages + these, cached + here
+    if cached * 10 > pages:
+        raise StillCached(f"{cached} of {pages} pages are still in the page cache")
+
+
+def _cached_pages(path):
+    """(pages of a file, those in memory)"""
+    size = os.path.getsize(path)
+    if size == 0:
+        return 0, 0
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE) as memory:
+        count = -(-size // mmap.PAGESIZE)
+        seen = (ctypes.c_ubyte * count)()
+        here = ctypes.c_char.from_buffer(memory)
+        if ctypes.CDLL(None, use_errno=True).mincore(ctypes.c_void_p(ctypes.addressof(here)), ctypes.c_size_t(size), seen) != 0:
+            raise OSError(ctypes.get_errno(), "mincore")
+        del here
+        return count, sum(byte & 1 for byte in seen)
 
 
 def tree_size(directory):

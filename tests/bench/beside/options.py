@@ -63,7 +63,7 @@ class Line:
             return line
         for name in ("total-size",):
             if line.has(name):
-                line.options["--" + name] = str(max(LEAST_SIZE, int(line.number(name) * scale)))
+                line.options["--" + name] = str(min(line.number(name), max(LEAST_SIZE, int(line.number(name) * scale))))
         for name in ("seconds", "warmup"):
             if line.has(name):
                 line.options["--" + name] = f"{max(LEAST_SECONDS, float(line.get(name)) * scale):g}"

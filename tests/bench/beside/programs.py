@@ -4,7 +4,7 @@ import re
 import threading
 
 import process
-from options import Line, filled, size
+from options import Line, filled
 
 OURS = ("load", "librdkafka_load")
 KAFKA_TOOLS = ("kafka-perf",)
@@ -13,7 +13,7 @@ SLACK_SECONDS = 90  # beyond what a run should take, before it is given up
 
 def time_limit(line):
     seconds = float(line.get("seconds", 0)) + float(line.get("warmup", 0))
-    return 3 * seconds + SLACK_SECONDS + size(line.get("total-size", 0)) / (20 << 20)
+    return 3 * seconds + SLACK_SECONDS + line.number("total-size") / (5 << 20)
 
 
 def run(tools, line, server, topic):

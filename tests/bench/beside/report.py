@@ -8,6 +8,7 @@ import servers
 from results import Result
 
 BUSY_CORES = 0.3
+GENERATOR_FULL = 0.97
 
 
 def write(scenarios, kept, path, folder):
@@ -60,8 +61,12 @@ def _summary(judged):
     out += "| aim | wanted | | worst | best |\n|---|---|---|---|---|\n"
     groups = {}
     for one in judged:
-        groups.setdefault((one.says, one.wanted), []).append(one)
-    for (says, wanted), rows in groups.items():
+        groups.setdefault(one.says, []).append(one)
+    for says, rows in groups.items():
+        wanted = dict.fromkeys(one.wanted for one in rows)
+        if len(wanted) > 1:  # of several figures, the same
+            wanted = dict.fromkeys(one.wanted.partition(": ")[2] for one in rows)
+        wanted = " or ".join(wanted)
         found = sorted(((verdict.share, one, verdict) for one in rows for verdict in one.verdicts if verdict.share is not None),
                        key=lambda row: row[0])
         worst, best = (_one(row) for row in (found[0], found[-1])) if found else ("-", "-")
@@ -184,6 +189,12 @@ def _scenario(scenario, data, judged, link, folder):
             cells = [_cell(result, case.name, subject, figure.name) for figure in columns]
             out += f"| {word} | {_subject(scenario, subject)} | " + " | ".join(cells) + " |\n"
             word = ""
+    out += _bounded(scenario, result)
+    for case in scenario.cases:
+        for kind in scenario.servers:
+            notes = (result.cell(case.name, kind) or {}).get("notes")
+            out += f"\n- {case.name}: {'; '.join(notes)}" if notes else ""
+    out += "\n" if out.endswith("waited") else ""
     failures = result.failures()
     if failures:
         out += "\nFailed:\n\n" + "".join(f"- {case}, {judge.label(subject)}: {'; '.join(reasons)}\n"
@@ -192,6 +203,17 @@ def _scenario(scenario, data, judged, link, folder):
     for name, caption in plots.draw(scenario, data, folder) if plots.available() else []:
         out += f"\n![{scenario.name}: {caption}]({link}/{name})\n"
     return out
+
+
+def _bounded(scenario, result):
+    """Where the load generator, a single thread, had nothing left: another would have moved more."""
+    found = []
+    for case in scenario.cases:
+        for kind in scenario.servers:
+            busy = result.spread(case.name, kind, "generator_cores")
+            if busy and busy.median >= GENERATOR_FULL and scenario.load.words[0] == "load":
+                found.append(f"{case.name}, {judge.label(kind)} ({figures.show(busy.median)})")
+    return f"\nThe thread of the load generator was busy all the time, so these could be higher: {'; '.join(found)}.\n" if found else ""
 
 
 def _subject(scenario, subject):

@@ -1,4 +1,5 @@
 """Runs one scenario: every server in turns, round after round, each on an empty directory."""
+import dataclasses
 import shutil
 import struct
 import time
@@ -19,7 +20,7 @@ COLD_SECONDS = 6  # in this time the host takes free memory back
 SLICE_SECONDS, SLICES_LEAST, SLICES_MOST, RISING = 3, 2, 6, 1.1
 NATIVE_WARM_UP_SECONDS = 1
 PLAIN_LOAD = "load produce --connections 8 --depth 4 --record-size 1KiB --batch-size 16KiB --acks -1"
-FAILURES = (process.Failed, wire.Refused, OSError, struct.error)
+FAILURES = (process.Failed, wire.Refused, machine.StillCached, OSError, struct.error)
 
 
 class OutOfTime(Exception):
@@ -103,8 +104,6 @@ class Run:
                 line = line.with_options(api="echo")
         elif needs_topic:
             topic = self.topic_for(server, line, case)
-            if self.scenario.cache == "cold":
-                machine.drop_from_cache(server.directory)
         if not limit and not warming_up:
             self.prepare_memory(line)
         try:
@@ -131,7 +130,7 @@ class Run:
 
     def prepare_memory(self, line):
         if self.scenario.memory == "warm":
-            programs.warm(self.tools, line.number("total-size", "4GiB"))
+            programs.warm(self.tools, (line.number("total-size") or 4 << 30) if self.settings.scale == 1 else 64 << 20)
         elif self.scenario.memory == "cold":
             time.sleep(COLD_SECONDS)
 
@@ -157,6 +156,9 @@ class Run:
                 if started and case.overrides != started.overrides:
                     started.__exit__()
                     started = None
+                if self.scenario.cache == "cold":
+                    self.serve_cold(number, kind, case, lines[case.name])
+                    continue
                 if not started:
                     started = Started(self, kind, case.line, case.overrides)
                     server = started.__enter__()
@@ -171,6 +173,28 @@ class Run:
             self.filled = None
             if started:
                 started.__exit__()
+
+    def serve_cold(self, number, kind, case, line):
+        """One case on files that are not in memory: they are filled, the server stops and they are dropped; it starts again
+        and is warmed up with others."""
+        small = case.fill.scaled(0.1 * self.settings.scale)
+        other = dataclasses.replace(case, fill=small)
+        with Started(self, kind, line, case.overrides) as server:
+            for topic, fill in (("cold", case.fill.scaled(self.settings.scale)), ("other", small)):
+                wire.create_topic(server.address, topic, line.number("partitions", 1))
+                programs.run(self.tools, fill, server, topic)
+            server.stop()
+            machine.drop_from_cache(server.directory)
+            server = servers.Server(self.tools, kind, server.directory, [*self.scenario.overrides, *case.overrides])
+            try:
+                wire.await_leaders(server.address, "cold", line.number("partitions", 1))
+                self.filled = (str(small), "other")
+                self.warm_up(server, other, line)
+                machine.expect_dropped(server.data, "cold")
+                self.filled = (str(case.fill), "cold")
+                self.one(number, kind, server, case, line)
+            finally:
+                server.kill()
 
     def warm_up(self, server, case, line):
         """Lets a broker (Java's compiler above all) meet the load at saturation before anything counts."""
@@ -237,14 +261,15 @@ class Run:
             directory = servers.fresh_directory(self.base, kind)
             told = set()
 
-            def keep(case, values, line):
+            def keep(case, values, line, notes=()):
                 told.add(case)
-                self.keeper.add(case, kind, values, line)
+                self.keeper.add(case, kind, values, line, notes=notes)
                 self.tell(number, kind, case, values)
 
+            overrides = [*self.scenario.overrides, *cases[0].overrides]
             lines = {case.name: case.line.scaled(self.settings.scale, counts=True) for case in cases}
             try:
-                measure(lifecycle.Scene(self.tools, kind, directory, lines, self.scenario, self.settings.scale, keep))
+                measure(lifecycle.Scene(self.tools, kind, directory, lines, overrides, self.settings.scale, keep))
             except FAILURES as reason:
                 for case in cases:
                     if case.name not in told:

@@ -55,6 +55,9 @@ class Tools:
     def program(self, name):
         return os.path.join(self.programs, name)
 
+    def library(self, name):
+        return os.path.join(self.programs, f"lib{name}.so")
+
     def pinned(self, cpus, arguments):
         return ["taskset", "-c", cpus, *arguments] if cpus else arguments
 
@@ -84,7 +87,7 @@ def read_line(descriptor, child, seconds):
 class Server:
     """A running broker. `pid` is the process that does the work: of Kafka, Java."""
 
-    def __init__(self, tools, kind, directory, overrides=(), port=0, wait=True):
+    def __init__(self, tools, kind, directory, overrides=(), port=0, wait=True, environment=None):
         self.tools, self.kind, self.directory = tools, kind, directory
         self.data = os.path.join(directory, "data")
         self.log_path = os.path.join(directory, "server.log")
@@ -101,7 +104,8 @@ class Server:
         read_end, write_end = os.pipe() if wait else (None, None)
         if wait:
             arguments += ["--ready-fd", str(write_end)]
-        environment = {**os.environ, "KAFKA_HEAP_OPTS": KAFKA_HEAP, "KAFKA_JVM_PERFORMANCE_OPTS": KAFKA_JVM}
+        environment = {**os.environ, "KAFKA_HEAP_OPTS": KAFKA_HEAP, "KAFKA_JVM_PERFORMANCE_OPTS": KAFKA_JVM,
+                       **(environment or {})}
         self.started = time.monotonic()
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(tools.pinned(tools.server_pin, arguments), stdin=subprocess.DEVNULL, stdout=log,

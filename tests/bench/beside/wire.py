@@ -66,6 +66,11 @@ def create_topic(address, name, partitions, configs=()):
     error, message = reader.take("h"), reader.string()
     if error:
         raise Refused(f"CreateTopics of {name}: error {error} {message or ''}")
+    await_leaders(address, name, partitions)
+
+
+def await_leaders(address, name, partitions):
+    """Waits until every partition of a topic answers."""
     end = time.monotonic() + 120
     while leaders(address, name) < partitions or not all_answer(address, name, partitions):
         if time.monotonic() > end:
