@@ -5,17 +5,17 @@ from keeper import RAW
 from options import Line, filled, size
 
 # Seconds, and MiB/s that a server of two cores takes about.
-START = {"kafka": 7.0, "durable": 0.3, "page": 0.3, "sink": 0.2, "echo": 0.2}
+START = {"kafka": 5.0, "durable": 0.3, "page": 0.3, "sink": 0.2, "echo": 0.2}
 WARM_UP = {"kafka": 11.0, "durable": 1.3, "page": 1.3, "sink": 0.0, "echo": 0.0}
 SPEED = {"kafka": 500, "durable": 800, "page": 1000, "sink": 2500, "echo": 2500}
 CLIENT_SPEED = {"load": 4000, "librdkafka_load": 700, "kafka-perf": 120}
 SMALL_SPEED = 60  # with a record to a request
-TOPIC, MEMORY, QUIET = 0.5, 1.2, 1.0
-LIFECYCLE = {"start": {"kafka": 22, "durable": 3, "page": 3}, "restart": {"kafka": 60, "durable": 30, "page": 30},
+TOPIC, MEMORY, QUIET = 0.5, 1.2, 0.5
+LIFECYCLE = {"start": {"kafka": 12, "durable": 2, "page": 2}, "restart": {"kafka": 60, "durable": 30, "page": 30},
              "idle": {"kafka": 70, "durable": 62, "page": 62}, "memory": {"kafka": 30, "durable": 16, "page": 16},
              "connections": {"kafka": 35, "durable": 22, "page": 22},
              "loops": {"kafka": 12, "durable": 7, "page": 7},
-             "partitions": {"kafka": 150, "durable": 55, "page": 55}}
+             "partitions": {"kafka": 200, "durable": 55, "page": 55}}
 
 
 def run_seconds(line, kind):

@@ -85,7 +85,7 @@ def busy_cores(seconds=1.0):
 def quiet(seconds=20.0, below=0.2):
     """Waits for a quiet machine, at most so long; returns the cores that are still busy."""
     end = time.monotonic() + seconds
-    busy = busy_cores()
+    busy = busy_cores(0.4)
     while busy > below and time.monotonic() < end:
         busy = min(busy, busy_cores())
     return busy

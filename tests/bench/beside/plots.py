@@ -13,7 +13,13 @@ COLOURS = {"durable": "#3b82c4", "page": "#1fa187", "kafka": "#e07b39", "sink": 
 RAW_COLOURS = ["#b08d57", "#8c8c8c", "#c25b7c"]
 INK = "#808080"
 NOT_BARS = ("crc",)  # so far above all others that nothing else could be seen beside it
-WIDTH, HEIGHT = 860, 400
+CROWDED = 15  # bars, beyond which their figures would stand in each other's way and stand upright
+LINES = 6  # of a plot of latencies
+WIDTH, HEIGHT = 860, 420
+
+
+def names_of_plots():
+    return ["latency", "memory", "rate", *(name.replace("_", "-") for name in figures.ALL)]
 
 
 def available():
@@ -43,7 +49,7 @@ set grid ytics lc rgb "{INK}" lw 0.3 dt 3
 set title tc rgb "{INK}" font ",14" offset 0,-0.4
 set xlabel tc rgb "{INK}" offset 0,0.3
 set ylabel tc rgb "{INK}"
-set key bmargin center horizontal tc rgb "{INK}" noenhanced samplen 1.6 width 1
+set key tmargin center horizontal tc rgb "{INK}" noenhanced samplen 1.6 width 1
 """
     done = subprocess.run(["gnuplot"], input=head + script, text=True, capture_output=True)
     if done.returncode != 0:
@@ -88,12 +94,13 @@ def bars(scenario, data, figure, path):
     script = _title(scenario, wanted.label + (" (more is better)" if wanted.better == "more" else " (less is better)"))
     spreads = {(case, subject): result.spread(case, subject, figure) for case in cases for subject in subjects}
     medians = [spread.median for spread in spreads.values() if spread and spread.median > 0]
+    crowded = len(subjects) * len(cases) > CROWDED
     logarithmic = medians and max(medians) > 40 * min(medians)
     script += f"set ylabel {_quoted(wanted.label + (', logarithmic' if logarithmic else ''))} noenhanced\n"
     if logarithmic:
-        script += f"set logscale y\nset yrange [{10 ** math.floor(math.log10(min(medians)))}:*]\n"
+        script += f"set logscale y\nset yrange [{10 ** math.floor(math.log10(min(medians)))}:{max(medians) * (6 if crowded else 2)}]\n"
     else:
-        script += f"set yrange [0:{1.12 * max([spread.most for spread in spreads.values() if spread] + [1e-9])}]\n"
+        script += f"set yrange [0:{(1.3 if crowded else 1.12) * max([spread.most for spread in spreads.values() if spread] + [1e-9])}]\n"
     script += "set xrange [-0.6:%s]\nset xtics (%s) scale 0 noenhanced\n" % (
         len(cases) - 0.4, ", ".join(f"{_tick(name)} {at}" for at, name in enumerate(cases)))
     width = 0.8 / len(subjects)
@@ -109,16 +116,17 @@ def bars(scenario, data, figure, path):
         script += "END\n"
         lines.append(f"$bars{order} using 1:2 with boxes lc rgb '{_colour(scenario, subject)}' title {_quoted(judge.label(subject))}")
         lines.append(f"$bars{order} using 1:3:(0):($4-$3) with vectors nohead lw 1.6 lc rgb '{INK}' notitle")
-        lines.append(f"$bars{order} using 1:4:5 with labels noenhanced font ',10' tc rgb '{INK}' offset 0,0.6 notitle")
+        lines.append(f"$bars{order} using 1:4:5 with labels noenhanced font ',10' tc rgb '{INK}' "
+                     + ("rotate by 90 left offset 0,0.4 notitle" if crowded else "offset 0,0.6 notitle"))
     script += "plot " + ", ".join(lines) + "\n"
     _gnuplot(path, script)
     return True
 
 
-def latency(scenario, data, path):
+def latency(scenario, data, path, only=None):
     """Latency over the share of requests that were answered by then; the scale stretches towards the slowest."""
     script, lines = "", []
-    cases = [case.name for case in scenario.cases]
+    cases = [case.name for case in scenario.cases if only in (None, case.name)]
     deepest = 0.0
     for number, case in enumerate(cases):
         for subject in _subjects(scenario, data):
@@ -135,7 +143,7 @@ def latency(scenario, data, path):
     if not lines:
         return False
     ticks = {"0": 0, "50 %": math.log10(2), "90 %": 1, "99 %": 2, "99.9 %": 3, "99.99 %": 4, "99.999 %": 5}
-    head = _title(scenario, "latency distribution")
+    head = _title(scenario, "latency distribution" + (f", {only}" if only else ""))
     head += "set xlabel 'answered by then'\nset ylabel 'ms, logarithmic'\nset logscale y\nset format y '%g'\n"
     head += f"set xrange [0:{deepest:.3f}]\nset xtics ({', '.join(f'{_tick(name)} {at:.5f}' for name, at in ticks.items())})\n"
     head += "set key maxcols 3\nunset mytics\n"
@@ -173,16 +181,32 @@ def over_time(scenario, data, column, label, path):
     return True
 
 
+def latencies(scenario, data, folder):
+    """One plot, or one for each case where all their lines in one could not be told apart."""
+    curves = sum(bool(cell.get("curves")) for subjects in data["cases"].values() for cell in subjects.values())
+    stem, out = f"{scenario.name}-latency", []
+    parts = [(stem, None)] if curves <= LINES or len(scenario.cases) == 1 else [
+        (f"{stem}-{number + 1}", case.name) for number, case in enumerate(scenario.cases)]
+    for name, only in parts:
+        if latency(scenario, data, os.path.join(folder, name + ".svg"), only):
+            out.append((name + ".svg", "latency distribution" + (f", {only}" if only else "")))
+    return out
+
+
 def draw(scenario, data, folder):
     """Makes the plots of a scenario; returns their file names with a caption."""
     os.makedirs(folder, exist_ok=True)
     out = []
+    for old in os.listdir(folder):
+        if re.fullmatch(re.escape(scenario.name) + r"-(" + "|".join(names_of_plots()) + r")(-\d+)?\.svg", old):
+            os.unlink(os.path.join(folder, old))
     for plot in scenario.plots:
         name = f"{scenario.name}-{plot.replace('_', '-')}.svg"
         path = os.path.join(folder, name)
         if plot == "latency":
-            made, caption = latency(scenario, data, path), "latency distribution"
-        elif plot == "memory":
+            out += latencies(scenario, data, folder)
+            continue
+        if plot == "memory":
             made, caption = over_time(scenario, data, 2, "VmRSS, MiB", path), "memory over time"
         elif plot == "rate":
             made, caption = over_time(scenario, data, 1, "MiB/s", path), "throughput over time"
@@ -190,6 +214,4 @@ def draw(scenario, data, folder):
             made, caption = bars(scenario, data, plot, path), figures.ALL[plot].label
         if made:
             out.append((name, caption))
-        elif os.path.exists(path):
-            os.unlink(path)
     return out

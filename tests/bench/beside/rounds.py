@@ -15,6 +15,7 @@ from keeper import RAW
 from options import Line
 
 CALIBRATE_SECONDS = 4
+CALIBRATION_SECONDS = 25  # with the start and the warm-up before it
 COLD_SECONDS = 6  # in this time the host takes free memory back
 # A warm-up comes in slices: Java's goes on until one brings no tenth more than the best before it.
 SLICE_SECONDS, SLICES_LEAST, SLICES_MOST, RISING = 3, 2, 6, 1.1
@@ -56,16 +57,21 @@ class Run:
             self.keeper.end()
 
     def seconds_of(self, number, kind):
-        return self.keeper.seconds_of(kind) or self.scenario.turn_seconds(kind, number, self.settings.minutes,
-                                                                          self.settings.scale)
+        """About how long a turn takes, with finding the rates that are not known yet."""
+        took = self.keeper.seconds_of(kind) or self.scenario.turn_seconds(kind, number, self.settings.minutes, self.settings.scale)
+        return took + CALIBRATION_SECONDS * sum(case.name not in self.rates for case, _ in self.calibrated())
+
+    def calibrated(self):
+        """The cases whose rate is half of what a server takes: (case, server)."""
+        rates = ((case, case.line.get("rate", "")) for case in self.scenario.cases)
+        return [(case, rate.removeprefix("half-of-")) for case, rate in rates if rate.startswith("half-of-")]
 
     # --- rates ------------------------------------------------------------------------------------
 
     def calibrate(self):
         """Finds what `half-of-SERVER` is: that server's throughput at saturation with the load of the case."""
-        for case in self.scenario.cases:
-            basis = case.line.get("rate", "").removeprefix("half-of-")
-            if basis == case.line.get("rate", "") or case.name in self.rates:
+        for case, basis in self.calibrated():
+            if case.name in self.rates:
                 continue
             if not self.settings.has(basis):
                 self.say(f"  {case.name}: left out, as {servers.LABELS[basis]} is")
