@@ -8,7 +8,7 @@
     --rounds N           so many (default 3); a scenario may want fewer
     --again              measure anew what is kept already
     --within MINUTES     begin nothing that would end later; ends with status 3 when something is left for the next call
-    --minutes M          of the long scenario (default 5; the hour is 60)
+    --minutes M          of the long scenario (the hour is 60; default: as long as what is kept of this build, else 5)
     --only SERVER,...    leave other servers out: durable page kafka sink echo raw; what is kept of them stays
     --scale FACTOR       sizes and times times FACTOR, to see that all works; such results go to build/bench-scaled
     --data DIRECTORY     where the servers keep their data (default build/bench-data; its file system is what is measured)
@@ -17,8 +17,6 @@
     --out DIRECTORY      where RESULTS.md and results/ go (default tests/bench)
 """
 import argparse
-import hashlib
-import json
 import os
 import re
 import resource
@@ -33,6 +31,7 @@ from dataclasses import dataclass
 import check
 import keeper
 import machine
+import marks
 import report
 import results
 import rounds
@@ -72,7 +71,7 @@ def arguments():
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--within", type=float, default=0)
     parser.add_argument("--scale", type=float, default=1)
-    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--minutes", type=float, default=0)
     parser.add_argument("--only", default="")
     parser.add_argument("--data", default=os.path.join(ROOT, "build/bench-data"))
     parser.add_argument("--pin", default="")
@@ -80,7 +79,7 @@ def arguments():
     parser.add_argument("--out", default="")
     parser.add_argument("-h", "--help", action="store_true")
     options = parser.parse_args()
-    if options.rounds < 1 or options.scale <= 0 or options.minutes <= 0 or options.within < 0:
+    if options.rounds < 1 or options.scale <= 0 or options.minutes < 0 or options.within < 0:
         parser.error("rounds, scale and minutes are above 0")
     if options.scale != 1 and os.path.realpath(options.out or BENCH) == os.path.realpath(BENCH):
         options.out = os.path.join(ROOT, "build/bench-scaled")
@@ -140,35 +139,10 @@ def fetch_kafka(tools):
         return os.environ.get("KAFKA_VERSION") or re.search(r"<kafka.version>(.*?)</kafka.version>", pom.read())[1]
 
 
-def digest(*parts):
-    """Of texts, and of files as what they hold."""
-    out = hashlib.sha256()
-    for part in parts:
-        if os.path.isfile(part):
-            with open(part, "rb") as file:
-                part = hashlib.file_digest(file, "sha256").hexdigest()
-        out.update(part.encode() + b"\0")
-    return out.hexdigest()[:12]
-
-
-def marks_of(scenario, tools, options, versions, facts):
-    """What tells results that may stand beside each other from others: see keeper.py."""
-    generators = digest(*(tools.program(name) for name in ("load", "librdkafka_load", "limits")))
-    minutes = options.minutes if scenario.long else 0
-    about = {"machine": facts, "versions": versions, "rounds_wanted": options.rounds_of(scenario), "minutes": minutes,
-             "pinned": options.pin, "scale": options.scale, "load": str(scenario.load), "raw": scenario.raw,
-             "once": scenario.once()}
-    runnel, kafka = digest(tools.runnel), f"{versions['Apache Kafka']}, Java {versions['Java']}"
-    return {"setup": digest(scenario.what_is_run(), json.dumps(facts), generators, f"{minutes} {options.pin} {options.scale}"),
-            "builds": {"durable": runnel, "page": runnel, "kafka": kafka, "sink": generators, "echo": generators,
-                       keeper.RAW: generators},
-            "commit": machine.commit(ROOT), "about": about}
-
-
-def measure(scenario, tools, settings, options, marks, folder, until):
+def measure(scenario, tools, settings, options, found, folder, until):
     """What is missing of one scenario. Returns its result; raises rounds.OutOfTime when something stays missing."""
     kinds = [kind for kind in [*scenario.servers, *([keeper.RAW] if scenario.raw else [])] if settings.takes(kind)]
-    keep = keeper.Keeper(scenario, folder, marks, kinds, not settings.only, options.again)
+    keep = keeper.Keeper(scenario, folder, found, kinds, not settings.only, options.again)
     run = rounds.Run(tools, scenario, options.data, settings, keep, lambda text: print(text, flush=True), until)
     missing = run.missing()
     if not missing:
@@ -213,7 +187,7 @@ def main():
     for kind in only:
         if kind not in (*servers.LABELS, keeper.RAW):
             sys.exit(f"bench: no server of that name: {kind}")
-    settings = Settings(options.rounds, options.minutes, only, options.scale, list(servers.LABELS))
+    settings = Settings(options.rounds, options.minutes or marks.USUAL_MINUTES, only, options.scale, list(servers.LABELS))
     if options.names == ["list"]:
         print_list(scenarios, settings, results.read(folder))
         return 0
@@ -231,18 +205,18 @@ def measure_all(wanted, scenarios, settings, options, folder, page):
     kafka_version = fetch_kafka(tools)
     if not kafka_version:
         settings.there.remove("kafka")
-    options.rounds_of = settings.rounds_of
     os.makedirs(options.data, exist_ok=True)
     allow_descriptors()
     facts, versions = machine.facts(options.data), machine.versions(tools.runnel, kafka_version or "left out")
+    marker = marks.Marker(tools, options, versions, facts, machine.commit(ROOT), settings.rounds_of)
     options.data = tempfile.mkdtemp(prefix="run-", dir=options.data)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end that stops servers and load generators
     failed, left = 0, []
     try:
         for scenario in wanted:
             try:
-                result = measure(scenario, tools, settings, options,
-                                 marks_of(scenario, tools, options, versions, facts), folder, until)
+                found, settings.minutes = marker.of(scenario, results.read_one(folder, scenario.name))
+                result = measure(scenario, tools, settings, options, found, folder, until)
                 failed += sum(len(reasons) for _, _, reasons in results.Result(result).failures())
             except rounds.OutOfTime:
                 left.append(scenario.name)

@@ -6,6 +6,7 @@ import tempfile
 import figures
 import judge
 import keeper
+import marks
 import plots
 import programs
 import report
@@ -105,7 +106,7 @@ def small_scenario(folder, text=SMALL):
     return table.read(path)[0]
 
 
-def marks(runnel="r1", setup="s1", commit="c1"):
+def small_marks(runnel="r1", setup="s1", commit="c1"):
     about = {"machine": {"memory": "1 GiB"}, "versions": {}, "rounds_wanted": 2, "once": ["sink"]}
     builds = {"page": runnel, "kafka": "k", "sink": "g", keeper.RAW: "g"}
     return {"setup": setup, "builds": builds, "commit": commit, "about": about}
@@ -137,13 +138,13 @@ def check_keeper():
     with tempfile.TemporaryDirectory() as out:
         scenario = small_scenario(out)
         kinds = ["page", "kafka", "sink", "raw"]
-        keep = keeper.Keeper(scenario, out, marks(), kinds)
+        keep = keeper.Keeper(scenario, out, small_marks(), kinds)
         turn(keep, "page", 0, 10.0)
         turn(keep, "kafka", 0, 5.0)
         keep.begin("sink", 0, 0.1)  # interrupted
         keep.add("a", "sink", {"mib_s": 99.0}, "line")
 
-        again = keeper.Keeper(scenario, out, marks(commit="c2"), kinds)
+        again = keeper.Keeper(scenario, out, small_marks(commit="c2"), kinds)
         assert again.is_done("page", 0) and again.is_done("kafka", 0) and not again.is_done("sink", 0)
         assert "sink" not in again.data["cases"]["a"]
         turn(again, "kafka", 1, 6.0)
@@ -153,21 +154,62 @@ def check_keeper():
         assert len(result.cell("a", "page")["curves"]) == 2
         assert [row[0] for row in result.builds()] == ["c1", "c2"] or [row[0] for row in result.builds()] == ["c2", "c1"]
 
-        newer = keeper.Keeper(scenario, out, marks(runnel="r2"), ["page"], whole_scenario=False)  # --only page
+        newer = keeper.Keeper(scenario, out, small_marks(runnel="r2"), ["page"], whole_scenario=False)  # --only page
         assert not newer.is_done("page", 0) and newer.is_done("kafka", 1), "--only leaves the others"
-        newer = keeper.Keeper(scenario, out, marks(runnel="r2"), kinds)
+        newer = keeper.Keeper(scenario, out, small_marks(runnel="r2"), kinds)
         assert newer.said and not newer.data["turns"], "another binary: all of it begins anew"
-        other = keeper.Keeper(scenario, out, marks(setup="s2"), kinds)
+        other = keeper.Keeper(scenario, out, small_marks(setup="s2"), kinds)
         assert other.said and not other.data["turns"], "another machine or load: all of it begins anew"
-        anew = keeper.Keeper(scenario, out, marks(), ["kafka"], whole_scenario=False, anew=True)
+        anew = keeper.Keeper(scenario, out, small_marks(), ["kafka"], whole_scenario=False, anew=True)
         assert anew.is_done("page", 1) and not anew.is_done("kafka", 0), "--again"
         assert results.read(out)["x"]["turns"]["kafka"], "nothing is lost before something new is there"
-        later = keeper.Keeper(scenario, out, marks(), ["kafka"], whole_scenario=False)
+        later = keeper.Keeper(scenario, out, small_marks(), ["kafka"], whole_scenario=False)
         turn(later, "kafka", 2, 7.0)  # a hole is no value
         turn(later, "page", 3, 8.0)
         assert results.Result(later.data).values("a", "page", "mib_s") == [10, 12, None, 8]
         ratio = results.Result(later.data).ratio("a", "page", "kafka", "mib_s")
         assert ratio.values == [2, 2]
+
+
+class Options:
+    def __init__(self, minutes=0.0, pin="", scale=1.0):
+        self.minutes, self.pin, self.scale = minutes, pin, scale
+
+
+class Programs:
+    """Tools whose programs are no files: their names are what they hold."""
+
+    def __init__(self, runnel="r1"):
+        self.runnel = runnel
+
+    def program(self, name):
+        return name
+
+
+def check_marks():
+    """What makes results others, and what does not."""
+    def marks_of(scenario, options=None, runnel="r1", kept=None, memory="1 GiB", commit="c"):
+        versions = {"Apache Kafka": "4", "Java": "17"}
+        return marks.Marker(Programs(runnel), options or Options(), versions, {"memory": memory}, commit,
+                            lambda _: 3).of(scenario, kept)
+
+    with tempfile.TemporaryDirectory() as out:
+        scenario = small_scenario(out)
+        other_aim = small_scenario(out, SMALL.replace("0.6", "0.7"))
+        other_size = small_scenario(out, SMALL.replace("1GiB", "2GiB"))
+        long = small_scenario(out, SMALL + "minutes = { page = 1.0 }\n")
+    first, _ = marks_of(scenario)
+    for same in (marks_of(other_aim), marks_of(scenario, commit="d"), marks_of(scenario, runnel="r2"), marks_of(scenario, Options(9))):
+        assert same[0]["setup"] == first["setup"]
+    for other in (marks_of(other_size), marks_of(scenario, Options(pin="0:1")), marks_of(scenario, Options(scale=0.5)),
+                  marks_of(scenario, memory="2 GiB")):
+        assert other[0]["setup"] != first["setup"]
+    assert marks_of(scenario, runnel="r2")[0]["builds"]["page"] != first["builds"]["page"]
+    assert marks_of(scenario, runnel="r2")[0]["builds"]["kafka"] == first["builds"]["kafka"]
+    hour, minutes = marks_of(long, Options(60))
+    kept = {"setup": hour["setup"], "minutes": 60, "turns": {"page": [{"build": hour["builds"]["page"]}]}}
+    assert minutes == 60 and marks_of(long, kept=kept)[1] == 60 and marks_of(long)[1] == marks.USUAL_MINUTES
+    assert marks_of(long, runnel="r2", kept=kept)[1] == marks.USUAL_MINUTES
 
 
 def check_judge(scenarios, kept):
@@ -219,6 +261,7 @@ def main(bench):
     step("perf-tools", check_perf_tools)
     step("turns", check_turns)
     step("keeper", check_keeper)
+    step("marks", check_marks)
     scenarios = step("table", check_table, bench)
     kept = results.read(SAMPLE)
     if scenarios:

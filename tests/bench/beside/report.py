@@ -31,7 +31,7 @@ Written by `./dev bench`; do not edit. What is measured and why stands in [besid
 
 A figure is the median of the rounds, in brackets the least and the most. `x` is a ratio, the median of the ratios of each round;
 behind a figure it is that to Apache Kafka's. CPU is that of the whole server process, user and kernel; of a raw limit that of the
-whole measurement. Everything shares the machine's cores, load generators too; nothing is pinned unless it says so. A quantile with
+side where the server would be. Everything shares the machine's cores, load generators too; nothing is pinned unless it says so. A quantile with
 fewer than ten samples above it is left out.
 """
 

@@ -116,8 +116,10 @@ class Server:
             os.close(write_end)
             try:
                 self.address = read_line(read_end, self.child, 120)
-            except process.Failed as failed:
+            except BaseException as failed:
                 self.kill()
+                if not isinstance(failed, process.Failed):
+                    raise
                 raise process.Failed(f"{failed}: {self.last_words()}") from None
             finally:
                 os.close(read_end)
@@ -162,15 +164,18 @@ class Server:
         return time.monotonic() - begin
 
     def kill(self):
-        """kill -9: of the broker itself, then of whatever started it."""
-        if self.child.poll() is None:
-            try:
-                os.kill(self.pid, signal.SIGKILL)
-            except (OSError, ValueError):
-                pass
-            if self.kind == "kafka":
-                self.child.kill()
-            self.child.wait(60)
+        """kill -9 of the broker and of whatever started it; all of them are of one group."""
+        if self.child.poll() is not None:
+            return
+        try:
+            worker = self.pid
+        except (OSError, ValueError):
+            worker = self.child.pid
+        os.killpg(self.child.pid, signal.SIGKILL)
+        self.child.wait(60)
+        end = time.monotonic() + 20
+        while process.is_alive(worker) and time.monotonic() < end:  # a directory has one broker at a time
+            time.sleep(0.02)
 
 
 class LimitServer:
