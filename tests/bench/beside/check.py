@@ -6,6 +6,8 @@ import tempfile
 import figures
 import judge
 import keeper
+import loops
+import machine
 import marks
 import plots
 import programs
@@ -212,6 +214,50 @@ def check_marks():
     assert marks_of(long, runnel="r2", kept=kept)[1] == marks.USUAL_MINUTES
 
 
+class Named:
+    """Addresses with names."""
+
+    def of(self, address):
+        return f"f{address}"
+
+
+def check_loops():
+    """What the library counted between two looks; what is no part of a request's path is left out."""
+    def write(path, turns, sites):
+        rows = [loops.SITE.pack(*row) for row in sites] + [bytes(loops.SITE.size)] * (loops.SITES - len(sites))
+        with open(path, "wb") as file:
+            file.write(loops.HEAD.pack(turns, 0, 20) + b"".join(rows))
+        return loops.Counts(path)
+
+    with tempfile.TemporaryDirectory() as out:
+        before = write(os.path.join(out, "a"), 100, [(7, 50, 0, 5000, 900, 0)])
+        after = write(os.path.join(out, "b"), 300, [(7, 1050, 10, 105000, 900, 70), (8, 2, 0, 10 ** 9, 10 ** 9, 0)])
+    values, notes = loops.told(after, before, {"seconds": 2, "requests": 1000}, Named())
+    assert values == {"turns_s": 100, "requests_per_turn": 5, "locks_per_request": 1, "lock_ns": 100, "contended": 1}, values
+    assert len(notes) == 1 and notes[0].startswith("f7: 1.00 a request, held 100 ns"), notes
+
+
+def check_cold_cache():
+    """Pages that are in memory are noticed, whoever was asked to drop them."""
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(SAMPLE)) as out:
+        folder = os.path.join(out, "topic-0")
+        os.makedirs(folder)
+        with open(os.path.join(folder, "0.log"), "wb") as file:
+            file.write(b"x" * (1 << 20))
+        try:
+            machine.expect_dropped(out, "topic")
+        except machine.StillCached:
+            pass
+        else:
+            raise AssertionError("what was just written is in memory")
+        machine.expect_dropped(out, "other")
+        if machine.file_system(out) in ("tmpfs", "overlay", "unknown"):
+            return "cannot be dropped on this file system"
+        machine.drop_from_cache(out)
+        machine.expect_dropped(out, "topic")
+        return None
+
+
 def check_judge(scenarios, kept):
     """The sample results hold an aim that is met, one that is missed and one that was not measured."""
     words = {verdict.word for scenario in scenarios for judged in judge.judge(scenario, kept.get(scenario.name))
@@ -251,7 +297,7 @@ def main(bench):
             out = work(*given)
             print(f"pass bench/{name}" + (f" ({out})" if isinstance(out, str) else ""))
             return out
-        except (AssertionError, table.Wrong, RuntimeError, KeyError, AttributeError, TypeError) as reason:
+        except (AssertionError, table.Wrong, RuntimeError, KeyError, AttributeError, TypeError, machine.StillCached) as reason:
             failed = 1
             print(f"fail bench/{name}: {type(reason).__name__} {reason}")
             return None
@@ -262,6 +308,8 @@ def main(bench):
     step("turns", check_turns)
     step("keeper", check_keeper)
     step("marks", check_marks)
+    step("loops", check_loops)
+    step("cold-cache", check_cold_cache)
     scenarios = step("table", check_table, bench)
     kept = results.read(SAMPLE)
     if scenarios:

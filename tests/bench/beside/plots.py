@@ -14,6 +14,7 @@ RAW_COLOURS = ["#b08d57", "#8c8c8c", "#c25b7c"]
 INK = "#808080"
 NOT_BARS = ("crc",)  # so far above all others that nothing else could be seen beside it
 CROWDED = 15  # bars, beyond which their figures would stand in each other's way and stand upright
+AXIS_LETTERS = 85  # that stand beside each other under an axis
 LINES = 6  # of a plot of latencies
 WIDTH, HEIGHT = 860, 420
 
@@ -35,7 +36,31 @@ def _quoted(text):
 
 def _tick(text):
     """A label of an axis, which gnuplot takes as a format."""
-    return _quoted(text.replace("%", "%%"))
+    return _quoted(text.replace("%", "%%")).replace("\n", "\\n")
+
+
+def _wrapped(names):
+    """Names beside each other under an axis, on two lines where they would run into each other."""
+    if len(names) * max(map(len, names)) <= AXIS_LETTERS:
+        return names
+    return [_in_two(name, ", ") or _in_two(name, " ") or name for name in names]
+
+
+def _in_two(name, gap):
+    """Broken at the gap that is nearest to the middle."""
+    places = [match.end() for match in re.finditer(re.escape(gap), name)]
+    if not places:
+        return None
+    at = min(places, key=lambda place: abs(place - len(name) / 2))
+    return name[:at].rstrip() + "\n" + name[at:]
+
+
+def _short(value):
+    """A figure over a bar."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if value >= 100 * size or unit == "M" and value >= size:
+            return figures.show(value / size).replace(".00", "") + unit
+    return figures.show(value)
 
 
 def _gnuplot(path, script):
@@ -101,8 +126,12 @@ def bars(scenario, data, figure, path):
         script += f"set logscale y\nset yrange [{10 ** math.floor(math.log10(min(medians)))}:{max(medians) * (6 if crowded else 2)}]\n"
     else:
         script += f"set yrange [0:{(1.3 if crowded else 1.12) * max([spread.most for spread in spreads.values() if spread] + [1e-9])}]\n"
+    if medians and min(medians) >= 1 and max(medians) >= 1e5:
+        script += "set format y '%.0s%c'\n"
     script += "set xrange [-0.6:%s]\nset xtics (%s) scale 0 noenhanced\n" % (
-        len(cases) - 0.4, ", ".join(f"{_tick(name)} {at}" for at, name in enumerate(cases)))
+        len(cases) - 0.4, ", ".join(f"{_tick(name)} {at}" for at, name in enumerate(_wrapped(cases))))
+    if _wrapped(cases) != cases:
+        script += "set bmargin 3.6\n"
     width = 0.8 / len(subjects)
     script += f"set boxwidth {width * 0.92}\nset style fill solid 0.9 noborder\n"
     lines = []
@@ -112,7 +141,7 @@ def bars(scenario, data, figure, path):
             spread = spreads[case, subject]
             if spread:
                 x = at - 0.4 + width * (order + 0.5)
-                script += f"{x:.4f} {spread.median} {spread.least} {spread.most} {figures.show(spread.median)}\n"
+                script += f"{x:.4f} {spread.median} {spread.least} {spread.most} {_short(spread.median)}\n"
         script += "END\n"
         lines.append(f"$bars{order} using 1:2 with boxes lc rgb '{_colour(scenario, subject)}' title {_quoted(judge.label(subject))}")
         lines.append(f"$bars{order} using 1:3:(0):($4-$3) with vectors nohead lw 1.6 lc rgb '{INK}' notitle")
