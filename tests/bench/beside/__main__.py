@@ -148,7 +148,8 @@ def measure(scenario, tools, settings, options, found, folder, until):
     if not missing:
         print(f"\n=== {scenario.name}: has its rounds (--again measures them anew)")
         return keep.data
-    busy, load = machine.busy_cores(), machine.load_average()
+    run.expect_time(*missing[0])
+    busy, load = machine.busy_cores(0.5), machine.load_average()
     print(f"\n=== {scenario.name}: {scenario.shows}\n  {keep.said + '; ' if keep.said else ''}{len(missing)} turns to go, "
           f"load average {' '.join(map(str, load))}, {busy:.2f} cores busy before it"
           + ("  ** this machine is busy: the figures are for orientation only **" if busy > report.BUSY_CORES else ""), flush=True)

@@ -44,8 +44,7 @@ class Run:
     def go(self):
         """Measures what is missing. OutOfTime: the rest is for a later call."""
         for number, kind in self.missing():
-            if self.until and time.monotonic() + self.seconds_of(number, kind) > self.until:
-                raise OutOfTime
+            self.expect_time(number, kind)
             self.calibrate()
             self.keeper.begin(kind, number, machine.quiet() if self.settings.scale == 1 else machine.busy_cores(0.2))
             if kind == RAW:
@@ -55,6 +54,10 @@ class Run:
             else:
                 self.serve(number, kind)
             self.keeper.end()
+
+    def expect_time(self, number, kind):
+        if self.until and time.monotonic() + self.seconds_of(number, kind) > self.until:
+            raise OutOfTime
 
     def seconds_of(self, number, kind):
         """About how long a turn takes, with finding the rates that are not known yet."""
