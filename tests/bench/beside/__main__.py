@@ -32,6 +32,7 @@ import check
 import keeper
 import machine
 import marks
+import process
 import report
 import results
 import rounds
@@ -166,6 +167,14 @@ def allow_descriptors(wanted=100000):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def forget_the_dead(directory):
+    """Removes what calls left behind that were killed."""
+    for name in os.listdir(directory):
+        owner = re.match(r"run-(\d+)-", name)
+        if owner and not process.is_alive(int(owner[1])):
+            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+
+
 def write_report(scenarios, page, folder):
     """A report that fails shall not end a run of hours: its results are kept, ./dev bench report makes it later."""
     try:
@@ -210,7 +219,8 @@ def measure_all(wanted, scenarios, settings, options, folder, page):
     allow_descriptors()
     facts, versions = machine.facts(options.data), machine.versions(tools.runnel, kafka_version or "left out")
     marker = marks.Marker(tools, options, versions, facts, machine.commit(ROOT), settings.rounds_of)
-    options.data = tempfile.mkdtemp(prefix="run-", dir=options.data)
+    forget_the_dead(options.data)
+    options.data = tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=options.data)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end that stops servers and load generators
     failed, left = 0, []
     try:

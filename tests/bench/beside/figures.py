@@ -34,6 +34,7 @@ ALL = {figure.name: figure for figure in [
     Figure("p99_ms", "p99 ms", "ms"),
     Figure("p999_ms", "p99.9 ms", "ms"),
     Figure("max_ms", "max ms", "ms"),
+    Figure("lag_p99_ms", "generator late, p99 ms", "ms"),
     Figure("fetch_p50_ms", "fetch p50 ms", "ms"),
     Figure("fetch_p99_ms", "fetch p99 ms", "ms"),
     Figure("fetch_p999_ms", "fetch p99.9 ms", "ms"),
@@ -107,6 +108,9 @@ def from_result(result):
         put("generator_cores", result["client_cpu_s"] / seconds)
     for quantile, us in told_quantiles(result).items():
         put(quantile + "_ms", us / 1000)
+    lag = result.get("lag_us") or {}
+    if lag.get("count", 0) * SHARE_ABOVE["p99"] >= SAMPLES_ABOVE:  # of an open loop
+        put("lag_p99_ms", lag["p99"] / 1000)
     for part in ("fetch", "produce"):
         if isinstance(result.get(part), dict):
             put(part + "_mib_s", result[part].get("mib_s"))

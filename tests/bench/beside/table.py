@@ -178,7 +178,10 @@ def _scenario(row, everywhere):
         _check_case(scenario, case, what)
     scenario.aims = _aims(aims, scenario, what)
     if takes_part:
+        own = {(aim.says, aim.figure, aim.of, aim.against) for aim in scenario.aims}
         for aim in everywhere:
+            if (aim.says, aim.figure, aim.of, aim.against) in own:
+                continue
             if aim.figure in scenario.figures and {aim.of, aim.against} <= set(scenario.servers):
                 scenario.aims.append(aim)
     return scenario
