@@ -233,7 +233,7 @@ def check_loops():
         before = write(os.path.join(out, "a"), 100, [(7, 50, 0, 5000, 900, 0)])
         after = write(os.path.join(out, "b"), 300, [(7, 1050, 10, 105000, 900, 70), (8, 2, 0, 10 ** 9, 10 ** 9, 0)])
     values, notes = loops.told(after, before, {"seconds": 2, "requests": 1000}, Named())
-    assert values == {"turns_s": 100, "requests_per_turn": 5, "locks_per_request": 1, "lock_ns": 100, "contended": 1}, values
+    assert values == {"turns_s": 100, "requests_per_turn": 5, "locks_per_request": 1, "lock_ns": 100, "lock_us_per_request": 0.1, "contended": 1}, values
     assert len(notes) == 1 and notes[0].startswith("f7: 1.00 a request, held 100 ns"), notes
 
 

@@ -51,6 +51,7 @@ ALL = {figure.name: figure for figure in [
     Figure("turns_s", "turns/s", "1/s"),
     Figure("requests_per_turn", "requests/turn", "1", "more"),
     Figure("locks_per_request", "locks/request", "1"),
+    Figure("lock_us_per_request", "locks held, us/request", "us"),
     Figure("lock_ns", "lock held, ns", "ns"),
     Figure("contended", "locks waited for, %", "%"),
     Figure("connections", "connections", "1", "more"),

@@ -78,7 +78,7 @@ def loops(scene):
     values, _ = one_run(scene, load, None)
     watched = os.path.join(scene.directory, "loops")
     seen, notes = one_run(scene, load, watched)
-    values.update({name: seen[name] for name in ("turns_s", "requests_per_turn", "locks_per_request", "lock_ns", "contended")
+    values.update({name: seen[name] for name in ("turns_s", "requests_per_turn", "locks_per_request", "lock_ns", "lock_us_per_request", "contended")
                    if name in seen})
     scene.keep(case, values, line, notes)
 
@@ -115,7 +115,7 @@ def told(after, before, result, names):
     sites = [site for site in after.since(before) if site.count * 100 >= requests]
     locks, held = sum(site.count for site in sites), sum(site.held_ns for site in sites)
     values = {"turns_s": turns / seconds, "requests_per_turn": requests / max(turns, 1),
-              "locks_per_request": locks / max(requests, 1), "lock_ns": held / max(locks, 1),
+              "locks_per_request": locks / max(requests, 1), "lock_ns": held / max(locks, 1), "lock_us_per_request": held / 1000 / max(requests, 1),
               "contended": 100 * sum(site.contended for site in sites) / max(locks, 1)}
     notes = [f"{names.of(site.address)}: {figures.show(site.count / requests)} a request, held {figures.show(site.held_ns / site.count)} ns "
              f"(at most {figures.show(site.held_max_ns / 1000)} us), {figures.show(100 * site.contended / site.count)} % waited"

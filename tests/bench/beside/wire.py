@@ -71,10 +71,10 @@ def create_topic(address, name, partitions, configs=()):
 
 def await_leaders(address, name, partitions):
     """Waits until every partition of a topic answers."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while leaders(address, name) < partitions or not all_answer(address, name, partitions):
         if time.monotonic() > end:
-            raise Refused(f"{name} has no leader for each partition after 120 s")
+            raise Refused(f"{name} has no leader for each partition after 300 s")
         time.sleep(0.05)
 
 
