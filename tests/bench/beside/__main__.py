@@ -176,7 +176,7 @@ def forget_the_dead(directory):
 
 
 def write_report(scenarios, page, folder):
-    """A report that fails shall not end a run of hours: its results are kept, ./dev bench report makes it later."""
+    """A report that fails shall not end a long run: its results are kept, ./dev bench report makes it later."""
     try:
         report.write(scenarios, results.read(folder), page, folder)
     except (RuntimeError, KeyError, OSError) as reason:

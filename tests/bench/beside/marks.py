@@ -4,8 +4,10 @@ import json
 import os
 
 import keeper
+import servers
 
 USUAL_MINUTES = 5
+MANNER = 1  # of measuring; one more whenever a run of the same scenario becomes another one by a change of this folder
 
 
 def digest(*parts):
@@ -26,7 +28,8 @@ class Marker:
         self.options, self.versions, self.facts, self.commit, self.rounds_of = options, versions, facts, commit, rounds_of
         self.generators = digest(*(tools.program(name) for name in ("load", "librdkafka_load", "limits")))
         self.runnel = digest(tools.runnel)
-        self.kafka = f"{versions['Apache Kafka']}, Java {versions['Java']}"
+        settings = digest(servers.KAFKA_HEAP, servers.KAFKA_JVM, *servers.KAFKA_DEFAULTS, servers.FORGET)
+        self.kafka = f"{versions['Apache Kafka']}, Java {versions['Java']}, settings {settings}"
 
     def of(self, scenario, kept):
         """(marks, minutes). An hour that is kept of this build is not done again in five minutes."""
@@ -45,7 +48,7 @@ class Marker:
                  "pinned": options.pin, "scale": options.scale, "load": str(scenario.load), "raw": scenario.raw,
                  "once": scenario.once()}
         return {"setup": digest(scenario.what_is_run(), json.dumps(self.facts), self.generators,
-                                f"{minutes:g} {options.pin} {options.scale:g}"),
+                                f"{MANNER} {minutes:g} {options.pin} {options.scale:g}"),
                 "builds": {"durable": self.runnel, "page": self.runnel, "kafka": self.kafka, "sink": self.generators,
                            "echo": self.generators, keeper.RAW: self.generators},
                 "commit": self.commit, "about": about}
