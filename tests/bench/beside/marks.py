@@ -21,12 +21,18 @@ def digest(*parts):
     return out.hexdigest()[:12]
 
 
+def sources(folder):
+    return [os.path.join(path, name) for path, _, names in sorted(os.walk(folder)) for name in sorted(names)
+            if name.endswith((".c", ".h"))]
+
+
 class Marker:
     """Makes the marks of a scenario that keeper.py compares. options: minutes, pin, scale."""
 
     def __init__(self, tools, options, versions, facts, commit, rounds_of):
         self.options, self.versions, self.facts, self.commit, self.rounds_of = options, versions, facts, commit, rounds_of
-        self.generators = digest(*(tools.program(name) for name in ("load", "librdkafka_load", "limits")))
+        # Their sources: the programs hold parts of the broker, too, and those change without being another load.
+        self.generators = digest(*sources(os.path.join(tools.root, "tests/bench/load")))
         self.runnel = digest(tools.runnel)
         settings = digest(servers.KAFKA_HEAP, servers.KAFKA_JVM, *servers.KAFKA_DEFAULTS, servers.FORGET)
         self.kafka = f"{versions['Apache Kafka']}, Java {versions['Java']}, settings {settings}"
