@@ -13,6 +13,8 @@ import plots
 import programs
 import report
 import results
+import rounds
+import servers
 import table
 from options import Line, size
 
@@ -218,6 +220,30 @@ class Named:
         return f"f{address}"
 
 
+def check_dead_server():
+    """A server that does not start is a failed turn, and no end of the others."""
+    with tempfile.TemporaryDirectory() as out:
+        scenario = small_scenario(out)
+        tools = servers.Tools(out)
+        tools.runnel = "/bin/false"
+        keep = keeper.Keeper(scenario, out, small_marks(), ["page"])
+        run = rounds.Run(tools, scenario, out, Settings(), keep, lambda text: None)
+        run.go()
+        failures = results.Result(results.read(out)["x"]).failures()
+        assert len(failures) == 1 and "ended with status 1" in str(failures), failures
+        assert not run.missing() and not os.path.exists(os.path.join(out, "page"))
+
+
+class Settings:
+    minutes, scale = 5, 0.1
+
+    def rounds_of(self, _):
+        return 1
+
+    def takes(self, kind):
+        return kind == "page"
+
+
 def check_loops():
     """What the library counted between two looks; what is no part of a request's path is left out."""
     def write(path, turns, sites):
@@ -305,6 +331,7 @@ def main(bench):
     step("turns", check_turns)
     step("keeper", check_keeper)
     step("marks", check_marks)
+    step("dead-server", check_dead_server)
     step("loops", check_loops)
     step("cold-cache", check_cold_cache)
     scenarios = step("table", check_table, bench)

@@ -298,6 +298,7 @@ class Started:
 
     def __init__(self, run, kind, line, overrides=()):
         self.run, self.kind, self.line, self.overrides, self.directory = run, kind, line, list(overrides), None
+        self.server = None  # until it runs
 
     def __enter__(self):
         if self.kind in servers.LIMIT_SERVERS:
@@ -310,6 +311,7 @@ class Started:
 
     def __exit__(self, *_):
         self.run.filled = None
-        self.server.kill()
+        if self.server:
+            self.server.kill()
         if self.directory:
             shutil.rmtree(self.directory, ignore_errors=True)
