@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import dataclass
 
 import check
@@ -234,6 +235,9 @@ def measure_all(wanted, scenarios, settings, options, folder, page):
             except rounds.FAILURES as reason:
                 failed += 1
                 print(f"  {scenario.name}: {reason}", file=sys.stderr)
+            except Exception:  # a mistake of ours in one scenario shall not cost the others
+                failed += 1
+                traceback.print_exc()
     except KeyboardInterrupt:
         print("\nbench: interrupted; what was finished is kept", file=sys.stderr)
         return 130

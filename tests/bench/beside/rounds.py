@@ -21,7 +21,7 @@ COLD_SECONDS = 6  # in this time the host takes free memory back
 SLICE_SECONDS, SLICES_LEAST, SLICES_MOST, RISING = 3, 2, 6, 1.1
 NATIVE_WARM_UP_SECONDS = 1
 PLAIN_LOAD = "load produce --connections 8 --depth 4 --record-size 1KiB --batch-size 16KiB --acks -1"
-FAILURES = (process.Failed, wire.Refused, machine.StillCached, OSError, struct.error)
+FAILURES = (process.Failed, wire.Refused, machine.StillCached, OSError, ValueError, struct.error)
 
 
 class OutOfTime(Exception):

@@ -192,8 +192,12 @@ class LimitServer:
             arguments += ["--partitions", str(partitions)]
         self.child = subprocess.Popen(self.tools.pinned(self.tools.server_pin, arguments), stdin=subprocess.DEVNULL,
                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
-        self.address = read_line(self.child.stdout.fileno(), self.child, 20)
         self.pid = self.child.pid
+        try:
+            self.address = read_line(self.child.stdout.fileno(), self.child, 20)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self):
         self.child.kill()
