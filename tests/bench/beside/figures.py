@@ -45,6 +45,7 @@ ALL = {figure.name: figure for figure in [
     Figure("rss_after_mib", "VmRSS 10 s after, MiB", "MiB"),
     Figure("anonymous_after_mib", "of it its own, MiB", "MiB"),
     Figure("ready_ms", "ready ms", "ms"),
+    Figure("serving_ms", "all partitions answer, ms", "ms"),
     Figure("stop_ms", "stop ms", "ms"),
     Figure("idle_cpu", "CPU when idle, thousandths of a core", "1/1000"),
     Figure("wakeups_s", "wake-ups/s", "1/s"),

@@ -52,6 +52,19 @@ def timed_start(scene):
         raise
 
 
+def until_serving(server, topic, partitions, seconds=300):
+    """Milliseconds from exec until every partition of a topic answers: Metadata alone may come before that."""
+    while True:
+        try:
+            if wire.all_answer(server.address, topic, partitions):
+                return (time.monotonic() - server.started) * 1000
+        except (OSError, wire.Refused):
+            pass
+        if time.monotonic() - server.started > seconds:
+            raise process.Failed(f"{topic} does not answer {seconds} s after the start")
+        time.sleep(0.001 if partitions < 100 else 0.02)
+
+
 def first_records(scene, server, topic, partitions):
     """A record or some in each partition."""
     scene.load(f"load produce --connections 16 --partitions {partitions} --depth 4 --record-size 100 --batch-size 100 "
@@ -100,8 +113,9 @@ def restart(scene):
             machine.expect_dropped(scene.directory, "filled")
         server, ready = timed_start(scene)
         try:
+            serving = until_serving(server, "filled", 16)
             cpu, rss = process.cpu_seconds(server.pid), process.memory(server.pid)["VmRSS"]
-            scene.keep(case, {**stopped, "ready_ms": ready, "cpu_s": cpu, "rss_start_mib": rss}, line)
+            scene.keep(case, {**stopped, "ready_ms": ready, "serving_ms": serving, "cpu_s": cpu, "rss_start_mib": rss}, line)
             if case != list(scene.lines)[-1]:
                 server.stop()
         finally:
@@ -201,8 +215,11 @@ def partitions(scene):
     finally:
         server.kill()
     server, figures["ready_ms"] = timed_start(scene)
-    figures["rss_start_mib"] = rss() / MIB
-    server.kill()
+    try:
+        figures["rss_start_mib"] = rss() / MIB
+        figures["serving_ms"] = until_serving(server, "many", count - few)
+    finally:
+        server.kill()
     scene.keep_only(figures)
 
 
