@@ -125,19 +125,25 @@ static bool log_status_is_final(enum log_status status)
     return status != LOG_BUSY;
 }
 
+/* When an append begins; then when it has ended, which is when the next one begins. */
+struct append_clock {
+    int64_t wall_ms;
+    int64_t mono_ns;
+};
+
 /* One log_append() of count appends from first on, all of one leader epoch. */
-static enum log_status append_run(struct server *server, struct log *log, struct append *first, size_t count,
-                                  struct batch_view *batches, struct log_append_result *results)
+static enum log_status append_run(struct server *server, struct log *log, struct append_clock *now,
+                                  struct append *first, size_t count, struct batch_view *batches,
+                                  struct log_append_result *results)
 {
-    int64_t now_ms = clock_wall_ms(server->clock);
     size_t i = 0;
     for (struct append *a = first; i < count; a = a->next, i++) {
         batches[i] = a->batch;
         results[i] = a->result;
     }
-    struct slow_device_watch watch = slow_device_watch_begin(server, log);
-    enum log_status status = log_append(log, batches, count, first->leader_epoch, now_ms, results);
-    slow_device_watch_end(server, &watch, status);
+    struct slow_device_watch watch = slow_device_watch_begin(server, log, now->mono_ns);
+    enum log_status status = log_append(log, batches, count, first->leader_epoch, now->wall_ms, results);
+    now->mono_ns = slow_device_watch_end(server, &watch, status);
     i = 0;
     for (struct append *a = first; i < count; a = a->next, i++) {
         a->result = results[i];
@@ -242,7 +248,8 @@ static size_t append_blocking(struct server *server, struct log *log, struct app
     size_t count = queue_run_length(first), settled;
     unsigned rounds = 0;
     do {
-        append_run(server, log, first, count, batches, results);
+        struct append_clock now = { clock_wall_ms(server->clock), clock_mono_ns(server->clock) };
+        append_run(server, log, &now, first, count, batches, results);
         settled = settled_count(first, count);
         if (settled > 0 || log_status_is_final(first->result.status))
             break;
@@ -428,7 +435,7 @@ static void deliver_or_queue(struct append *first, size_t count, struct workers 
     }
 }
 
-static void run_group(struct appender *appender, struct group *group)
+static void run_group(struct appender *appender, struct group *group, struct append_clock *now)
 {
     struct server *server = loop_server(appender->loop);
     struct append *append = group->first;
@@ -445,7 +452,9 @@ static void run_group(struct appender *appender, struct group *group)
                 a->result.status = LOG_BUSY;
         } else {
             reserve_scratch(appender, count);
-            append_run(server, group->partition->log, append, count, appender->batches, appender->results);
+            now->wall_ms = append->rq->now_ms;
+            append_run(server, group->partition->log, now, append, count, appender->batches,
+                       appender->results);
         }
         deliver_or_queue(append, count, server->append_workers);
         append = end;
@@ -458,6 +467,9 @@ void appender_run(struct appender *appender)
 {
     if (appender->running)
         return;
+    if (appender->group_count == 0)
+        return;
+    struct append_clock now = { 0, clock_mono_ns(loop_server(appender->loop)->clock) };
     appender->running = true;
     while (appender->group_count > 0) {
         struct group *groups = appender->groups;
@@ -467,7 +479,7 @@ void appender_run(struct appender *appender)
         appender->group_capacity = 0;
         for (size_t i = 0; i < group_count; i++) {
             struct partition *moved = groups[i].partition;
-            run_group(appender, &groups[i]);
+            run_group(appender, &groups[i], &now);
             server_partition_progress(loop_server(appender->loop), &moved, 1);
         }
         if (!appender->groups) {

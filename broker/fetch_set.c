@@ -189,9 +189,8 @@ static bool grow_topics(struct fetch_set *set)
 
 /* -- topics --------------------------------------------------------------------------------------- */
 
-uint32_t fetch_set_find_topic(const struct fetch_set *set, slice name, uuid id)
+static uint32_t find_hashed(const struct fetch_set *set, uint64_t hash, slice name, uuid id)
 {
-    uint64_t hash = hash_topic(set, name, id);
     uint32_t at = set->topic_buckets[hash & (set->topic_bucket_count - 1)];
     for (; at != FETCH_NONE; at = set->topics[at].hash_next) {
         const struct fetch_topic *topic = &set->topics[at];
@@ -199,6 +198,11 @@ uint32_t fetch_set_find_topic(const struct fetch_set *set, slice name, uuid id)
             return at;
     }
     return FETCH_NONE;
+}
+
+uint32_t fetch_set_find_topic(const struct fetch_set *set, slice name, uuid id)
+{
+    return find_hashed(set, hash_topic(set, name, id), name, id);
 }
 
 /* Counted in an arena, too, where it costs nothing: a copy will have it. */
@@ -234,12 +238,12 @@ void fetch_set_name_topic(struct fetch_set *set, struct fetch_topic *topic, slic
 }
 
 /* It has no partition yet; who adds none gives it back. */
-static uint32_t add_topic(struct fetch_set *set, slice name, uuid id)
+static uint32_t add_topic(struct fetch_set *set, uint64_t hash, slice name, uuid id)
 {
     if (set->topic_free == FETCH_NONE && set->topic_used == set->topic_capacity && !grow_topics(set))
         return FETCH_NONE;
     uint32_t at = set->topic_free != FETCH_NONE ? set->topic_free : set->topic_used;
-    struct fetch_topic fresh = { .hash = hash_topic(set, name, id), .id = set->by_id ? id : UUID_ZERO };
+    struct fetch_topic fresh = { .hash = hash, .id = set->by_id ? id : UUID_ZERO };
     if (!set->by_id && !keep_name(set, &fresh, name))
         return FETCH_NONE;
     if (at == set->topic_used)
@@ -324,13 +328,16 @@ static uint32_t add_partition(struct fetch_set *set, uint32_t topic, int32_t par
 
 uint32_t fetch_set_put(struct fetch_set *set, uint32_t *topic, slice name, uuid id, int32_t partition)
 {
-    if (*topic == FETCH_NONE)
-        *topic = fetch_set_find_topic(set, name, id);
+    uint64_t hash = 0;
+    if (*topic == FETCH_NONE) {
+        hash = hash_topic(set, name, id);
+        *topic = find_hashed(set, hash, name, id);
+    }
     if (*topic != FETCH_NONE) {
         uint32_t at = fetch_set_find(set, *topic, partition);
         return at != FETCH_NONE ? at : add_partition(set, *topic, partition);
     }
-    uint32_t fresh = add_topic(set, name, id);
+    uint32_t fresh = add_topic(set, hash, name, id);
     if (fresh == FETCH_NONE)
         return FETCH_NONE;
     uint32_t at = add_partition(set, fresh, partition);

@@ -10,8 +10,8 @@ enum {
     /* So slow it need not be asked why: nobody is kept off a core for so long but on a machine that stands
      * still. */
     VERY_SLOW_APPEND_NS = 200 * 1000 * 1000,
-    /* A flush may well take as long as a turning disk needs for some, and 100 MB/s for its bytes; one that takes
-     * longer is held up. */
+    /* A flush may well take as long as a turning disk needs for some, and 100 MB/s for its bytes; one that
+     * takes longer is held up. */
     SLOW_FLUSH_NS = 50 * 1000 * 1000,
     SLOW_FLUSH_NS_PER_BYTE = 10,
 };
@@ -43,10 +43,11 @@ static long sleep_count(void)
     return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
 }
 
-struct slow_device_watch slow_device_watch_begin(const struct server *server, const struct log *log)
+struct slow_device_watch slow_device_watch_begin(const struct server *server, const struct log *log,
+                                                 int64_t now_ns)
 {
     return (struct slow_device_watch){ .device = device_of(server, log),
-                                       .since_ns = clock_mono_ns(server->clock),
+                                       .since_ns = now_ns,
                                        .sleep_count = suspected_until_ns != 0 ? sleep_count() : NOT_ASKED };
 }
 
@@ -58,8 +59,8 @@ static bool has_waited(const struct slow_device_watch *watch, int64_t now_ns)
     return sleep_count() > watch->sleep_count;
 }
 
-void slow_device_watch_end(const struct server *server, const struct slow_device_watch *watch,
-                           enum log_status status)
+int64_t slow_device_watch_end(const struct server *server, const struct slow_device_watch *watch,
+                              enum log_status status)
 {
     _Atomic int64_t *until = &watch->device->until_ms;
     int64_t now_ns = clock_mono_ns(server->clock), now_ms = now_ns / 1000000;
@@ -73,6 +74,7 @@ void slow_device_watch_end(const struct server *server, const struct slow_device
         atomic_store_explicit(until, now_ms + SLOW_DEVICE_MS, memory_order_relaxed);
     else if (!took_long && status == LOG_OK && until_ms != 0 && now_ms >= until_ms)
         atomic_compare_exchange_strong(until, &until_ms, 0);
+    return now_ns;
 }
 
 void slow_device_flushing(struct server *server, size_t directory, bool begins, uint64_t size)

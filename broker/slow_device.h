@@ -22,15 +22,18 @@ struct slow_device_watch {
     int64_t since_ns;
     long sleep_count;
 };
-struct slow_device_watch slow_device_watch_begin(const struct server *server, const struct log *log);
-/* One that waited makes all of its directory go to workers (whether it did is asked from the second slow one on,
- * or where it took very long); there the first one that has written (status) and did not wait, a second later or
- * more, ends that. */
-void slow_device_watch_end(const struct server *server, const struct slow_device_watch *watch,
-                           enum log_status status);
+struct slow_device_watch slow_device_watch_begin(const struct server *server, const struct log *log,
+                                                 int64_t now_ns);
+/* One that waited makes all of its directory go to workers (whether it did is asked from the second slow one
+ * on, or where it took very long); there the first one that has written (status) and did not wait, a second
+ * later or more, ends that. Returns the time, which is that of the next begin where another append follows at
+ * once. */
+int64_t slow_device_watch_end(const struct server *server, const struct slow_device_watch *watch,
+                              enum log_status status);
 
-/* A flush of that directory begins or has ended, of so many bytes about. One that takes long for its size says
- * that the device is slow before any append has tried it, for as long as it takes. The flusher's thread. */
+/* A flush of that directory begins or has ended, of so many bytes about. One that takes long for its size
+ * says that the device is slow before any append has tried it, for as long as it takes. The flusher's thread.
+ */
 void slow_device_flushing(struct server *server, size_t directory, bool begins, uint64_t size);
 
 #endif

@@ -56,7 +56,7 @@ static uint32_t rolls_needed(struct log *log, const struct batch_view *batches, 
                              const struct log_append_result *results)
 {
     struct segment_growth growth = log__active(log)->growth;
-    int64_t next = log__moment(log).end;
+    int64_t next = log__end(log);
     uint32_t rolls = 0;
     for (size_t i = 0; i < count; i++) {
         struct segment_entries entries;
@@ -91,7 +91,7 @@ static void collect(struct log *log, struct batch_view *batches, size_t begin, s
     struct segment_growth growth = log__active(log)->growth;
     run->piece_count = 0;
     run->size = 0;
-    run->next_offset = log__moment(log).end;
+    run->next_offset = log__end(log);
     for (run->end = begin; run->end < count; run->end++) {
         struct batch_view *batch = &batches[run->end];
         struct segment_entries entries;
@@ -238,7 +238,7 @@ static void note_epoch(struct log *log, int32_t leader_epoch)
     if (leader_epoch <= leader_epochs_latest(&log->epochs))
         return;
     log__lock_readers(log);
-    bool has_changed = leader_epochs_assign(&log->epochs, leader_epoch, log__moment(log).end);
+    bool has_changed = leader_epochs_assign(&log->epochs, leader_epoch, log__end(log));
     log__unlock_readers(log);
     if (has_changed) {
         log->epochs_dirty = true;
@@ -263,7 +263,7 @@ static void append_due(struct log *log, struct batch_view *batches, size_t count
     enum log_status status = LOG_OK;
     bool any = false;
     for (size_t begin = 0, end; begin < count && status == LOG_OK; begin = end) {
-        struct batch_head head = head_at(&batches[begin], log__moment(log).end);
+        struct batch_head head = head_at(&batches[begin], log__end(log));
         end = begin + 1;
         if (!is_due(&results[begin]))
             continue;
@@ -340,9 +340,9 @@ enum log_status log_append(struct log *log, struct batch_view *batches, size_t c
 void log__note_dirty(struct log *log)
 {
     const struct log_config *config = log__config(log);
-    struct log_moment m = log__moment(log);
+    int64_t durable = atomic_load_explicit(&log->published.durable, memory_order_relaxed);
     int64_t due_ms = INT64_MAX;
-    if (m.end - m.durable >= config->flush_messages)
+    if (log__end(log) - durable >= config->flush_messages)
         due_ms = 0;
     else if (log->is_data_dirty && log->flush_due_ms != INT64_MAX)
         return; /* the clock of the oldest unflushed record runs already */

@@ -111,7 +111,7 @@ struct log {
     uint32_t spare_count;
     uint32_t spares_wanted; /* rolls that the last refused append needs */
     int32_t epoch_wanted;   /* leader epoch of the append that found no directory */
-    uint8_t room_wanted; /* 1 + the shortage that an append saw before it met a full disk; 0: it did not */
+    uint8_t room_wanted;    /* 1 + the shortage that an append saw before it met a full disk; 0: it did not */
     bool job_pending;
     bool producers_loaded;       /* under prepare_mutex */
     bool changed;                /* written to since it was opened: indexes and snapshot are due at close */
@@ -156,6 +156,11 @@ bool log__make_room(struct log *log, unsigned rank, unsigned seen);
 /* What a call answers whose log may have been deleted under it: that explains whatever failed. */
 enum log_status log__outcome(const struct log *log, enum log_status status);
 struct log_moment log__moment(const struct log *log);
+/* Its end alone: under the mutex, where nothing moves it meanwhile. */
+static inline int64_t log__end(const struct log *log)
+{
+    return atomic_load_explicit(&log->published.end, memory_order_relaxed);
+}
 /* Publishes what may have changed, with the last stable offset that follows; runs the law. Under the mutex.
  */
 void log__publish(struct log *log, const struct log_moment *moment);

@@ -152,7 +152,8 @@ static void finish_append(struct shard *shard, struct shard_op *op)
 static enum log_status append_once(struct shard *shard, struct shard_op *op)
 {
     op->result = (struct log_append_result){ .status = LOG_OK, .base_offset = -1 };
-    struct slow_device_watch watch = slow_device_watch_begin(shard->server, shard->partition->log);
+    struct slow_device_watch watch =
+        slow_device_watch_begin(shard->server, shard->partition->log, clock_mono_ns(shard->server->clock));
     enum log_status status = log_append(shard->partition->log, &op->batch, 1,
                                         atomic_load(&shard->leader_epoch), shard_wall_ms(shard), &op->result);
     slow_device_watch_end(shard->server, &watch, status);
@@ -232,7 +233,8 @@ bool shard__append(struct shard *shard, struct shard_op *op)
         return true;
     }
     /* Nothing blocks under a shard's lock. */
-    op->append_status = slow_device_is_feared(shard->server, shard->partition->log) ? LOG_BUSY : append_once(shard, op);
+    op->append_status =
+        slow_device_is_feared(shard->server, shard->partition->log) ? LOG_BUSY : append_once(shard, op);
     if (op->append_status == LOG_BUSY) {
         hand_over(shard, op);
         return false;

@@ -6,14 +6,6 @@
 
 #include "protocol/base/check.h"
 
-/* Under AddressSanitizer the bytes of a page that were not handed out are poisoned. */
-#if defined(__SANITIZE_ADDRESS__)
-#define ARENA_POISONS 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ARENA_POISONS 1
-#endif
-#endif
 #ifdef ARENA_POISONS
 #include <sanitizer/asan_interface.h>
 #endif
@@ -37,7 +29,6 @@ static inline void unpoison(void *p, size_t size)
 }
 
 enum {
-    ALIGNMENT = 16,
     PAGE_CLASS_COUNT = 7,        /* ARENA_FIRST_PAGE_SIZE << class: 4 KiB to 256 KiB */
     PAGE_CLASS_NONE = -1,        /* of its own size, for one large allocation */
     CACHE_SIZE_MAX = 512 * 1024, /* one page of each class */
@@ -46,10 +37,9 @@ enum {
 struct arena_page {
     struct arena_page *next;
     size_t capacity; /* bytes behind the header */
-    size_t used;     /* bytes handed out, a multiple of ALIGNMENT */
     int page_class;
     bool budgeted; /* counts in the share: every page but the first */
-    _Alignas(ALIGNMENT) uint8_t bytes[];
+    _Alignas(ARENA_ALIGNMENT) uint8_t bytes[];
 };
 
 struct arena_pin_node {
@@ -158,19 +148,28 @@ static void drop_pins(struct arena *arena)
     arena->pins = NULL;
 }
 
+/* What is handed out from now on lies in page, of which nothing was yet. */
+static void set_newest(struct arena *arena, struct arena_page *page)
+{
+    arena->pages = page;
+    arena->next = page->bytes;
+    arena->room = page->capacity & ~(size_t)(ARENA_ALIGNMENT - 1);
+}
+
 static void drop_pages(struct arena *arena, bool keep_first)
 {
     struct arena_page *page = arena->pages;
     arena->pages = NULL;
+    arena->next = NULL;
+    arena->room = 0;
     while (page != NULL) {
         struct arena_page *next = page->next;
         if (page->budgeted)
             budget_give(arena->share, page_footprint(page));
         if (!page->budgeted && keep_first) {
-            page->used = 0;
             page->next = NULL;
             poison(page->bytes, page->capacity);
-            arena->pages = page;
+            set_newest(arena, page);
         } else {
             page_release(page);
         }
@@ -193,11 +192,12 @@ void arena_reset(struct arena *arena)
     drop_pages(arena, true);
 }
 
-/* Hands out from page; the caller knows that it fits. */
-static void *page_take(struct arena *arena, struct arena_page *page, size_t size, size_t rounded)
+/* Hands out from the newest page; the caller knows that it fits. */
+static void *take(struct arena *arena, size_t size, size_t rounded)
 {
-    uint8_t *p = page->bytes + page->used;
-    page->used += rounded;
+    uint8_t *p = arena->next;
+    arena->next += rounded;
+    arena->room -= rounded;
     arena->used += rounded;
     unpoison(p, size);
     return p;
@@ -213,11 +213,21 @@ static struct arena_page *add_first_page(struct arena *arena)
 {
     struct arena_page *page = page_obtain(0, class_capacity(0));
     if (page != NULL)
-        arena->pages = page;
+        set_newest(arena, page);
     return page;
 }
 
-static struct arena_page *add_page(struct arena *arena, size_t rounded)
+/* A page of its own for one large allocation goes behind the newest, whose rest stays in use. */
+static void *take_alone(struct arena *arena, struct arena_page *page, size_t size, size_t rounded)
+{
+    page->next = arena->pages->next;
+    arena->pages->next = page;
+    arena->used += rounded;
+    unpoison(page->bytes, size);
+    return page->bytes;
+}
+
+static void *take_from_new_page(struct arena *arena, size_t size, size_t rounded)
 {
     struct arena_page *newest = arena->pages;
     int page_class = newest->page_class;
@@ -242,34 +252,24 @@ static struct arena_page *add_page(struct arena *arena, size_t rounded)
         return NULL;
     }
     page->budgeted = true;
-    if (page_class == PAGE_CLASS_NONE) {
-        /* Behind the newest, whose rest stays in use. */
-        page->next = newest->next;
-        newest->next = page;
-    } else {
-        page->next = newest;
-        arena->pages = page;
-    }
-    return page;
+    if (page_class == PAGE_CLASS_NONE)
+        return take_alone(arena, page, size, rounded);
+    page->next = newest;
+    set_newest(arena, page);
+    return take(arena, size, rounded);
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+void *arena__alloc(struct arena *arena, size_t size)
 {
     if (size > SIZE_MAX / 2)
         return NULL;
-    size_t rounded = size == 0 ? ALIGNMENT : (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-    struct arena_page *page = arena->pages;
-    if (__builtin_expect(page != NULL && rounded <= page->capacity - page->used, true))
-        return page_take(arena, page, size, rounded);
-    if (page == NULL) {
-        page = add_first_page(arena);
-        if (page == NULL)
-            return NULL;
-        if (rounded <= page->capacity)
-            return page_take(arena, page, size, rounded);
-    }
-    page = add_page(arena, rounded);
-    return page ? page_take(arena, page, size, rounded) : NULL;
+    size_t rounded =
+        size == 0 ? ARENA_ALIGNMENT : (size + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
+    if (arena->pages == NULL && add_first_page(arena) == NULL)
+        return NULL;
+    if (rounded <= arena->room)
+        return take(arena, size, rounded);
+    return take_from_new_page(arena, size, rounded);
 }
 
 void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
