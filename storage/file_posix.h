@@ -6,8 +6,12 @@
 #include <sys/types.h>
 
 #include "storage/file.h"
+#include "storage/flush_choice.h"
 
 enum { POSIX_NO_DEVICE = -1, POSIX_DEVICES_MAX = 16, POSIX_POOL_MAX = 8 };
+/* Groups of 2 and 3 files, below 16, below 64 and so on are judged apart; the last class has all larger ones.
+ */
+enum { POSIX_GROUP_CLASSES = 5 };
 
 struct posix_file {
     struct file file; /* first: a posix_file is a file */
@@ -19,8 +23,7 @@ struct posix_file {
 struct posix_device {
     dev_t id;
     int fd; /* older than every file of ours on it, so that syncfs() tells all errors since; -1: no syncfs */
-    double syncfs_ns;        /* moving average of a syncfs() */
-    double pool_ns_per_file; /* moving average of a pool flush, per file and directory */
+    struct flush_choice choices[POSIX_GROUP_CLASSES];
 };
 
 struct posix_group;

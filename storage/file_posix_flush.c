@@ -21,6 +21,9 @@
 #define F2FS_SUPER_MAGIC 0xF2F52010
 #endif
 
+/* With fewer files it gains nothing that their write-back is begun together. */
+enum { BEGIN_FILES_MIN = 4 };
+
 /* One call's files and directories; the caller waits on its stack until all are done. */
 struct posix_group {
     struct posix_group *next;
@@ -151,13 +154,14 @@ static enum file_status flush_with_spare(struct posix_system *posix, const char 
     return status;
 }
 
-/* Clients that use up all descriptors must not be able to fail a flush, which is final: without one, all of the
- * file system is flushed, and where that does not tell of errors it waits until one comes free. */
+/* Clients that use up all descriptors must not be able to fail a flush, which is final: without one, all of
+ * the file system is flushed, and where that does not tell of errors it waits until one comes free. */
 enum file_status file_posix__flush_directory(struct file_system *system, const char *path)
 {
     static const struct timespec pause = { .tv_nsec = 2000000 };
     enum file_status status = open_and_flush(path);
-    while (status == FILE_LIMIT && (status = flush_with_spare(file_posix__system(system), path)) == FILE_LIMIT) {
+    while (status == FILE_LIMIT &&
+           (status = flush_with_spare(file_posix__system(system), path)) == FILE_LIMIT) {
         status = flush_file_system(file_posix__system(system), path);
         if (status != FILE_LIMIT)
             break;
@@ -238,10 +242,19 @@ static void wake_threads(struct posix_system *posix, size_t wished)
     pthread_mutex_lock(&posix->lock);
 }
 
+/* Has all of them written before anybody waits: their blocks come into one commit of the journal then, not
+ * into as many as there are threads. What fails here is told by fdatasync. */
+static void begin_writing(const struct posix_group *group)
+{
+    for (size_t i = 0; i < group->file_count && group->file_count >= BEGIN_FILES_MIN; i++)
+        (void)sync_file_range(file_posix__of(group->files[i])->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 static void flush_by_pool(struct posix_group *group)
 {
     struct posix_system *posix = group->posix;
 
+    begin_writing(group);
     check(pthread_cond_init(&group->finished, NULL) == 0);
     pthread_mutex_lock(&posix->lock);
     start_threads(posix, group->count - 1);
@@ -275,33 +288,41 @@ static int common_device(const struct posix_group *group)
     return device;
 }
 
-static bool syncfs_is_faster(const struct posix_device *device, size_t count)
+/* Of groups of so many files on that device. */
+static struct flush_choice *choice_of(struct posix_device *device, size_t count)
 {
-    if (device->fd < 0 || device->pool_ns_per_file == 0)
-        return false; /* the pool is measured first */
-    return device->syncfs_ns < device->pool_ns_per_file * (double)count;
+    size_t class = 0;
+
+    while (class + 1 < POSIX_GROUP_CLASSES && count >= (size_t)4 << 2 * class)
+        class ++;
+    return &device->choices[class];
 }
 
-static double averaged(double average, double sample)
+static void flush_by_syncfs(const struct posix_group *group, const struct posix_device *device)
 {
-    return average == 0 ? sample : average * 0.75 + sample * 0.25;
-}
-
-/* What was not used seems a little cheaper each time, so that it is measured again one day: a
- * foreign writer that made syncfs() slow may be gone. */
-enum { FADING_PERCENT = 98 };
-
-static void flush_by_syncfs(struct posix_system *posix, struct posix_device *device,
-                            struct posix_group *group)
-{
-    double begin = now_ns();
     enum file_status status = syncfs(device->fd) == 0 ? FILE_OK : FILE_IO;
 
     for (size_t i = 0; i < group->count; i++)
         group->statuses[i] = status;
+}
+
+/* In the way that was cheaper lately on a file system where there are two. */
+static void flush_measured(struct posix_group *group, struct posix_device *device)
+{
+    struct posix_system *posix = group->posix;
+    struct flush_choice *choice = choice_of(device, group->count);
+
     pthread_mutex_lock(&posix->lock);
-    device->syncfs_ns = averaged(device->syncfs_ns, now_ns() - begin);
-    device->pool_ns_per_file = device->pool_ns_per_file * FADING_PERCENT / 100;
+    enum flush_way way = flush_choice_take(choice);
+    pthread_mutex_unlock(&posix->lock);
+    double begin = now_ns();
+    if (way == FLUSH_SYNCFS)
+        flush_by_syncfs(group, device);
+    else
+        flush_by_pool(group);
+    double took_ns = now_ns() - begin;
+    pthread_mutex_lock(&posix->lock);
+    flush_choice_note(choice, way, took_ns);
     pthread_mutex_unlock(&posix->lock);
 }
 
@@ -326,26 +347,10 @@ void file_posix__flush_group(struct file_system *system, struct file *const *fil
         return;
     }
     int index = common_device(&group);
-    struct posix_device *device = index == POSIX_NO_DEVICE ? NULL : &posix->devices[index];
-    bool by_syncfs = false;
-    if (device) {
-        pthread_mutex_lock(&posix->lock);
-        by_syncfs = syncfs_is_faster(device, group.count);
-        pthread_mutex_unlock(&posix->lock);
-    }
-    if (by_syncfs) {
-        flush_by_syncfs(posix, device, &group);
-        return;
-    }
-    double begin = now_ns();
-    flush_by_pool(&group);
-    if (device) {
-        pthread_mutex_lock(&posix->lock);
-        device->pool_ns_per_file =
-            averaged(device->pool_ns_per_file, (now_ns() - begin) / (double)group.count);
-        device->syncfs_ns = device->syncfs_ns * FADING_PERCENT / 100;
-        pthread_mutex_unlock(&posix->lock);
-    }
+    if (index != POSIX_NO_DEVICE && posix->devices[index].fd >= 0)
+        flush_measured(&group, &posix->devices[index]);
+    else
+        flush_by_pool(&group);
 }
 
 /* Whether a line of mountinfo names a place below path. Odd characters are octal there, so such a path counts

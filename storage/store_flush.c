@@ -332,8 +332,7 @@ static bool positions_are_due(const struct store_directory *directory, const str
     if (!atomic_load(&directory->has_changes) || !directory->positions || !directory->positions_dirty ||
         part->file_count == 0)
         return false;
-    return part->file_count > 1 ||
-           now_ms(directory->store) - directory->positions_flushed_ms >= POSITIONS_FLUSH_MS;
+    return now_ms(directory->store) - directory->positions_flushed_ms >= POSITIONS_FLUSH_MS;
 }
 
 static bool take_names_changed(struct store_directory *directory)
