@@ -382,13 +382,13 @@ static void run_queue(struct work *work)
         workers_submit(server->append_workers, &queue->work);
 }
 
-/* The bytes leave the receive buffer: they are copied to the request's arena. A queue that is active holds
+/* The bytes outlive the turn: they stay with the request. A queue that is active holds
  * its partition. */
 static void queue_push(struct append *append, struct workers *workers)
 {
     struct append_queue *queue = &append->partition->append_queue;
     bool ok = true;
-    slice copy = arena_copy(&append->rq->arena, slice_of(append->batch.data, append->batch.size), &ok);
+    slice kept = rq_keep(append->rq, slice_of(append->batch.data, append->batch.size), &ok);
     if (!ok) {
         append->result.status = LOG_LIMIT;
         deliver(append);
@@ -396,7 +396,7 @@ static void queue_push(struct append *append, struct workers *workers)
     }
     int64_t wait_ms = append->timeout_ms < FILES_WAIT_MAX_MS ? append->timeout_ms : FILES_WAIT_MAX_MS;
     append->files_until_ms = rq_mono_ms(append->rq) + (wait_ms > 0 ? wait_ms : 0);
-    append->batch.data = (uint8_t *)copy.data;
+    append->batch.data = (uint8_t *)kept.data;
     append->next = NULL;
     append->mail.deliver = deliver_mail;
     queue_lock(queue);

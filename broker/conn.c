@@ -54,6 +54,10 @@ static int64_t deadline_ms(const struct conn *conn)
 static void fire_deadline(struct timer *timer)
 {
     struct conn *conn = conn_of_timer(timer);
+    if (deadline_ms(conn) <= conn->loop->mono_ms) {
+        conn__catch_up(conn);
+        conn_touch(conn);
+    }
     int64_t due_ms = deadline_ms(conn);
     if (due_ms > conn->loop->mono_ms) {
         if (due_ms != INT64_MAX)

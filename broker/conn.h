@@ -4,6 +4,7 @@
 
 #include <ev.h>
 
+#include "broker/input_pool.h"
 #include "broker/request.h"
 #include "broker/timer.h"
 #include "broker/transport.h"
@@ -25,14 +26,9 @@ enum {
     CONN_FRAME_MS = 60 * 1000,
     CONN_FRAME_BYTES_PER_MS = 16,
     CONN_READS_PER_TURN = 4,
+    /* So much of a large frame's rest is there before it is read, or all of it. */
+    CONN_AWAIT_MAX = 1024 * 1024,
     CONN_WRITE_PER_TURN = 1024 * 1024,
-};
-
-/* Bytes that arrived and are not executed; begins at a frame's length. */
-struct input_buffer {
-    struct input_buffer *next; /* the loop's list of spent ones */
-    size_t capacity;
-    uint8_t bytes[];
 };
 
 struct conn {
@@ -65,6 +61,8 @@ struct conn {
     bool is_starved : 1;
     bool is_crowded : 1;     /* no budget for another request until one of its own ends */
     bool is_ending : 1;      /* closes once the requests under way are answered */
+    bool expects_large : 1;  /* its last frame was large */
+    bool was_tight : 1;      /* it has waited already until requests hold less memory */
     bool input_ended : 1;    /* the peer has closed: what arrived is executed, then it closes */
     bool output_blocked : 1; /* wait until the socket takes more */
     bool is_closed : 1;
@@ -103,6 +101,8 @@ bool conn__has_frame(const struct conn *conn);
 /* Whether the next frame, which need not be there yet, may be executed now. */
 bool conn__may_run_next(const struct conn *conn);
 void conn__forget_input(struct conn *conn);
+/* Reads what has come of a large frame that is not whole, so that its deadline is judged by all of it. */
+void conn__catch_up(struct conn *conn);
 int64_t conn__frame_deadline_ms(const struct conn *conn);
 
 /* conn_output.c: sends ready replies; false when the connection cannot go on. */

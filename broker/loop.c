@@ -18,18 +18,34 @@ static void free_spent(struct loop *loop)
     struct input_buffer *next;
     for (struct input_buffer *buffer = loop->spent; buffer; buffer = next) {
         next = buffer->next;
-        budget_give(&loop->budget, sizeof *buffer + buffer->capacity);
-        free(buffer);
+        input_give(buffer);
     }
     loop->spent = NULL;
+    loop->spent_size = 0;
 }
 
 void loop__spend(struct loop *loop, struct input_buffer *buffer)
 {
     buffer->next = loop->spent;
     loop->spent = buffer;
+    loop->spent_size += buffer->is_mapped ? buffer->cost : 0;
     if (!appender_holds_bytes(loop->appender))
         free_spent(loop);
+}
+
+static bool lies_in(const struct input_buffer *buffer, slice bytes)
+{
+    return bytes.data >= buffer->bytes && bytes.data < buffer->bytes + buffer->capacity;
+}
+
+struct input_buffer *loop__input_of(struct loop *loop, const struct conn *conn, slice bytes)
+{
+    if (conn && conn->input && lies_in(conn->input, bytes))
+        return conn->input;
+    struct input_buffer *buffer = loop->spent;
+    while (buffer && !lies_in(buffer, bytes))
+        buffer = buffer->next;
+    return buffer;
 }
 
 bool loop_wants_flush(const struct server *server)
@@ -52,6 +68,16 @@ static void run_appends(struct loop *loop)
 {
     appender_run(loop->appender);
     wake_flusher(loop);
+    loop->receive_used = 0;
+    free_spent(loop);
+}
+
+/* The flusher is woken at the end of the turn all the same: one group has all of it. */
+void loop__append_early(struct loop *loop)
+{
+    if (loop->spent_size < SPENT_SIZE_MAX)
+        return;
+    appender_run(loop->appender);
     loop->receive_used = 0;
     free_spent(loop);
 }
@@ -85,6 +111,14 @@ static void fire_starve(struct timer *timer)
     }
 }
 
+/* Those who waited for it go on in the next turn. */
+static void on_relaxed(struct input_pool *pool)
+{
+    struct loop *loop = (struct loop *)((char *)pool - offsetof(struct loop, input_pool));
+    if (loop->starved)
+        timer_arm(&loop->timers, &loop->starve, loop->mono_ms);
+}
+
 void loop__starve(struct loop *loop, struct conn *conn)
 {
     conn->is_starved = true;
@@ -103,6 +137,7 @@ static void fire_trim(struct timer *timer)
     if (loop->turn_count != loop->trim_turn) {
         loop->trim_turn = loop->turn_count;
         timer_arm(&loop->timers, &loop->trim, loop->mono_ms + TRIM_AFTER_MS);
+        input_pool_shrink(&loop->input_pool);
         if (++loop->trim_count % TRIM_BUSY_COUNT == 0)
             store_release_memory(loop->server->store);
         return;
@@ -116,6 +151,7 @@ static void fire_trim(struct timer *timer)
         free(conn);
     }
     loop->spare_conn_count = 0;
+    input_pool_trim(&loop->input_pool);
     budget_share_trim(&loop->budget);
     if (!appender_holds_bytes(loop->appender))
         madvise(loop->receive, RECEIVE_BUFFER_SIZE, MADV_DONTNEED);
@@ -390,6 +426,7 @@ struct loop *loop_create(struct server *server, unsigned index)
     loop->starve.fire = fire_starve;
     loop->drain.fire = fire_drain;
     budget_share_init(&loop->budget, &server->budget);
+    input_pool_init(&loop->input_pool, &loop->budget, server->budget.limit, on_relaxed);
     purgatory_init(&loop->purgatory, loop);
     loop->appender = appender_create(loop);
     loop->receive =
@@ -426,6 +463,7 @@ void loop_destroy(struct loop *loop)
     if (!loop->server->threaded)
         retire_leave(loop->server->retire, loop->member);
     free_spent(loop);
+    input_pool_trim(&loop->input_pool);
     appender_destroy(loop->appender);
     purgatory_destroy(&loop->purgatory);
     budget_share_trim(&loop->budget);

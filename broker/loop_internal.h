@@ -13,6 +13,9 @@
 enum {
     /* Below this much room in the receive buffer the appends of the turn run early. */
     RECEIVE_ROOM_MIN = 64 * 1024,
+    /* From so much memory of large frames on too: written while they are in the processor's cache, and the
+     * next frame has the same memory. */
+    SPENT_SIZE_MAX = 256 * 1024,
     /* Rounds of settling in one turn; what is left then waits for the other connections. */
     TURN_ROUNDS_MAX = 16,
     /* How long memory of a busy time is kept when it has become quiet. */
@@ -49,9 +52,11 @@ struct loop {
     size_t frame_size_max; /* socket.request.max.bytes */
     int64_t idle_max_ms;   /* connections.max.idle.ms; INT64_MAX: never */
 
-    uint8_t *receive;           /* RECEIVE_BUFFER_SIZE */
-    size_t receive_used;        /* bytes in front that appends of this turn still need */
+    uint8_t *receive;    /* RECEIVE_BUFFER_SIZE */
+    size_t receive_used; /* bytes in front that appends of this turn still need */
+    struct input_pool input_pool;
     struct input_buffer *spent; /* freed once the appends of this turn have run */
+    size_t spent_size;          /* cost of the mapped ones */
 
     struct conn *conns;   /* all */
     struct conn *touched; /* to be looked at before the turn ends */
@@ -74,7 +79,7 @@ struct loop {
     unsigned trim_count; /* of trims put off because the loop was busy */
     atomic_bool stop_wanted;
     bool is_draining;
-    bool flush_wanted; /* the flusher is to be woken after the appends */
+    bool flush_wanted;                       /* the flusher is to be woken after the appends */
     void (*drain_begins)(struct loop *loop); /* the server's; NULL: nothing to do */
 };
 
@@ -84,6 +89,10 @@ void loop__receive_space(struct loop *loop, uint8_t **at, size_t *room);
 void loop__receive_done(struct loop *loop, const uint8_t *end);
 /* Takes a buffer whose bytes appends of this turn may still need. */
 void loop__spend(struct loop *loop, struct input_buffer *buffer);
+/* The buffer in which bytes lie that conn received in this turn; NULL: another place. */
+struct input_buffer *loop__input_of(struct loop *loop, const struct conn *conn, slice bytes);
+/* Runs the appends of the turn when they hold much memory. */
+void loop__append_early(struct loop *loop);
 /* Tries again soon whether the budget feeds the connection. */
 void loop__starve(struct loop *loop, struct conn *conn);
 

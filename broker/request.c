@@ -389,6 +389,18 @@ void rq_park(struct request *rq, struct files_waiter *waiter)
     rq->links->waits = waiter;
 }
 
+slice rq_keep(struct request *rq, slice bytes, bool *ok)
+{
+    struct input_buffer *buffer = loop__input_of(rq->loop, rq->conn, bytes);
+    if (!buffer || !buffer->is_mapped || bytes.size < buffer->capacity / 2)
+        return arena_copy(&rq->arena, bytes, ok);
+    if (!arena_pin(&rq->arena, &buffer->pin))
+        *ok = false;
+    else
+        input_held(buffer);
+    return bytes;
+}
+
 int64_t rq_mono_ms(const struct request *rq)
 {
     return rq->loop->mono_ms;

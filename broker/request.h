@@ -105,12 +105,15 @@ typedef bool (*authorizer)(void *context, const struct conn *conn, enum acl_oper
  * rq_park         in such an fn, as the last it does: it runs again once waiter, who has entered the line
  *                 (files_wait.h), is woken; the request still counts as with the worker.
  * Slices of `in` stay valid as long as the request, but for an API that is IN_PLACE (apis.def): its
- * slices die with this turn, so what is needed later is copied to the arena first. */
+ * slices die with this turn, so what is needed later is kept first.
+ * rq_keep         bytes of this turn, or a copy, that stay as long as the request. Those that fill most of
+ * the memory of a large frame stay where they are. On refusal *ok becomes false. */
 bool rq_watch(struct request *rq, struct partition *partition);
 void rq_deadline(struct request *rq, int64_t mono_ms);
 void rq_work(struct request *rq, void (*fn)(struct request *rq));
 void rq_read(struct request *rq, void (*fn)(struct request *rq));
 void rq_park(struct request *rq, struct files_waiter *waiter);
+slice rq_keep(struct request *rq, slice bytes, bool *ok);
 /* For whoever keeps a pointer to a request beyond the turn (the appender, the workers): a held
  * request stays in memory even when its connection is gone. All three on the request's loop. rq_wake
  * resumes it, unless its connection is gone. */

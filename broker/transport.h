@@ -15,6 +15,9 @@ struct transport;
 
 struct transport_ops {
     enum transport_status (*read)(struct transport *, void *out, size_t size, size_t *got);
+    /* How many bytes can be read, once they are size, or no more come or fit. 0: not yet; then the transport
+     * does not become readable until it is so. Holds until the next read. */
+    size_t (*await)(struct transport *, size_t size);
     /* Sends from parts[0] + skip on, at most ~1 MiB a call; *sent is what left. */
     enum transport_status (*write)(struct transport *, const struct chain_part *parts, size_t count,
                                    size_t skip, size_t *sent);

@@ -49,6 +49,16 @@ static enum transport_status memory_read(struct transport *transport, void *out,
     return TRANSPORT_OK;
 }
 
+/* Each write tells the reader, who asks again. */
+static size_t memory_await(struct transport *transport, size_t size)
+{
+    const struct memory_transport *end = memory_of(transport);
+    bool is_all = end->in.size >= size || end->in.size == end->in.capacity || !end->other;
+    if (!is_all)
+        return 0;
+    return end->in.size > 0 ? end->in.size : 1; /* the end is there to be read */
+}
+
 static size_t pipe_put(struct pipe *pipe, const uint8_t *bytes, size_t size)
 {
     if (size > pipe->capacity - pipe->size)
@@ -124,6 +134,7 @@ static int memory_local_port(struct transport *transport)
 
 static const struct transport_ops memory_ops = {
     .read = memory_read,
+    .await = memory_await,
     .write = memory_write,
     .close = memory_close,
     .descriptor = memory_descriptor,

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -22,6 +24,7 @@ struct address {
 struct socket_transport {
     struct transport transport;
     int descriptor;
+    int awaited;          /* SO_RCVLOWAT as it is set */
     struct address local; /* only the host */
     struct address peer;
 };
@@ -46,10 +49,36 @@ static enum transport_status status_of_errno(int error)
     }
 }
 
+static bool set_awaited(struct socket_transport *socket, int size)
+{
+    if (size != socket->awaited &&
+        setsockopt(socket->descriptor, SOL_SOCKET, SO_RCVLOWAT, &size, sizeof size) < 0)
+        return false;
+    socket->awaited = size;
+    return true;
+}
+
+/* The kernel wakes nobody for less than SO_RCVLOWAT, unless the connection ends or its buffer is full; and
+ * its buffer grows at once so that so much fits. */
+static size_t socket_await(struct transport *transport, size_t size)
+{
+    struct socket_transport *socket = socket_of(transport);
+    int there = 0;
+    if (ioctl(socket->descriptor, FIONREAD, &there) < 0 || there < 0)
+        there = 0;
+    if ((size_t)there >= size)
+        return (size_t)there;
+    struct pollfd poll_entry = { .fd = socket->descriptor, .events = POLLIN };
+    if (set_awaited(socket, (int)size) && poll(&poll_entry, 1, 0) == 0)
+        return 0;
+    return there > 0 ? (size_t)there : 1;
+}
+
 static enum transport_status socket_read(struct transport *transport, void *out, size_t size, size_t *got)
 {
     ssize_t n;
     *got = 0;
+    set_awaited(socket_of(transport), 1);
     do {
         n = recv(socket_of(transport)->descriptor, out, size, 0);
     } while (n < 0 && errno == EINTR);
@@ -166,6 +195,7 @@ static int socket_local_port(struct transport *transport)
 
 static const struct transport_ops socket_ops = {
     .read = socket_read,
+    .await = socket_await,
     .write = socket_write,
     .close = socket_close,
     .descriptor = socket_descriptor,
@@ -183,5 +213,6 @@ struct transport *transport_socket(int descriptor)
     }
     socket->transport.ops = &socket_ops;
     socket->descriptor = descriptor;
+    socket->awaited = 1;
     return &socket->transport;
 }

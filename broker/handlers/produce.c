@@ -28,10 +28,10 @@ static bool keep_records(struct request *rq)
         if (part->error_code != ERR_NONE)
             continue;
         bool ok = true;
-        slice copy = arena_copy(&rq->arena, slice_of(part->append.batch.data, part->append.batch.size), &ok);
+        slice kept = rq_keep(rq, slice_of(part->append.batch.data, part->append.batch.size), &ok);
         if (!ok)
             return false;
-        part->append.batch.data = (uint8_t *)copy.data;
+        part->append.batch.data = (uint8_t *)kept.data;
     }
     return true;
 }

@@ -33,7 +33,8 @@ static void expect_honest_client_served(void)
     struct metadata_request request;
     struct metadata_response response;
     metadata_request_init(&request);
-    ck_assert_msg(wire_call(&honest, KEY_METADATA, 12, &request, &response), "the honest client got no answer");
+    ck_assert_msg(wire_call(&honest, KEY_METADATA, 12, &request, &response),
+                  "the honest client got no answer");
     ck_assert_int_eq(response.brokers_count, 1);
 }
 
@@ -90,7 +91,8 @@ static const struct bytes_row closed_rows[] = {
       BYTES("\0\0\0\x10\0\x03\0\x01\0\0\0\x01\xff\xff\0\0\0\x01\xff\xff") },
     { 32, "a compact length of 0xffffffff",
       BYTES("\0\0\0\x14\0\x03\0\x09\0\0\0\x01\xff\xff\0\x02\xff\xff\xff\xff\x0f\x61\0\0") },
-    { 33, "an array longer than the frame", BYTES("\0\0\0\x0e\0\x03\0\x01\0\0\0\x01\xff\xff\x7f\xff\xff\xff") },
+    { 33, "an array longer than the frame",
+      BYTES("\0\0\0\x0e\0\x03\0\x01\0\0\0\x01\xff\xff\x7f\xff\xff\xff") },
     { 34, "as many elements as bytes, each of several bytes",
       BYTES("\0\0\0\x12\0\x03\0\x01\0\0\0\x01\xff\xff\0\0\0\x04\0\0\0\0") },
     { 35, "an array of length -2", BYTES("\0\0\0\x0e\0\x03\0\x01\0\0\0\x01\xff\xff\xff\xff\xff\xfe") },
@@ -116,11 +118,13 @@ END_TEST
 
 static const struct bytes_row answered_rows[] = {
     { 15, "a negative correlation id", BYTES("\0\0\0\x0e\0\x03\0\x01\x80\0\0\x07\xff\xff\0\0\0\0") },
-    { 16, "trailing bytes after the body", BYTES("\0\0\0\x11\0\x03\0\x01\x80\0\0\x07\xff\xff\0\0\0\0\x01\x02\x03") },
+    { 16, "trailing bytes after the body",
+      BYTES("\0\0\0\x11\0\x03\0\x01\x80\0\0\x07\xff\xff\0\0\0\0\x01\x02\x03") },
     { 28, "a varint that is not minimal",
       BYTES("\0\0\0\x13\0\x03\0\x0c\x80\0\0\x07\xff\xff\x80\x80\0\x01\0\0\0\0\0") },
     { 37, "unknown tags out of order, one twice",
-      BYTES("\0\0\0\x1b\0\x03\0\x0c\x80\0\0\x07\xff\xff\x03\x64\x01\xaa\x63\x01\xbb\x63\x01\xcc\x01\0\0\0\0\0\0") },
+      BYTES("\0\0\0\x1b\0\x03\0\x0c\x80\0\0\x07\xff\xff\x03\x64\x01\xaa\x63\x01\xbb\x63\x01\xcc\x01\0\0\0\0\0"
+            "\0") },
     { 41, "a boolean of 200", BYTES("\0\0\0\x11\0\x03\0\x09\x80\0\0\x07\xff\xff\0\x01\xc8\xc8\xc8\0\0") },
 };
 
@@ -212,6 +216,71 @@ START_TEST(announced_frames_are_not_allocated)
         ck_assert(wire_send_bytes(&clients[i], announced, sizeof announced));
     }
     expect_honest_client_served();
+    uint64_t after = process_rss(broker_process_pid(served.broker));
+    for (int i = 0; i < COUNT; i++)
+        wire_close(&clients[i]);
+    ck_assert_msg(after < before + (16 << 20), "grew from %llu to %llu bytes", (unsigned long long)before,
+                  (unsigned long long)after);
+}
+END_TEST
+
+/* Produce v3 of one batch, of zeroes, to a topic that is not there: nothing of it is copied anywhere. */
+static size_t make_large_frame(uint8_t *out, size_t size)
+{
+    static const uint8_t head[] = { 0,    0, 0, 3, 0, 0, 0, 9,   0xff, 0xff, 0xff, 0xff, 0, 1, 0, 0, 0,
+                                    0x64, 0, 0, 0, 1, 0, 1, 'u', 0,    0,    0,    1,    0, 0, 0, 0 };
+    memset(out, 0, size);
+    store_be32(out, (uint32_t)(size - 4));
+    memcpy(out + 4, head, sizeof head);
+    store_be32(out + 4 + sizeof head, (uint32_t)(size - 8 - sizeof head));
+    return size;
+}
+
+/* Row 17 for frames that the kernel collects: in pieces of every size, larger than a socket buffer, and cut.
+ */
+START_TEST(large_frames_in_pieces)
+{
+    static uint8_t bytes[20 << 20];
+    static const struct {
+        size_t size, piece;
+    } rows[] = { { 300 << 10, 1 << 10 }, { 1 << 20, 100 << 10 }, { 1 << 20, 1 << 20 },
+                 { 20 << 20, 1 << 20 },  { 100, 100 },           { 20 << 20, 20 << 20 } };
+    struct wire_client client;
+    slice frame;
+    connect_client(&client);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t size = make_large_frame(bytes, rows[i].size);
+        for (size_t at = 0; at < size; at += rows[i].piece)
+            ck_assert(
+                wire_send_bytes(&client, bytes + at, size - at < rows[i].piece ? size - at : rows[i].piece));
+        ck_assert_msg(wire_receive_frame(&client, &frame), "row %zu", i);
+        ck_assert_uint_eq(load_be32(frame.data), 9);
+    }
+    make_large_frame(bytes, 1 << 20);
+    ck_assert(wire_send_bytes(&client, bytes, 1 << 19));
+    ck_assert_int_eq(shutdown(client.descriptor, SHUT_WR), 0);
+    ck_assert(!wire_receive_frame(&client, &frame)); /* closed, and not when the deadline is over */
+    wire_close(&client);
+}
+END_TEST
+
+/* Row 5 of those who send a part: after a whole frame, which has memory that would be used again, 60 KiB of
+ * each next one of 1 MiB stay with the kernel. */
+START_TEST(frames_that_stall_take_no_memory)
+{
+    enum { COUNT = 60, SIZE = 1 << 20, SENT = 60 << 10 };
+    static uint8_t bytes[SIZE];
+    static struct wire_client clients[COUNT];
+    slice frame;
+    size_t size = make_large_frame(bytes, SIZE);
+    uint64_t before = process_rss(broker_process_pid(served.broker));
+    for (int i = 0; i < COUNT; i++) {
+        connect_client(&clients[i]);
+        ck_assert(wire_send_bytes(&clients[i], bytes, size));
+        ck_assert(wire_receive_frame(&clients[i], &frame));
+        ck_assert(wire_send_bytes(&clients[i], bytes, SENT));
+        expect_honest_client_served();
+    }
     uint64_t after = process_rss(broker_process_pid(served.broker));
     for (int i = 0; i < COUNT; i++)
         wire_close(&clients[i]);
@@ -351,7 +420,8 @@ START_TEST(a_burst_of_connections_waits_in_the_queue)
     clock_gettime(CLOCK_MONOTONIC, &to);
     ck_assert_int_eq(kill(broker_process_pid(served.broker), SIGCONT), 0);
     ck_assert_int_eq(connected, COUNT);
-    ck_assert_int_lt((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000, 10 * AT_ONCE_MS);
+    ck_assert_int_lt((to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000,
+                     10 * AT_ONCE_MS);
     for (int i = 0; i < COUNT; i++)
         wire_close(&clients[i]);
 }
@@ -369,6 +439,8 @@ int main(void)
     tcase_add_test(tests, client_id_of_32_kib_with_control_characters);
     tcase_add_test(tests, one_byte_per_segment);
     tcase_add_test(tests, announced_frames_are_not_allocated);
+    tcase_add_test(tests, large_frames_in_pieces);
+    tcase_add_test(tests, frames_that_stall_take_no_memory);
     tcase_add_test(tests, pipeliner_that_never_reads);
     tcase_add_test(tests, resets_leave_nothing);
     tcase_add_test(tests, a_burst_of_connections_waits_in_the_queue);
