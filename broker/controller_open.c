@@ -315,6 +315,7 @@ static struct log_config metadata_log_config(const struct config *config)
         .flush_messages = 1,
         .flush_ms = INT64_MAX,
         .max_message_bytes = METADATA_BATCH_SIZE_MAX,
+        .rank = RANK_REMOVAL,
     };
 }
 

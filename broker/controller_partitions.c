@@ -30,6 +30,13 @@ static void open_partition(struct controller *controller, const struct topic *to
     topic->partitions[index].partition = partition;
 }
 
+static void settings_of(const struct topic *topic, const struct topic_config *config, struct log_config *out)
+{
+    topic_config_log(config, out);
+    if (topic->is_internal)
+        out->rank = RANK_COMMITS;
+}
+
 static void open_topic(void *context, const struct topic *before, struct topic *after)
 {
     struct controller *controller = context;
@@ -37,7 +44,7 @@ static void open_topic(void *context, const struct topic *before, struct topic *
     if (!after)
         return;
     struct log_config config;
-    topic_config_log(&after->config, &config);
+    settings_of(after, &after->config, &config);
     for (int32_t i = 0; i < after->partition_count; i++) {
         struct partition_metadata *metadata = &after->partitions[i];
         if (metadata->partition)
@@ -55,7 +62,7 @@ void controller__open_partitions(struct controller *controller, struct image_cha
 bool controller__make_durable(const struct topic *topic, const struct topic_config *config)
 {
     struct log_config log_config;
-    topic_config_log(config, &log_config);
+    settings_of(topic, config, &log_config);
     for (int32_t i = 0; i < topic->partition_count; i++) {
         const struct partition *partition = topic->partitions[i].partition;
         if (!partition)

@@ -29,6 +29,13 @@ enum log_status {
 /* Bits of cleanup.policy. None: everything stays. */
 enum { LOG_CLEANUP_DELETE = 1, LOG_CLEANUP_COMPACT = 2 };
 
+/* Who may still grow while the disk is full, out of what is kept for that (store.h). */
+enum log_rank {
+    RANK_RECORDS, /* what producers send */
+    RANK_COMMITS, /* what groups keep: consumers go on, and what they are done with can be deleted */
+    RANK_REMOVAL, /* metadata, and whatever gives room back */
+};
+
 /* Settings that a log acts on; values are Kafka's topic configs of the same names. */
 struct log_config {
     int32_t segment_bytes; /* bytes, >= 1 (tests); Kafka's topics >= 1 MiB */
@@ -41,6 +48,7 @@ struct log_config {
     int32_t max_message_bytes;         /* only told on; the caller enforces it */
     int64_t producer_id_expiration_ms; /* a producer that wrote nothing for so long is forgotten; 0: never */
     uint32_t producer_ids_max;     /* beyond it the one that wrote longest ago is forgotten; 0: no bound */
+    enum log_rank rank;
     unsigned cleanup;              /* LOG_CLEANUP_...; the next ones hold where its bits say so */
     int64_t retention_ms;          /* with DELETE; < 0: no limit */
     int64_t retention_bytes;       /* with DELETE; < 0: no limit */

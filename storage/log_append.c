@@ -132,7 +132,7 @@ static enum log_status undo_write(struct log *log, struct open_file *data, uint3
     if (status != LOG_DISK_FULL)
         return status;
     atomic_store_explicit(&log->host->met_full_disk, true, memory_order_relaxed);
-    if (!log->host->can_make_room || !log->host->can_make_room(log->host, log->node.rank))
+    if (!log->host->can_make_room || !log->host->can_make_room(log->host, log__config(log)->rank))
         return LOG_DISK_FULL;
     log->room_wanted = (uint8_t)(shortage + 1); /* log_prepare() makes it */
     return LOG_BUSY;

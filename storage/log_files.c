@@ -432,7 +432,7 @@ static enum log_status make_wanted_room(struct log *log)
     unsigned wanted = log->room_wanted;
     log->room_wanted = 0;
     pthread_mutex_unlock(&log->mutex);
-    return wanted == 0 || log__make_room(log, log->node.rank, wanted - 1) ? LOG_OK : LOG_DISK_FULL;
+    return wanted == 0 || log__make_room(log, log__config(log)->rank, wanted - 1) ? LOG_OK : LOG_DISK_FULL;
 }
 
 enum log_status log_prepare(struct log *log)
@@ -448,7 +448,7 @@ enum log_status log_prepare(struct log *log)
         seen = atomic_load(&log->host->shortage);
         pthread_mutex_lock(&log->prepare_mutex);
         /* Who opens it may be about to delete records. */
-        rank = log__state(log) != LOG_ABSENT && !atomic_load(&log->may_change) ? RANK_REMOVAL : log->node.rank;
+        rank = log__state(log) != LOG_ABSENT && !atomic_load(&log->may_change) ? RANK_REMOVAL : log__config(log)->rank;
         status = prepare(log, false);
         pthread_mutex_unlock(&log->prepare_mutex);
     } while (status == LOG_DISK_FULL && log__make_room(log, rank, seen));

@@ -98,7 +98,6 @@ struct log_host_node {
     _Atomic uint8_t warmth; /* releases of its memory that are due: two after a use (store_lru.c), 0: none */
     uint32_t retained;      /* the last round of retention that had it */
     uint32_t directory;     /* index into the store's log directories */
-    uint8_t rank;           /* enum reserve_rank: who may grow while the disk is full */
     bool is_dirty;          /* in one of the dirty lists */
     bool is_behind;         /* in the list of behind_next */
     bool is_clean_queued;   /* in the list of clean_next */

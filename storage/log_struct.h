@@ -150,7 +150,7 @@ enum log_state log__state(const struct log *log);
 /* Whether the log may take more room of its disk. */
 static inline bool log__may_grow(const struct log *log)
 {
-    return log->node.rank >= atomic_load_explicit(&log->host->shortage, memory_order_relaxed);
+    return log__config(log)->rank >= atomic_load_explicit(&log->host->shortage, memory_order_relaxed);
 }
 /* log_host.make_room(). Without mutex; may block. */
 bool log__make_room(struct log *log, unsigned rank, unsigned seen);

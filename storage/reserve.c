@@ -89,7 +89,7 @@ static enum file_status cut(struct reserve *reserve, uint64_t size)
     return status;
 }
 
-enum file_status reserve_give(struct reserve *reserve, enum reserve_rank rank, unsigned seen)
+enum file_status reserve_give(struct reserve *reserve, enum log_rank rank, unsigned seen)
 {
     enum file_status status = FILE_OK;
 

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "storage/file.h"
+#include "storage/log.h"
 
 #define RESERVE_NAME "reserve.runnel"
 
@@ -21,17 +22,12 @@ enum {
     RESERVE_ROOM_MIN = 2 * RESERVE_SIZE,
 };
 
-/* What may still grow. A rank below the shortage does not; one above it may give another half up; rank and
- * shortage are compared as numbers. */
+/* What may still grow. A rank (log.h) below the shortage does not; one above it may give another half up; the
+ * two are compared as numbers. */
 enum reserve_shortage {
     SHORTAGE_NONE,       /* everybody */
     SHORTAGE_OF_RECORDS, /* half of the reserve was given up: commits, metadata and what removes */
     SHORTAGE_OF_COMMITS, /* all of it was: metadata and what removes */
-};
-enum reserve_rank {
-    RANK_RECORDS, /* what producers send */
-    RANK_COMMITS, /* what groups keep: consumers go on, and what they are done with can be deleted */
-    RANK_REMOVAL, /* metadata and whatever gives room back */
 };
 
 /* A plain file of real blocks. Its size tells a start what the last process had given up. */
@@ -53,13 +49,13 @@ void reserve_destroy(struct reserve *reserve);
 enum file_status reserve_take(struct reserve *reserve, uint64_t room_min);
 
 /* Whether a write of that rank that met a full disk makes sense again after reserve_give(). No lock. */
-static inline bool reserve_can_give(const struct reserve *reserve, enum reserve_rank rank)
+static inline bool reserve_can_give(const struct reserve *reserve, enum log_rank rank)
 {
     return atomic_load(&reserve->is_held) && (unsigned)rank > atomic_load(reserve->shortage);
 }
 /* Gives a half up; no more than that when several meet the full disk at once: seen is the shortage that the
  * caller saw before his write. FILE_OK: there is room that was not there then. FILE_FULL: nothing is left for
  * that rank. FILE_IO: the device failed; nothing may be flushed any more. May block; a worker. */
-enum file_status reserve_give(struct reserve *reserve, enum reserve_rank rank, unsigned seen);
+enum file_status reserve_give(struct reserve *reserve, enum log_rank rank, unsigned seen);
 
 #endif

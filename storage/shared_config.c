@@ -27,7 +27,8 @@ static bool is_equal(const struct log_config *a, const struct log_config *b)
            a->segment_index_bytes == b->segment_index_bytes && a->flush_messages == b->flush_messages &&
            a->flush_ms == b->flush_ms && a->max_message_bytes == b->max_message_bytes &&
            a->producer_id_expiration_ms == b->producer_id_expiration_ms &&
-           a->producer_ids_max == b->producer_ids_max && a->cleanup == b->cleanup &&
+           a->producer_ids_max == b->producer_ids_max && a->rank == b->rank &&
+           a->cleanup == b->cleanup &&
            a->retention_ms == b->retention_ms && a->retention_bytes == b->retention_bytes &&
            a->file_delete_delay_ms == b->file_delete_delay_ms &&
            a->delete_retention_ms == b->delete_retention_ms &&
@@ -37,7 +38,7 @@ static bool is_equal(const struct log_config *a, const struct log_config *b)
            a->min_cleanable_ratio >= b->min_cleanable_ratio;
 }
 
-_Static_assert(sizeof(struct log_config) == 128, "is_equal() compares every field");
+_Static_assert(sizeof(struct log_config) == 136, "is_equal() compares every field");
 
 static struct shared_config **bucket_of(const struct log_config *config)
 {

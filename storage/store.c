@@ -102,7 +102,6 @@ void store__add_log(struct store *store, struct log *log, uint32_t directory)
     struct log_host_node *node = log__node(log);
 
     node->directory = directory;
-    node->rank = (uint8_t)store__rank_of(log);
     if (store->log_count >= store->bucket_count)
         grow_buckets(store);
     struct log **bucket = bucket_of(store, log_name(log));

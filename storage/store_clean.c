@@ -248,7 +248,7 @@ static int64_t clean(struct store *store, struct cleaner *cleaner, struct clean_
     struct cleaner_result result = { .next_dirty = entry->first_dirty };
 
     /* On a full disk the room is for others: what is written anew comes before what goes. */
-    *status = log__node(entry->log)->rank >= store__shortage(directory)
+    *status = log__config(entry->log)->rank >= store__shortage(directory)
                   ? store__before_change(&directory->host, entry->log)
                   : LOG_DISK_FULL;
     if (*status == LOG_OK)

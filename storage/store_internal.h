@@ -278,7 +278,6 @@ void store__limits_init(struct store *store, const struct store_options *options
 void store__drop_hold(struct store *store, int64_t count);
 
 /* store_reserve.c: what is kept for a full disk */
-enum reserve_rank store__rank_of(const struct log *log);
 bool store__make_room(struct log_host *host, unsigned rank, unsigned seen);
 bool store__can_make_room(struct log_host *host, unsigned rank);
 unsigned store__shortage(const struct store_directory *directory);

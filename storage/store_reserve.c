@@ -10,20 +10,6 @@ enum {
     ABSENT_RETRY_MS = 60000 /* while there was none yet */
 };
 
-#define OFFSETS_TOPIC_NAME "__consumer_offsets"
-
-enum reserve_rank store__rank_of(const struct log *log)
-{
-    static const char offsets[] = OFFSETS_TOPIC_NAME "-";
-
-    if (uuid_equal(log__topic_id(log), UUID_ONE)) /* the metadata log */
-        return RANK_REMOVAL;
-    const char *name = log_name(log);
-    return strrchr(name, '-') == name + sizeof offsets - 2 && strncmp(name, offsets, sizeof offsets - 1) == 0
-               ? RANK_COMMITS
-               : RANK_RECORDS;
-}
-
 unsigned store__shortage(const struct store_directory *directory)
 {
     return atomic_load(&directory->host.shortage);
@@ -47,7 +33,7 @@ void store__want_reserve(struct store_directory *directory)
     want_at(directory, clock_mono_ms(directory->store->env->clock));
 }
 
-static enum file_status give(struct store_directory *directory, enum reserve_rank rank, unsigned seen)
+static enum file_status give(struct store_directory *directory, enum log_rank rank, unsigned seen)
 {
     if (store__is_failing(directory)) /* nothing of it is flushed any more */
         return FILE_IO;
@@ -68,7 +54,7 @@ static enum file_status give(struct store_directory *directory, enum reserve_ran
 bool store__make_room(struct log_host *host, unsigned rank, unsigned seen)
 {
     struct store_directory *directory = store__directory_of(host);
-    enum file_status status = give(directory, (enum reserve_rank)rank, seen);
+    enum file_status status = give(directory, (enum log_rank)rank, seen);
 
     if (store__shortage(directory) != SHORTAGE_NONE && atomic_load(&directory->reserve_due_ms) == INT64_MAX &&
         !atomic_load(&directory->store->is_closing))
@@ -78,7 +64,7 @@ bool store__make_room(struct log_host *host, unsigned rank, unsigned seen)
 
 bool store__can_make_room(struct log_host *host, unsigned rank)
 {
-    return reserve_can_give(&store__directory_of(host)->reserve, (enum reserve_rank)rank);
+    return reserve_can_give(&store__directory_of(host)->reserve, (enum log_rank)rank);
 }
 
 bool store__tries_again(struct store_directory *directory, enum file_status status, unsigned seen)

@@ -105,7 +105,7 @@ END_TEST
 static const struct {
     const char *what;
     enum reserve_shortage before;
-    enum reserve_rank rank;
+    enum log_rank rank;
     enum file_status status;
     enum reserve_shortage after;
 } gifts[] = {

@@ -25,11 +25,12 @@ static struct log *metadata, *offsets, *records, *filler;
 static const char *directories[] = { "/data" };
 static const uuid TOPICS[] = { { { 1 } }, { { 2 } }, { { 3 } }, { { 4 } } };
 
-static struct log *log_of(int number, const char *topic)
+static struct log *log_of(int number, const char *topic, enum log_rank rank)
 {
     struct log_config config = storage_host_config(SEGMENT_BYTES);
 
     config.file_delete_delay_ms = 60000;
+    config.rank = rank;
     struct log *log = store_log(store, TOPICS[number], topic, 0, &config, NULL);
     ck_assert_ptr_nonnull(log);
     return log;
@@ -38,15 +39,16 @@ static struct log *log_of(int number, const char *topic)
 static void open_store(void)
 {
     const struct store_options options = { .directories = directories, .directory_count = 1, .node_id = 1 };
-    const struct log_config config = storage_host_config(SEGMENT_BYTES);
+    struct log_config config = storage_host_config(SEGMENT_BYTES);
     const char *error = "";
 
+    config.rank = RANK_REMOVAL;
     ck_assert_msg(store_open(&host.env, &options, &store, &error) == STORE_OK, "%s", error);
     enum log_status status = store_metadata_log(store, &config, &metadata);
     ck_assert(status == LOG_OK || status == LOG_NOT_FOUND);
-    offsets = log_of(0, "__consumer_offsets");
-    records = log_of(1, "t");
-    filler = log_of(2, "filler");
+    offsets = log_of(0, "offsets", RANK_COMMITS);
+    records = log_of(1, "t", RANK_RECORDS);
+    filler = log_of(2, "filler", RANK_RECORDS);
     retire_sleep(host.env.retire, host.member);
     ck_assert_msg(store_recover(store, 1, &error) == STORE_OK, "%s", error);
     retire_wake(host.env.retire, host.member);
@@ -178,7 +180,7 @@ START_TEST(records_are_refused_without_a_write)
     file_double_set_free_space(disk, RESERVE_SIZE); /* somebody gave up a little */
     uint64_t operations = file_double_operation_count(disk);
     ck_assert_int_eq(append(records), LOG_DISK_FULL);
-    ck_assert_int_eq(append(log_of(3, "new")), LOG_DISK_FULL);
+    ck_assert_int_eq(append(log_of(3, "new", RANK_RECORDS)), LOG_DISK_FULL);
     ck_assert_uint_eq(file_double_operation_count(disk), operations);
     ck_assert_int_eq(append(offsets), LOG_OK);
     ck_assert_int_eq(append(metadata), LOG_OK);
