@@ -200,8 +200,8 @@ void log__flush_end(struct log *log, struct log_flush *flush, bool ok);
 
 /* A step: as much as a device takes in about a ms, so that what is asked of it meanwhile need not wait long. */
 enum { LOG_BEHIND_SIZE = 1 << 20 };
-/* Starts the write-back of a step of what was appended, so that a flush has little left. True: more of it is due. It says
- * nothing about what is on the device; an error is met by the flush. Nobody flushes the log meanwhile. */
+/* Starts the write-back of a step of what was appended, so that a flush has little left. True: more of it is
+ * due. It says nothing about what is on the device: a flush does, and meets the error. Any thread but loops. */
 bool log__write_behind(struct log *log);
 
 /* Ends the log's use: appends and reads answer LOG_CLOSED from now on. clean: final time index entry,

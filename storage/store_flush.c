@@ -480,7 +480,7 @@ static void write_behind(struct store *store)
     if (!log || store__is_failing(&store->directories[log__node(log)->directory]) || !log__write_behind(log))
         return;
     pthread_mutex_lock(&store->dirty_lock);
-    if (!log__node(log)->is_behind && !log__node(log)->is_deleted)
+    if (!log__node(log)->is_behind)
         push_behind(store, log);
     pthread_mutex_unlock(&store->dirty_lock);
 }
