@@ -138,6 +138,17 @@ static enum log_status undo_write(struct log *log, struct open_file *data, uint3
     return LOG_BUSY;
 }
 
+/* What is appended to page cache alone is written back behind the tail: a flush of all of it at once would
+ * have appends wait in the file system, as it finds blocks for them under locks that an append takes too. */
+static void note_growth(struct log *log, const struct segment *active)
+{
+    if (log->is_growth_told || log_is_durable_mode(log) || !log->host->grew ||
+        active->growth.size - active->behind < LOG_BEHIND_SIZE)
+        return;
+    log->is_growth_told = true;
+    log->host->grew(log->host, log);
+}
+
 /* Accounts a written run batch by batch and publishes its end. */
 static void accept_run(struct log *log, struct batch_view *batches, size_t begin, const struct run *run,
                        int32_t leader_epoch, int64_t now_ms, struct log_append_result *results)
@@ -175,6 +186,7 @@ static void accept_run(struct log *log, struct batch_view *batches, size_t begin
     log->unflushed_size += run->size;
     log__publish(log, &m);
     log->host->wrote(log->host, run->size);
+    note_growth(log, active);
     (void)segment_save_indexes(active, &log->home, INDEX_SAVE_COUNT_MIN); /* else at the seal */
 }
 

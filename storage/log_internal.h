@@ -49,6 +49,9 @@ struct log_host {
     /* size bytes went to the page cache; a later flush_end() of them is told by wrote_back(). */
     void (*wrote)(struct log_host *host, uint64_t size);
     void (*wrote_back)(struct log_host *host, uint64_t size);
+    /* There are bytes which nothing is appended to any more and which nobody waits for: log__write_behind() before
+     * they are many. Any thread; not again before that was called. NULL: nobody writes behind. */
+    void (*grew)(struct log_host *host, struct log *log);
     /* Descriptors and mappings that the log took (positive) or gave back (negative), for the LRU.
      * May come from the thread that reclaims (retire), for a log that is closed. */
     void (*files_changed)(struct log_host *host, int open_files, int maps);
@@ -86,6 +89,7 @@ struct log_host_node {
     struct log *hash_next;
     struct log *all_previous, *all_next;
     struct log *dirty_next;
+    struct log *behind_next;         /* of those whose write-back is to be started */
     struct log *clean_next;          /* of those that may be compacted */
     struct clean_entry *clean_entry; /* of a compacted log (store_clean.c) */
     int64_t clean_offset;            /* as the cleaner's checkpoint said at the start; -1: not at all */
@@ -95,6 +99,7 @@ struct log_host_node {
     uint32_t retained;      /* the last round of retention that had it */
     uint32_t directory;     /* index into the store's log directories */
     bool is_dirty;          /* in one of the dirty lists */
+    bool is_behind;         /* in the list of behind_next */
     bool is_clean_queued;   /* in the list of clean_next */
     bool needs_recovery;    /* has a directory that store_recover() must open */
     _Atomic bool has_row;   /* the table on the device has an unmarked row of its name (store_marks.c) */
@@ -192,6 +197,12 @@ bool log__flush_begin(struct log *log, struct log_flush *out);
 /* ok: every file and directory was flushed. Then the durable end rises (and in durable mode the high
  * watermark: env->progress is called, with no lock held). Not ok: the log fails with LOG_IO. */
 void log__flush_end(struct log *log, struct log_flush *flush, bool ok);
+
+/* A step: as much as a device takes in about a ms, so that what is asked of it meanwhile need not wait long. */
+enum { LOG_BEHIND_SIZE = 1 << 20 };
+/* Starts the write-back of a step of what was appended, so that a flush has little left. True: more of it is
+ * due. It says nothing about what is on the device: a flush does, and meets the error. Any thread but loops. */
+bool log__write_behind(struct log *log);
 
 /* Ends the log's use: appends and reads answer LOG_CLOSED from now on. clean: final time index entry,
  * producer snapshot, indexes written and flushed, .log flushed; leaves what Kafka expects of a clean stop,

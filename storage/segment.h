@@ -71,6 +71,7 @@ struct segment {
     _Atomic bool sealed;
     bool flushed;              /* sealed, and .log and indexes are on the device (log's mutex) */
     bool has_markers;          /* its walk at the start met control batches */
+    uint32_t behind;           /* up to here write-back was started; of the active segment (log's mutex) */
     _Atomic bool is_gone;      /* its names are given up or another's: what they open is not it */
     _Atomic bool is_rewritten; /* took the place of others: has gaps, and lies below the high watermark */
     _Atomic bool examined;     /* walked with all CRCs because a read met something odd */

@@ -89,6 +89,14 @@ void store__drop_deleted(struct store *store)
     pthread_mutex_lock(&store->dirty_lock);
     store->dirty_now_count -= unlink_deleted(&store->dirty_now);
     (void)unlink_deleted(&store->dirty_later);
+    struct log **link = &store->behind_first;
+    while (*link) {
+        if (log__node(*link)->is_deleted)
+            *link = log__node(*link)->behind_next;
+        else
+            link = &log__node(*link)->behind_next;
+    }
+    store->behind_last = link;
     pthread_mutex_unlock(&store->dirty_lock);
 }
 
@@ -130,6 +138,27 @@ void store__wrote(struct log_host *host, uint64_t size)
 void store__wrote_back(struct log_host *host, uint64_t size)
 {
     atomic_fetch_sub_explicit(&store__directory_of(host)->dirty_bytes, size, memory_order_relaxed);
+}
+
+static void push_behind(struct store *store, struct log *log)
+{
+    log__node(log)->behind_next = NULL;
+    log__node(log)->is_behind = true;
+    *store->behind_last = log;
+    store->behind_last = &log__node(log)->behind_next;
+}
+
+void store__grew(struct log_host *host, struct log *log)
+{
+    struct store *store = store__directory_of(host)->store;
+
+    pthread_mutex_lock(&store->dirty_lock);
+    bool is_news = !store->behind_first;
+    if (!log__node(log)->is_behind)
+        push_behind(store, log);
+    pthread_mutex_unlock(&store->dirty_lock);
+    if (is_news)
+        store->env->flush_wanted(store->env);
 }
 
 void store__failed(struct log_host *host, struct log *log)
@@ -386,8 +415,8 @@ static bool flush_part(struct store_directory *directory, const struct group_par
     return ok;
 }
 
-/* The identity of the directory is durable before any log in it is. When descriptors or space are short, nothing
- * was begun, so the logs wait for another try; only a device that failed is fenced. */
+/* The identity of the directory is durable before any log in it is. When descriptors or space are short,
+ * nothing was begun, so the logs wait for another try; only a device that failed is fenced. */
 static bool make_durable_first(struct store_directory *directory, size_t count)
 {
     struct store *store = directory->store;
@@ -435,6 +464,26 @@ static void flush_directory(struct store_directory *directory, size_t count)
     store__note_positions(directory, store->flushes, part.log_count);
 }
 
+/* A step of one log: groups go first, as somebody waits for most of them. */
+static void write_behind(struct store *store)
+{
+    pthread_mutex_lock(&store->dirty_lock);
+    struct log *log = store->behind_first;
+    if (log) {
+        store->behind_first = log__node(log)->behind_next;
+        if (!store->behind_first)
+            store->behind_last = &store->behind_first;
+        log__node(log)->is_behind = false;
+    }
+    pthread_mutex_unlock(&store->dirty_lock);
+    if (!log || store__is_failing(&store->directories[log__node(log)->directory]) || !log__write_behind(log))
+        return;
+    pthread_mutex_lock(&store->dirty_lock);
+    if (!log__node(log)->is_behind)
+        push_behind(store, log);
+    pthread_mutex_unlock(&store->dirty_lock);
+}
+
 bool store_flush(struct store *store)
 {
     pthread_mutex_lock(&store->group_lock);
@@ -443,9 +492,10 @@ bool store_flush(struct store *store)
     for (size_t i = 0; i < store->directory_count; i++)
         flush_directory(&store->directories[i], count);
     fence_failed(store);
+    write_behind(store);
     pthread_mutex_lock(&store->dirty_lock);
     /* Appends went on meanwhile: nobody crosses the half again when it was not left. */
-    bool has_more = store->dirty_now || (store->dirty_later && is_pressed(store));
+    bool has_more = store->dirty_now || store->behind_first || (store->dirty_later && is_pressed(store));
     pthread_mutex_unlock(&store->dirty_lock);
     pthread_mutex_unlock(&store->group_lock);
     store__submit_sweep(store);

@@ -129,6 +129,8 @@ struct store {
     size_t dirty_now_count;
     struct log *dirty_later;
     int64_t later_due_ms; /* the earliest of dirty_later; INT64_MAX: none is due by time */
+    struct log *behind_first; /* logs whose write-back is to be started, in the order in which they grew */
+    struct log **behind_last;
 
     struct log *clean_queue; /* logs that may be compacted; under the dirty lock */
     pthread_mutex_t clean_lock;      /* guards the next one; before the dirty lock */
@@ -217,6 +219,7 @@ void store__forget_absent(struct store *store);
 void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms);
 void store__wrote(struct log_host *host, uint64_t size);
 void store__wrote_back(struct log_host *host, uint64_t size);
+void store__grew(struct log_host *host, struct log *log);
 void store__failed(struct log_host *host, struct log *log);
 /* Takes deleted logs out of the dirty lists. Under the store's lock. */
 void store__drop_deleted(struct store *store);

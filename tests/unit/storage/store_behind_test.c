@@ -1,0 +1,236 @@
+/* Write-back behind the tail: which bytes of which logs, when, and that nothing is believed of it. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "storage/file_double.h"
+#include "tests/support/storage_host.h"
+
+enum { STEP = 1 << 20, RECORD = 64 << 10, RECORDS = 4, BATCHES_PER_STEP = STEP / (RECORD * RECORDS) };
+
+static struct file_double *disk;
+static struct file_system *files;
+static struct file_system_ops watched;
+static struct storage_host host;
+static struct store *store;
+static struct arena arena;
+static const char *directories[] = { "/data" };
+static const uuid TOPIC = { { 1, 2, 3 } };
+
+/* What was asked of the device, in order. */
+static struct range {
+    uint64_t position, size, file_size;
+} ranges[32];
+static size_t range_count;
+
+static void note_range(struct file *file, uint64_t position, uint64_t size)
+{
+    uint64_t file_bytes = 0;
+
+    ck_assert_uint_lt(range_count, sizeof ranges / sizeof ranges[0]);
+    ck_assert_int_eq(file_size(file, &file_bytes), FILE_OK);
+    ranges[range_count++] = (struct range){ position, size, file_bytes };
+}
+
+static void set_up(void)
+{
+    struct store_options options = { .directories = directories, .directory_count = 1, .node_id = 1 };
+    const char *error = "";
+
+    disk = file_double_create();
+    files = file_double_system(disk);
+    watched = *files->ops;
+    watched.write_behind = note_range;
+    files->ops = &watched;
+    range_count = 0;
+    storage_host_init(&host, files);
+    arena_init(&arena, NULL);
+    ck_assert_msg(store_open(&host.env, &options, &store, &error) == STORE_OK, "%s", error);
+}
+
+static void tear_down(void)
+{
+    store_close(store, false);
+    storage_host_destroy(&host);
+    arena_destroy(&arena);
+    file_double_destroy(disk);
+}
+
+static struct log *log_of(int32_t partition, int64_t flush_messages, int32_t segment_bytes)
+{
+    struct log_config config = storage_host_config(segment_bytes);
+    struct log *log;
+
+    config.flush_messages = flush_messages;
+    log = store_log(store, TOPIC, "t", partition, &config, NULL);
+    ck_assert_ptr_nonnull(log);
+    return log;
+}
+
+/* Little more than a quarter of a step each. */
+static enum log_status append(struct log *log)
+{
+    struct batch_view batch = storage_host_batch(&arena, 1, RECORDS, RECORD);
+    struct log_append_result result;
+
+    return storage_host_append(&host, log, &batch, &result);
+}
+
+static void append_steps(struct log *log, int count)
+{
+    for (int i = 0; i < count * BATCHES_PER_STEP; i++)
+        ck_assert_int_eq(append(log), LOG_OK);
+}
+
+/* What the first append does once: directories, the positions' file. */
+static void settle(struct log *log)
+{
+    ck_assert_int_eq(append(log), LOG_OK);
+    storage_host_run(&host);
+    storage_host_flush(&host, store);
+    range_count = 0;
+}
+
+START_TEST(whole_steps_behind_the_tail_are_written_back_and_nothing_more)
+{
+    struct log *log = log_of(0, INT64_MAX, 64 << 20);
+    settle(log);
+    uint64_t flushes = file_double_flush_count(disk);
+    int64_t durable = log_offsets(log).durable;
+    append_steps(log, 3);
+    ck_assert(host.flush_wanted);
+    storage_host_flush(&host, store);
+    ck_assert_uint_eq(range_count, 3);
+    for (size_t i = 0; i < range_count; i++) {
+        ck_assert_uint_eq(ranges[i].position, i * STEP);
+        ck_assert_uint_eq(ranges[i].size, STEP);
+        ck_assert_uint_le(ranges[i].position + ranges[i].size, ranges[i].file_size);
+    }
+    ck_assert_uint_eq(file_double_flush_count(disk), flushes);
+    ck_assert_int_eq(log_offsets(log).durable, durable); /* that it was started says nothing */
+    ck_assert(!host.flush_wanted);
+    append_steps(log, 1);
+    storage_host_flush(&host, store);
+    ck_assert_uint_eq(range_count, 4);
+    ck_assert_uint_eq(ranges[3].position, 3 * STEP);
+}
+END_TEST
+
+START_TEST(logs_take_turns)
+{
+    struct log *logs[] = { log_of(0, INT64_MAX, 64 << 20), log_of(1, INT64_MAX, 64 << 20) };
+    settle(logs[0]);
+    settle(logs[1]);
+    for (int i = 0; i < 2; i++)
+        append_steps(logs[i], 2);
+    storage_host_flush(&host, store);
+    static const uint64_t wanted[] = { 0, 0, STEP, STEP };
+    ck_assert_uint_eq(range_count, 4);
+    for (size_t i = 0; i < range_count; i++)
+        ck_assert_uint_eq(ranges[i].position, wanted[i]);
+}
+END_TEST
+
+START_TEST(durable_logs_are_flushed_as_ever)
+{
+    struct log *log = log_of(0, 1, 64 << 20);
+    settle(log);
+    append_steps(log, 3);
+    storage_host_flush(&host, store);
+    ck_assert_uint_eq(range_count, 0);
+    ck_assert_int_eq(log_offsets(log).durable, log_offsets(log).end);
+}
+END_TEST
+
+START_TEST(what_was_flushed_is_not_asked_for_again)
+{
+    struct log *log = log_of(0, INT64_MAX, 64 << 20);
+    settle(log);
+    append_steps(log, 4);
+    ck_assert_int_eq(log_flush(log), LOG_OK);
+    storage_host_flush(&host, store);
+    for (size_t i = 0; i < range_count; i++)
+        ck_assert_uint_ge(ranges[i].position, 4 * STEP);
+    append_steps(log, 2);
+    storage_host_flush(&host, store);
+    ck_assert_uint_ge(range_count, 1);
+    ck_assert_uint_eq(ranges[0].position, 4 * STEP);
+}
+END_TEST
+
+START_TEST(a_new_segment_begins_anew)
+{
+    struct log *log = log_of(0, INT64_MAX, 4 << 20);
+    settle(log);
+    append_steps(log, 3);
+    storage_host_run(&host);
+    storage_host_flush(&host, store);
+    ck_assert_uint_eq(range_count, 3);
+    append_steps(log, 1);
+    storage_host_run(&host);
+    storage_host_flush(&host, store);
+    ck_assert_int_gt(log_offsets(log).durable, RECORDS); /* the sealed one was flushed, and all with it */
+    ck_assert_uint_eq(range_count, 3);
+    append_steps(log, 1);
+    storage_host_flush(&host, store);
+    ck_assert_uint_eq(range_count, 4);
+    ck_assert_uint_eq(ranges[3].position, 0);
+    ck_assert_uint_lt(ranges[3].file_size, 2 * STEP);
+}
+END_TEST
+
+START_TEST(behind_a_failed_flush_nothing_is_written_back)
+{
+    struct log *log = log_of(0, INT64_MAX, 64 << 20);
+    settle(log);
+    append_steps(log, 2);
+    file_double_fail_flush(disk, 1);
+    ck_assert_int_eq(log_flush(log), LOG_IO);
+    storage_host_flush(&host, store);
+    ck_assert_uint_eq(range_count, 0);
+    ck_assert_uint_eq(host.failed_count, 1);
+    ck_assert_uint_eq(file_double_late_flush_count(disk), 0);
+}
+END_TEST
+
+START_TEST(a_deleted_log_is_left_out_and_the_others_come)
+{
+    struct log *logs[] = { log_of(0, INT64_MAX, 64 << 20), log_of(1, INT64_MAX, 64 << 20),
+                           log_of(2, INT64_MAX, 64 << 20) };
+    struct log *gone = logs[_i];
+    for (int i = 0; i < 3; i++)
+        settle(logs[i]);
+    for (int i = 0; i < 3; i++)
+        append_steps(logs[i], 1);
+    ck_assert_int_eq(store_delete_logs(store, &gone, 1), LOG_OK);
+    store_free_log(gone);
+    storage_host_run(&host);
+    storage_host_flush(&host, store);
+    ck_assert_uint_eq(range_count, 2);
+    for (int i = 0; i < 3; i++) {
+        if (logs[i] != gone)
+            append_steps(logs[i], 1);
+    }
+    storage_host_flush(&host, store);
+    ck_assert_uint_eq(range_count, 4);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("store_behind");
+    TCase *tcase = tcase_create("store_behind");
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, whole_steps_behind_the_tail_are_written_back_and_nothing_more);
+    tcase_add_test(tcase, logs_take_turns);
+    tcase_add_test(tcase, durable_logs_are_flushed_as_ever);
+    tcase_add_test(tcase, what_was_flushed_is_not_asked_for_again);
+    tcase_add_test(tcase, a_new_segment_begins_anew);
+    tcase_add_test(tcase, behind_a_failed_flush_nothing_is_written_back);
+    tcase_add_loop_test(tcase, a_deleted_log_is_left_out_and_the_others_come, 0, 3);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
