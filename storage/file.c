@@ -85,6 +85,16 @@ enum file_status file_allocate(struct file *file, uint64_t size)
     return file->system->ops->allocate(file, size);
 }
 
+enum file_status file_allocate_ahead(struct file *file, uint64_t position, uint64_t size)
+{
+    return file->system->ops->allocate_ahead(file, position, size);
+}
+
+enum file_status file_give_ahead(struct file *file)
+{
+    return file->system->ops->give_ahead(file);
+}
+
 enum file_status file_flush(struct file *file)
 {
     return file->system->ops->flush(file);

@@ -73,6 +73,13 @@ struct file_system_ops {
      * meet FILE_FULL. What was there stays, new bytes are zero. Anything but FILE_OK: as it was. For a file
      * that nobody else writes meanwhile; not flushed. */
     enum file_status (*allocate)(struct file *, uint64_t size);
+    /* Blocks for bytes that are soon written behind the end, whose place does not change: nothing is longer
+     * by it. Not for a file whose end somebody moves meanwhile in another way than by writing. FILE_DENIED:
+     * this file system does not, or is better left alone. FILE_FULL: perhaps some of them; give_ahead() takes
+     * them back. */
+    enum file_status (*allocate_ahead)(struct file *, uint64_t position, uint64_t size);
+    /* Blocks behind the end are free for others again. For a file that nobody writes to meanwhile. */
+    enum file_status (*give_ahead)(struct file *);
     /* Data and size are on the device when this returns FILE_OK. Never retried after FILE_IO. */
     enum file_status (*flush)(struct file *);
     /* Names in the directory are on the device. */
@@ -136,6 +143,8 @@ enum file_status file_pwritev(struct file *, const struct iovec *iov, int count,
 enum file_status file_pwrite(struct file *, const void *bytes, size_t size, uint64_t position);
 enum file_status file_truncate(struct file *, uint64_t size);
 enum file_status file_allocate(struct file *, uint64_t size);
+enum file_status file_allocate_ahead(struct file *, uint64_t position, uint64_t size);
+enum file_status file_give_ahead(struct file *);
 enum file_status file_flush(struct file *);
 enum file_status file_flush_directory(struct file_system *, const char *path);
 void file_flush_group(struct file_system *, struct file *const *files, size_t file_count,

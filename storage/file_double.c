@@ -113,6 +113,11 @@ void file_double__give_space(struct file_double *disk, uint64_t size)
         disk->free_space += size;
 }
 
+uint64_t file_double__blocks_end(const struct cache_node *node)
+{
+    return node->ahead_end > node->size ? node->ahead_end : node->size;
+}
+
 /* --- open files -------------------------------------------------------------------------------- */
 
 void file_double__write_cache(int memfd, const uint8_t *bytes, size_t size, uint64_t position)
@@ -146,8 +151,10 @@ static void truncate_node(struct file_double *disk, uint32_t index, uint64_t siz
 {
     struct cache_node *node = &disk->nodes[index];
 
-    if (size < node->size)
-        file_double__give_space(disk, node->size - size);
+    if (size <= node->size) {
+        file_double__give_space(disk, file_double__blocks_end(node) - size);
+        node->ahead_end = 0;
+    }
     check(ftruncate(node->memfd, (off_t)size) == 0);
     node->size = size;
     file_double__record(disk, (struct device_op){ .kind = DEVICE_TRUNCATE, .node = index, .position = size });
@@ -291,7 +298,7 @@ static enum file_status double_pread_aside(struct file *file, void *out, size_t 
 static size_t admitted(struct file_double *disk, const struct cache_node *node, size_t size,
                        uint64_t position, enum file_status *status)
 {
-    uint64_t room = position < node->size ? node->size - position : 0;
+    uint64_t end = file_double__blocks_end(node), room = position < end ? end - position : 0;
 
     *status = FILE_OK;
     if (disk->write_fault.countdown && --disk->write_fault.countdown == 0) {
@@ -363,6 +370,35 @@ static enum file_status double_allocate(struct file *file, uint64_t size)
     }
     file_double__unlock(disk);
     return status;
+}
+
+/* What programs see and what a power cut leaves is the same with and without. */
+static enum file_status double_allocate_ahead(struct file *file, uint64_t position, uint64_t size)
+{
+    struct file_double *disk = lock_of(file);
+    struct cache_node *node = &disk->nodes[((struct double_file *)file)->node];
+    uint64_t had = file_double__blocks_end(node), end = position + size;
+    uint64_t wanted = end > had ? end - had : 0;
+    enum file_status status = wanted > disk->free_space ? FILE_FULL : FILE_OK;
+
+    if (status == FILE_OK && wanted > 0) {
+        node->ahead_end = end;
+        if (disk->free_space != UINT64_MAX)
+            disk->free_space -= wanted;
+    }
+    file_double__unlock(disk);
+    return status;
+}
+
+static enum file_status double_give_ahead(struct file *file)
+{
+    struct file_double *disk = lock_of(file);
+    struct cache_node *node = &disk->nodes[((struct double_file *)file)->node];
+
+    file_double__give_space(disk, file_double__blocks_end(node) - node->size);
+    node->ahead_end = 0;
+    file_double__unlock(disk);
+    return FILE_OK;
 }
 
 static enum file_status flush_file(struct file *file, bool is_late)
@@ -540,6 +576,8 @@ const struct file_system_ops file_double__ops = {
     .pwritev = double_pwritev,
     .truncate = double_truncate,
     .allocate = double_allocate,
+    .allocate_ahead = double_allocate_ahead,
+    .give_ahead = double_give_ahead,
     .flush = double_flush,
     .flush_directory = double_flush_directory,
     .flush_group = double_flush_group,

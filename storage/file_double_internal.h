@@ -21,6 +21,7 @@ struct cache_node {
     bool is_linked;
     int memfd; /* -1 until the file is first opened */
     uint64_t size;
+    uint64_t ahead_end; /* up to here there are blocks; below size: none ahead of it */
     unsigned open_count;
     struct double_file *locker;
     struct cache_entry *entries;
@@ -90,6 +91,8 @@ enum file_status file_double__list(struct file_system *system, const char *path,
 bool file_double__resolve(const struct file_double *disk, const char *path, uint32_t *parent,
                           char name_out[256], uint32_t *node);
 char *file_double__copied_name(const char *name);
+/* Where the file's blocks end. */
+uint64_t file_double__blocks_end(const struct cache_node *node);
 /* Room of a file that is gone or shorter now. */
 void file_double__give_space(struct file_double *disk, uint64_t size);
 /* Without a name and without an open file its bytes go. */

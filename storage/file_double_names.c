@@ -100,7 +100,7 @@ uint32_t file_double__make_node(struct file_double *disk, uint32_t parent, const
 static void unlink_node(struct file_double *disk, uint32_t node)
 {
     disk->nodes[node].is_linked = false;
-    file_double__give_space(disk, disk->nodes[node].size);
+    file_double__give_space(disk, file_double__blocks_end(&disk->nodes[node]));
     file_double__forget_if_unused(&disk->nodes[node]);
 }
 

@@ -287,6 +287,36 @@ static enum file_status posix_allocate(struct file *file, uint64_t size)
     return status;
 }
 
+static enum file_status posix_allocate_ahead(struct file *file, uint64_t position, uint64_t size)
+{
+    int device = file_posix__of(file)->device, rc;
+
+    if (device == POSIX_NO_DEVICE || !file_posix__system(file->system)->devices[device].takes_ahead)
+        return FILE_DENIED;
+    do {
+        rc = fallocate(fd_of(file), FALLOC_FL_KEEP_SIZE, (off_t)position, (off_t)size);
+    } while (rc != 0 && errno == EINTR);
+    if (rc != 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+        return FILE_DENIED;
+    return rc == 0 ? FILE_OK : file_posix__status(errno);
+}
+
+static enum file_status posix_give_ahead(struct file *file)
+{
+    int device = file_posix__of(file)->device;
+    struct stat stat;
+
+    if (device == POSIX_NO_DEVICE || !file_posix__system(file->system)->devices[device].takes_ahead)
+        return FILE_OK;
+    if (fstat(fd_of(file), &stat) != 0)
+        return file_posix__status(errno);
+    uint64_t size = (uint64_t)stat.st_size, block = (uint64_t)stat.st_blksize;
+    /* Blocks of the extents count too: then it is for nothing. */
+    if ((uint64_t)stat.st_blocks * 512 <= (size + block - 1) / block * block)
+        return FILE_OK;
+    return posix_truncate(file, size);
+}
+
 static uint8_t *page_of(const uint8_t *address)
 {
     return (uint8_t *)((uintptr_t)address & ~(uintptr_t)(page_size() - 1));
@@ -491,6 +521,8 @@ static const struct file_system_ops posix_ops = {
     .pwritev = posix_pwritev,
     .truncate = posix_truncate,
     .allocate = posix_allocate,
+    .allocate_ahead = posix_allocate_ahead,
+    .give_ahead = posix_give_ahead,
     .flush = file_posix__flush,
     .flush_directory = file_posix__flush_directory,
     .flush_group = file_posix__flush_group,

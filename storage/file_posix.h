@@ -23,6 +23,7 @@ struct posix_file {
 struct posix_device {
     dev_t id;
     int fd; /* older than every file of ours on it, so that syncfs() tells all errors since; -1: no syncfs */
+    bool takes_ahead; /* blocks behind a file's end pay here, and are given back by a truncation to its size */
     struct flush_choice choices[POSIX_GROUP_CLASSES];
 };
 

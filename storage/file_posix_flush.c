@@ -87,6 +87,15 @@ static bool syncfs_tells_errors(int fd)
     }
 }
 
+/* ext4 finds blocks when it writes back, under a lock that appends take. XFS allocates ahead by itself, others copy
+ * on write, and tmpfs would take the memory at once. */
+static bool takes_ahead(int fd)
+{
+    struct statfs stat;
+
+    return fstatfs(fd, &stat) == 0 && (unsigned long)stat.f_type == EXT4_SUPER_MAGIC;
+}
+
 static int open_parent(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -116,6 +125,7 @@ int file_posix__device(struct posix_system *posix, dev_t id, const char *path)
         index = posix->device_count++;
         struct posix_device *device = &posix->devices[index];
         *device = (struct posix_device){ .id = id, .fd = open_parent(path) };
+        device->takes_ahead = device->fd >= 0 && takes_ahead(device->fd);
         if (device->fd >= 0 && !syncfs_tells_errors(device->fd)) {
             close(device->fd);
             device->fd = -1;

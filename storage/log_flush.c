@@ -55,6 +55,9 @@ static void collect_segments(struct log *log, struct log_flush *out)
             data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &status);
         if (!data)
             break;
+        if (segment->ahead_size > 0)
+            out->ahead_mask |= UINT32_C(1) << out->file_count;
+        log__forget_ahead(log, segment);
         hold(out, data);
         bool is_made = false;
         if (segment_save_indexes(segment, &log->home, 0) != FILE_OK ||
@@ -80,6 +83,15 @@ static void collect_segments(struct log *log, struct log_flush *out)
     } else {
         out->end = (struct log_position){ next->base_offset, previous ? previous->base_offset : -1,
                                           previous ? atomic_load(&previous->size) : 0 };
+    }
+}
+
+/* Nothing is written to them any more. Without the mutex: no append waits for it. */
+static void give_sealed_ahead(const struct log_flush *flush)
+{
+    for (size_t i = 0; i < flush->file_count; i++) {
+        if (flush->ahead_mask >> i & 1)
+            (void)file_give_ahead(flush->files[i]);
     }
 }
 
@@ -111,6 +123,7 @@ bool log__flush_begin(struct log *log, struct log_flush *out)
     if (out->file_count == 0 && out->directory_count == 0)
         goto nothing;
     pthread_mutex_unlock(&log->mutex);
+    give_sealed_ahead(out);
     return true;
 nothing:
     pthread_mutex_unlock(&log->mutex);
@@ -202,6 +215,7 @@ bool log__write_behind(struct log *log)
     pthread_mutex_unlock(&log->mutex);
     if (!data)
         return false;
+    log__go_ahead(log);
     file_write_behind(data->file, begin, end - begin);
     pin_drop(&data->pin);
     return has_more;
@@ -290,6 +304,7 @@ static enum log_status finish_indexes(struct log *log, bool flush)
  * wait for the device four times. Under prepare_mutex; nothing appends. */
 static enum log_status finish_files(struct log *log, bool flush)
 {
+    (void)log__rest_ahead(log, true);
     enum log_status status = flush_all(log);
     log__drop_spares(log);
     log__free_snapshot(log->snapshot);
@@ -356,6 +371,8 @@ static void let_go(struct log *log, const struct log_row *row)
     if (row)
         log->row = *row;
     log__unlock_readers(log);
+    for (size_t i = 0; list && i < list->count; i++)
+        log__forget_ahead(log, list->items[i]);
     for (size_t i = 0; list && i < list->count; i++)
         retire(log->env->retire, list->items[i], segment_destroy);
     if (list)
@@ -481,6 +498,7 @@ void log__delete(struct log *log)
     pthread_mutex_lock(&log->prepare_mutex);
     pthread_mutex_lock(&log->flush_mutex); /* a flush in progress ends first */
     pthread_mutex_lock(&log->mutex);
+    log__give_ahead(log); /* its files may stay for a while */
     atomic_store_explicit(&log->health, LOG_CLOSED, memory_order_release);
     let_go(log, NULL);
     pthread_mutex_unlock(&log->mutex);

@@ -52,6 +52,9 @@ struct log_host {
     /* There are bytes which nothing is appended to any more and which nobody waits for: log__write_behind() before
      * they are many. Any thread; not again before that was called. NULL: nobody writes behind. */
     void (*grew)(struct log_host *host, struct log *log);
+    /* The log has blocks ahead of its tail: log__rest_ahead() now and then, until it says that it has none.
+     * Under the log's mutex. NULL: nobody goes ahead. */
+    void (*went_ahead)(struct log_host *host, struct log *log);
     /* Descriptors and mappings that the log took (positive) or gave back (negative), for the LRU.
      * May come from the thread that reclaims (retire), for a log that is closed. */
     void (*files_changed)(struct log_host *host, int open_files, int maps);
@@ -82,6 +85,8 @@ struct log_host {
     /* Logs of a lower rank take no appends and get no files: LOG_DISK_FULL (enum reserve_shortage). */
     _Atomic uint8_t shortage;
     _Atomic bool met_full_disk; /* some append did */
+    _Atomic uint64_t ahead_size;  /* bytes of blocks ahead of the tails of all logs, at most */
+    _Atomic int64_t ahead_due_ms; /* before this nobody goes ahead */
 };
 
 /* Links of the store inside a log: the log itself never touches them. */
@@ -90,6 +95,7 @@ struct log_host_node {
     struct log *all_previous, *all_next;
     struct log *dirty_next;
     struct log *behind_next;         /* of those whose write-back is to be started */
+    struct log *ahead_next;          /* of those that have blocks ahead of their tail */
     struct log *clean_next;          /* of those that may be compacted */
     struct clean_entry *clean_entry; /* of a compacted log (store_clean.c) */
     int64_t clean_offset;            /* as the cleaner's checkpoint said at the start; -1: not at all */
@@ -100,6 +106,7 @@ struct log_host_node {
     uint32_t directory;     /* index into the store's log directories */
     bool is_dirty;          /* in one of the dirty lists */
     bool is_behind;         /* in the list of behind_next */
+    bool is_ahead;          /* in the list of ahead_next */
     bool is_clean_queued;   /* in the list of clean_next */
     bool needs_recovery;    /* has a directory that store_recover() must open */
     _Atomic bool has_row;   /* the table on the device has an unmarked row of its name (store_marks.c) */
@@ -184,6 +191,7 @@ struct log_flush {
     uint64_t size;           /* bytes of .log files among it, since the last flush */
     /* the rest is the log's own */
     struct open_file *held[LOG_FLUSH_FILES_MAX];
+    uint32_t ahead_mask; /* which of the files are sealed ones that have blocks behind their end */
     int64_t sealed_below;
     bool with_active;
     bool with_directory, with_parent;
@@ -203,6 +211,15 @@ enum { LOG_BEHIND_SIZE = 1 << 20 };
 /* Starts the write-back of a step of what was appended, so that a flush has little left. True: more of it is
  * due. It says nothing about what is on the device: a flush does, and meets the error. Any thread but loops. */
 bool log__write_behind(struct log *log);
+
+/* With less free than this nobody goes ahead; with half of it everybody gives back. */
+#define LOG_AHEAD_ROOM_MIN (UINT64_C(1) << 30)
+/* Has the file system find blocks for what a log that grows fast appends next. Its files get no longer by it, and
+ * no segment gets more than its segment.bytes. What is not used is given back at the seal, by log__rest_ahead(), at
+ * a clean stop, or by a recovery. Any thread but loops, one at a time. */
+void log__go_ahead(struct log *log);
+/* Gives it back when the log is quiet, or all of it. True: some is left. Any thread but loops. */
+bool log__rest_ahead(struct log *log, bool all);
 
 /* Ends the log's use: appends and reads answer LOG_CLOSED from now on. clean: final time index entry,
  * producer snapshot, indexes written and flushed, .log flushed; leaves what Kafka expects of a clean stop,

@@ -87,6 +87,8 @@ static void swap_list(struct log *log, const struct leaving *leaving)
     list->count = used;
     log->rewrite_count += leaving->keep != NULL;
     log__lock_readers(log);
+    for (struct removed_segment *removed = leaving->first; removed; removed = removed->next)
+        log__forget_ahead(log, removed->segment);
     for (struct removed_segment *removed = leaving->first; removed; removed = removed->next) {
         for (size_t i = 0; i < LOG_MAPPED_SEALED_MAX; i++) {
             if (log->mapped[i] == removed->segment)

@@ -126,6 +126,8 @@ struct log {
     struct log_position durable; /* its place too */
     struct open_file *new_files[2]; /* partition.metadata and leader-epoch-checkpoint of a new directory */
     uint64_t unflushed_size;        /* bytes */
+    bool is_going_ahead;            /* log__go_ahead() waits for the file system */
+    bool is_ahead_unwanted;         /* ... and is to give back what it gets */
     bool is_growth_told;            /* host->grew() was called, log__write_behind() not yet */
     char path_room[];               /* what path points to */
 };
@@ -174,6 +176,10 @@ void log__raise_durable(struct log *log, struct log_position durable);
 /* The active segment. Under the mutex, when open. */
 struct segment *log__active(struct log *log);
 struct segment_list *log__segments(const struct log *log);
+/* Gives back the blocks ahead of the tail. Under the mutex, without which nobody moves an end; a slow call. */
+void log__give_ahead(struct log *log);
+/* The segment has none any more. Under the mutex. */
+void log__forget_ahead(struct log *log, struct segment *segment);
 /* Swaps the list in; the old one is retired, its segments are not. Under the mutex. */
 void log__set_segments(struct log *log, struct segment_list *list);
 

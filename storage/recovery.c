@@ -280,6 +280,16 @@ static enum log_status load_missing_indexes(struct opening *opening)
     return status;
 }
 
+/* Who was killed had no time to. */
+static void give_ahead(const struct opening *opening)
+{
+    for (size_t i = opening->first_loaded; i < opening->list->count; i++) {
+        struct open_file *data = atomic_load(&opening->list->items[i]->data);
+        if (data)
+            (void)file_give_ahead(data->file);
+    }
+}
+
 /* Whether all that was found is known to be on the device already: then a stop by a kill costs no flush. */
 static bool is_all_durable(const struct opening *opening)
 {
@@ -501,6 +511,7 @@ static enum log_status open_directory(struct opening *opening)
         return status;
     if (opening->directory.has_quarantine || opening->result.quarantined_count > 0)
         quarantine_file_write(log, opening->list);
+    give_ahead(opening);
     return is_all_durable(opening) ? save_active_indexes(log, active) : flush_kept(opening);
 }
 

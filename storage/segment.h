@@ -72,6 +72,12 @@ struct segment {
     bool flushed;              /* sealed, and .log and indexes are on the device (log's mutex) */
     bool has_markers;          /* its walk at the start met control batches */
     uint32_t behind;           /* up to here write-back was started; of the active segment (log's mutex) */
+    /* Blocks ahead of the tail; of the active segment, and until its flush of a sealed one (log's mutex). */
+    uint32_t ahead;            /* where they end; below the size: there are none */
+    uint32_t ahead_size;       /* bytes of them when they were allocated */
+    uint32_t ahead_step;       /* bytes that a second of appends takes; 0: too few for blocks ahead */
+    uint32_t paced_size;       /* the size when that was found out */
+    int64_t paced_ms;          /* ... and when that was */
     _Atomic bool is_gone;      /* its names are given up or another's: what they open is not it */
     _Atomic bool is_rewritten; /* took the place of others: has gaps, and lies below the high watermark */
     _Atomic bool examined;     /* walked with all CRCs because a read met something odd */

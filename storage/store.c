@@ -162,6 +162,7 @@ static void init_directory(struct store *store, size_t index)
         .wrote = store__wrote,
         .wrote_back = store__wrote_back,
         .grew = store__grew,
+        .went_ahead = store__went_ahead,
         .files_changed = store__files_changed,
         .may_open = store__may_open,
         .used = store__used,
@@ -191,6 +192,7 @@ static struct store *create(struct storage_env *env, const struct store_options 
     store->buckets = check_memory(calloc(LOG_BUCKETS_MIN, sizeof(struct log *)));
     store->later_due_ms = INT64_MAX;
     store->behind_last = &store->behind_first;
+    store->ahead_due_ms = INT64_MAX;
     store->metadata_written = -1;
     store->dirty_bytes_max =
         options->dirty_bytes_max ? options->dirty_bytes_max : store__default_dirty_bytes_max();

@@ -97,6 +97,7 @@ void store__drop_deleted(struct store *store)
             link = &log__node(*link)->behind_next;
     }
     store->behind_last = link;
+    store__drop_deleted_ahead(store);
     pthread_mutex_unlock(&store->dirty_lock);
 }
 
@@ -493,6 +494,7 @@ bool store_flush(struct store *store)
         flush_directory(&store->directories[i], count);
     fence_failed(store);
     write_behind(store);
+    store__look_ahead(store);
     pthread_mutex_lock(&store->dirty_lock);
     /* Appends went on meanwhile: nobody crosses the half again when it was not left. */
     bool has_more = store->dirty_now || store->behind_first || (store->dirty_later && is_pressed(store));
@@ -513,7 +515,9 @@ int64_t store_flush_due_ms(struct store *store)
     pthread_mutex_unlock(&store->dirty_lock);
     int64_t segments_due = store__segments_due_ms(store);
     int64_t reserve_due = store__reserve_due_ms(store);
+    int64_t ahead_due = store__ahead_due_ms(store);
     due = segments_due < due ? segments_due : due;
+    due = ahead_due < due ? ahead_due : due;
     return reserve_due < due ? reserve_due : due;
 }
 

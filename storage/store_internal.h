@@ -131,6 +131,8 @@ struct store {
     int64_t later_due_ms; /* the earliest of dirty_later; INT64_MAX: none is due by time */
     struct log *behind_first; /* logs whose write-back is to be started, in the order in which they grew */
     struct log **behind_last;
+    struct log *ahead_first; /* logs that have blocks ahead of their tail */
+    int64_t ahead_due_ms;    /* when to look at them; INT64_MAX: there are none */
 
     struct log *clean_queue; /* logs that may be compacted; under the dirty lock */
     pthread_mutex_t clean_lock;      /* guards the next one; before the dirty lock */
@@ -276,6 +278,16 @@ void store__submit_sweep(struct store *store);
 bool store__is_crowded(const struct store *store);
 void store__limits_init(struct store *store, const struct store_options *options);
 void store__drop_hold(struct store *store, int64_t count);
+
+/* store_ahead.c: blocks ahead of the tails */
+void store__went_ahead(struct log_host *host, struct log *log);
+/* Under dirty_lock, group_lock and sweep_lock. */
+void store__drop_deleted_ahead(struct store *store);
+/* Has those give back that are quiet, when it is time to look. Under group_lock. */
+void store__look_ahead(struct store *store);
+int64_t store__ahead_due_ms(struct store *store);
+/* For a full disk: whether some were given back. A worker, no lock of a log but prepare_mutex. */
+bool store__give_ahead(struct store_directory *directory);
 
 /* store_reserve.c: what is kept for a full disk */
 bool store__make_room(struct log_host *host, unsigned rank, unsigned seen);

@@ -37,6 +37,8 @@ static enum file_status give(struct store_directory *directory, enum log_rank ra
 {
     if (store__is_failing(directory)) /* nothing of it is flushed any more */
         return FILE_IO;
+    if (store__give_ahead(directory)) /* that was room enough for now */
+        return FILE_OK;
     enum file_status status = reserve_give(&directory->reserve, rank, seen);
     unsigned now = store__shortage(directory);
     if (status == FILE_IO || status == FILE_DENIED)
@@ -64,7 +66,8 @@ bool store__make_room(struct log_host *host, unsigned rank, unsigned seen)
 
 bool store__can_make_room(struct log_host *host, unsigned rank)
 {
-    return reserve_can_give(&store__directory_of(host)->reserve, (enum log_rank)rank);
+    return atomic_load_explicit(&host->ahead_size, memory_order_relaxed) > 0 ||
+           reserve_can_give(&store__directory_of(host)->reserve, (enum log_rank)rank);
 }
 
 bool store__tries_again(struct store_directory *directory, enum file_status status, unsigned seen)
