@@ -126,7 +126,7 @@ struct log {
     struct log_position durable; /* its place too */
     struct open_file *new_files[2]; /* partition.metadata and leader-epoch-checkpoint of a new directory */
     uint64_t unflushed_size;        /* bytes */
-    bool is_growth_told;            /* host->grew() was called, log__write_behind() not yet */
+    bool is_growth_told;            /* host->grew() was called, log__behind_begin() not yet */
     char path_room[];               /* what path points to */
 };
 
