@@ -232,21 +232,29 @@ static void deliver_mail(struct loop_mail *mail, struct loop *loop)
     append__deliver((struct append *)((char *)mail - offsetof(struct append, mail)));
 }
 
-/* The bytes outlive the turn: they stay with the request. A queue that is active holds
- * its partition. */
+/* The bytes outlive the turn: they stay with the request. */
+static bool keep_bytes(struct append *append)
+{
+    bool ok = true;
+    if (append->is_kept)
+        return true;
+    append->batch.data =
+        (uint8_t *)rq_keep(append->rq, slice_of(append->batch.data, append->batch.size), &ok).data;
+    append->is_kept = ok;
+    return ok;
+}
+
+/* A queue that is active holds its partition. */
 void append__queue(struct append *append, struct workers *workers)
 {
     struct append_queue *queue = &append->partition->append_queue;
-    bool ok = true;
-    slice kept = rq_keep(append->rq, slice_of(append->batch.data, append->batch.size), &ok);
-    if (!ok) {
+    if (!keep_bytes(append)) {
         append->result.status = LOG_LIMIT;
         append__deliver(append);
         return;
     }
     int64_t wait_ms = append->timeout_ms < FILES_WAIT_MAX_MS ? append->timeout_ms : FILES_WAIT_MAX_MS;
     append->files_until_ms = rq_mono_ms(append->rq) + (wait_ms > 0 ? wait_ms : 0);
-    append->batch.data = (uint8_t *)kept.data;
     append->next = NULL;
     append->mail.deliver = deliver_mail;
     queue_lock(queue);
