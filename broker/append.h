@@ -13,7 +13,7 @@ struct append {
     int32_t leader_epoch;
     struct log_append_result result; /* out, before WAKE_APPENDED */
     struct request *rq;
-    int32_t timeout_ms; /* of the request: the limit of a wait for descriptors, within FILES_WAIT_MAX_MS */
+    int32_t timeout_ms;  /* of the request: the limit of a wait for descriptors, within FILES_WAIT_MAX_MS */
     struct append *next; /* the appender's, as are the next two */
     struct loop_mail mail;
     int64_t files_until_ms; /* of the monotonic clock */
