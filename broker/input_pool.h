@@ -16,8 +16,9 @@ enum {
     INPUT_STEP = 64 * 1024,
     /* Spare mappings of a loop, in bytes; all of them count in the budget as long as they are here. */
     INPUT_POOL_MAX = 8 * 1024 * 1024,
-    /* And of the budget this part at most in all loops, as what lies idle in one is refused to the others. */
-    INPUT_POOL_SHARE = 2,
+    /* And of the budget this part at most, half of it in all loops, as what lies idle in one is refused to
+     * the others. */
+    INPUT_POOL_SHARE = 32,
     /* When requests hold so much, no more large frames are read for a moment: those who append do not keep
      * up, and what waits for them here would only be more memory, and cold. */
     INPUT_HELD_MAX = 4 * 1024 * 1024,
