@@ -9,10 +9,11 @@
 struct append {
     struct partition *partition; /* borrowed: the request holds it */
     struct batch_view batch;     /* bytes borrowed until the end of this turn */
+    bool is_kept;                /* they stay as long as the request (rq_keep) */
     int32_t leader_epoch;
     struct log_append_result result; /* out, before WAKE_APPENDED */
     struct request *rq;
-    int32_t timeout_ms; /* of the request: the limit of a wait for descriptors, within FILES_WAIT_MAX_MS */
+    int32_t timeout_ms;  /* of the request: the limit of a wait for descriptors, within FILES_WAIT_MAX_MS */
     struct append *next; /* the appender's, as are the next two */
     struct loop_mail mail;
     int64_t files_until_ms; /* of the monotonic clock */
@@ -28,7 +29,7 @@ void appender_destroy(struct appender *appender);
 void appender_add(struct appender *appender, struct append *append);
 /* Runs what was queued: called by the loop when its turn ends, or before the bytes in the receive
  * buffer are reused. Logs that say BUSY (no directory, no spare segment, slow device) get their
- * bytes kept (rq_keep) and a worker, which keeps the order of the log. */
+ * bytes kept and a worker, which keeps the order of the log. */
 void appender_run(struct appender *appender);
 /* Whether anything is queued that still points into the receive buffer. */
 bool appender_holds_bytes(const struct appender *appender);

@@ -54,8 +54,8 @@ void files_wait_park(struct files_wait *wait, struct files_waiter *waiter);
 void files_wait_leave(struct files_wait *wait, struct files_waiter *waiter);
 
 /* Around a try: what it takes and gives back as it fails comes free for nobody, and must wake nobody; he who
- * tries would otherwise wake himself for ever. A try of another that failed meanwhile for these is made again by the
- * line's clock. Of this thread alone; not nested. */
+ * tries would otherwise wake himself for ever. A try of another that failed meanwhile for these is made again
+ * by the line's clock. Of this thread alone; not nested. */
 void files_wait_try_begins(void);
 void files_wait_try_ends(void);
 

@@ -7,11 +7,12 @@
 #include "protocol/base/check.h"
 
 void input_pool_init(struct input_pool *pool, struct budget_share *budget, size_t budget_limit,
-                     void (*relaxed)(struct input_pool *pool))
+                     unsigned loop_count, void (*relaxed)(struct input_pool *pool))
 {
+    size_t share = 2 * loop_count > INPUT_POOL_SHARE ? 2 * loop_count : INPUT_POOL_SHARE;
     *pool = (struct input_pool){ .budget = budget, .spare_max = INPUT_POOL_MAX, .relaxed = relaxed };
-    if (pool->spare_max > budget_limit / INPUT_POOL_SHARE)
-        pool->spare_max = budget_limit / INPUT_POOL_SHARE;
+    if (pool->spare_max > budget_limit / share)
+        pool->spare_max = budget_limit / share;
 }
 
 static size_t mapped_size(size_t capacity)

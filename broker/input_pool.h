@@ -16,7 +16,8 @@ enum {
     INPUT_STEP = 64 * 1024,
     /* Spare mappings of a loop, in bytes; all of them count in the budget as long as they are here. */
     INPUT_POOL_MAX = 8 * 1024 * 1024,
-    /* And of the budget this part at most, as what lies idle in one loop is refused to the others. */
+    /* And of the budget this part at most, half of it in all loops, as what lies idle in one is refused to
+     * the others. */
     INPUT_POOL_SHARE = 32,
     /* When requests hold so much, no more large frames are read for a moment: those who append do not keep
      * up, and what waits for them here would only be more memory, and cold. */
@@ -50,8 +51,9 @@ struct input_pool {
     void (*relaxed)(struct input_pool *pool); /* held_size is below INPUT_HELD_MAX again */
 };
 
+/* Of one loop of loop_count, all of which draw on the budget of that limit. */
 void input_pool_init(struct input_pool *pool, struct budget_share *budget, size_t budget_limit,
-                     void (*relaxed)(struct input_pool *pool));
+                     unsigned loop_count, void (*relaxed)(struct input_pool *pool));
 /* Gives all spares back to the machine; true when there were any. */
 bool input_pool_trim(struct input_pool *pool);
 /* Gives those back that nobody needed since the last call. */

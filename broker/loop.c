@@ -411,9 +411,9 @@ void loop_stop(struct loop *loop)
 
 /* -- making and unmaking ------------------------------------------------------------------------ */
 
-struct loop *loop_create(struct server *server, unsigned index)
+struct loop *loop_create(struct server *server, unsigned index, unsigned count)
 {
-    check(index < LOOPS_MAX);
+    check(index < count && count <= LOOPS_MAX);
     struct loop *loop = check_memory(calloc(1, sizeof *loop));
     loop->server = server;
     loop->index = index;
@@ -426,7 +426,7 @@ struct loop *loop_create(struct server *server, unsigned index)
     loop->starve.fire = fire_starve;
     loop->drain.fire = fire_drain;
     budget_share_init(&loop->budget, &server->budget);
-    input_pool_init(&loop->input_pool, &loop->budget, server->budget.limit, on_relaxed);
+    input_pool_init(&loop->input_pool, &loop->budget, server->budget.limit, count, on_relaxed);
     purgatory_init(&loop->purgatory, loop);
     loop->appender = appender_create(loop);
     loop->receive =

@@ -11,8 +11,8 @@ enum { LOOPS_MAX = 64, RECEIVE_BUFFER_SIZE = 256 * 1024 };
 struct server;
 struct loop;
 
-/* index < LOOPS_MAX; the loop joins the server's retire domain on its own thread. */
-struct loop *loop_create(struct server *server, unsigned index);
+/* index < count <= LOOPS_MAX, the loops of the server; the loop joins its retire domain on its own thread. */
+struct loop *loop_create(struct server *server, unsigned index, unsigned count);
 void loop_destroy(struct loop *loop);
 /* Runs until loop_stop(); the caller's thread is the loop's. */
 void loop_run(struct loop *loop);

@@ -11,9 +11,9 @@
 struct append;
 struct parked_queue;
 
-/* Appends that a worker makes, in the order of queueing (append.c). */
+/* Appends that a worker makes, in the order of queueing (append_queue.c). */
 struct append_queue {
-    struct append *first; /* this and the next under append.c's lock */
+    struct append *first; /* this and the next under append_queue.c's lock */
     struct append *last;
     struct work work;
     struct parked_queue *parked; /* while the front append waits for descriptors, which is rare: owned */

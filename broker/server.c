@@ -335,7 +335,7 @@ static void create_loops(struct server *server)
         count = LOOPS_MAX;
     server->loops = check_memory(calloc(count, sizeof(struct loop *)));
     for (; server->loop_count < count; server->loop_count++) {
-        server->loops[server->loop_count] = loop_create(server, server->loop_count);
+        server->loops[server->loop_count] = loop_create(server, server->loop_count, count);
         server->loops[server->loop_count]->drain_begins = drain_begins;
     }
 }

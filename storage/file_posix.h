@@ -24,6 +24,8 @@ struct posix_device {
     dev_t id;
     int fd; /* older than every file of ours on it, so that syncfs() tells all errors since; -1: no syncfs */
     bool takes_ahead; /* blocks behind a file's end pay here, and are given back by a truncation to its size */
+    pthread_mutex_t syncfs_lock; /* over syncfs(fd): an error is told once, to whoever asks first */
+    bool has_failed;             /* it was told. Whose it was, fdatasync() alone says; under syncfs_lock */
     struct flush_choice choices[POSIX_GROUP_CLASSES];
 };
 

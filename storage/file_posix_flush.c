@@ -108,6 +108,14 @@ static int open_parent(const char *path)
     return fd;
 }
 
+/* A file may lie on another device than its directory: it is mounted there. */
+static bool is_on(int fd, dev_t id)
+{
+    struct stat stat;
+
+    return fstat(fd, &stat) == 0 && stat.st_dev == id;
+}
+
 static int device_index(const struct posix_system *posix, dev_t id)
 {
     for (int i = 0; i < posix->device_count; i++) {
@@ -125,14 +133,23 @@ int file_posix__device(struct posix_system *posix, dev_t id, const char *path)
         index = posix->device_count++;
         struct posix_device *device = &posix->devices[index];
         *device = (struct posix_device){ .id = id, .fd = open_parent(path) };
-        device->takes_ahead = device->fd >= 0 && takes_ahead(device->fd);
-        if (device->fd >= 0 && !syncfs_tells_errors(device->fd)) {
+        device->takes_ahead = device->fd >= 0 && is_on(device->fd, id) && takes_ahead(device->fd);
+        check(pthread_mutex_init(&device->syncfs_lock, NULL) == 0);
+        if (device->fd >= 0 && !(is_on(device->fd, id) && syncfs_tells_errors(device->fd))) {
             close(device->fd);
             device->fd = -1;
         }
     }
     pthread_mutex_unlock(&posix->lock);
     return index;
+}
+
+/* All of the file system; for its fd's errors. Under the device's syncfs_lock. */
+static enum file_status flush_device(struct posix_device *device)
+{
+    if (!device->has_failed)
+        device->has_failed = syncfs(device->fd) != 0;
+    return device->has_failed ? FILE_IO : FILE_OK;
 }
 
 /* FILE_LIMIT: it cannot be told whether all is well there. */
@@ -145,11 +162,14 @@ static enum file_status flush_file_system(struct posix_system *posix, const char
     pthread_mutex_lock(&posix->lock);
     /* Open since the first file there was: it tells of all errors since. */
     int index = device_index(posix, place.st_dev);
-    int fd = index == POSIX_NO_DEVICE ? -1 : posix->devices[index].fd;
     pthread_mutex_unlock(&posix->lock);
-    if (fd < 0)
+    if (index == POSIX_NO_DEVICE || posix->devices[index].fd < 0)
         return FILE_LIMIT;
-    return syncfs(fd) == 0 ? FILE_OK : FILE_IO;
+    struct posix_device *device = &posix->devices[index];
+    pthread_mutex_lock(&device->syncfs_lock);
+    enum file_status status = flush_device(device);
+    pthread_mutex_unlock(&device->syncfs_lock);
+    return status;
 }
 
 /* With the spare descriptor; somebody else may be quicker to take it. */
@@ -291,8 +311,8 @@ static int common_device(const struct posix_group *group)
             return POSIX_NO_DEVICE;
     }
     for (size_t i = 0; i < group->count - group->file_count && device != POSIX_NO_DEVICE; i++) {
-        struct stat stat;
-        if (lstat(group->directories[i], &stat) != 0 || stat.st_dev != group->posix->devices[device].id)
+        struct stat place;
+        if (stat(group->directories[i], &place) != 0 || place.st_dev != group->posix->devices[device].id)
             return POSIX_NO_DEVICE;
     }
     return device;
@@ -301,19 +321,24 @@ static int common_device(const struct posix_group *group)
 /* Of groups of so many files on that device. */
 static struct flush_choice *choice_of(struct posix_device *device, size_t count)
 {
-    size_t class = 0;
+    size_t at = 0;
 
-    while (class + 1 < POSIX_GROUP_CLASSES && count >= (size_t)4 << 2 * class)
-        class ++;
-    return &device->choices[class];
+    while (at + 1 < POSIX_GROUP_CLASSES && count >= (size_t)4 << 2 * at)
+        at++;
+    return &device->choices[at];
 }
 
-static void flush_by_syncfs(const struct posix_group *group, const struct posix_device *device)
+/* False: an error that others were told, or are about to be, may be of this group's files. */
+static bool flush_by_syncfs(const struct posix_group *group, struct posix_device *device)
 {
-    enum file_status status = syncfs(device->fd) == 0 ? FILE_OK : FILE_IO;
-
-    for (size_t i = 0; i < group->count; i++)
+    if (pthread_mutex_trylock(&device->syncfs_lock) != 0)
+        return false;
+    bool is_ours = !device->has_failed;
+    enum file_status status = flush_device(device);
+    pthread_mutex_unlock(&device->syncfs_lock);
+    for (size_t i = 0; i < group->count && is_ours; i++)
         group->statuses[i] = status;
+    return is_ours;
 }
 
 /* In the way that was cheaper lately on a file system where there are two. */
@@ -326,9 +351,9 @@ static void flush_measured(struct posix_group *group, struct posix_device *devic
     enum flush_way way = flush_choice_take(choice);
     pthread_mutex_unlock(&posix->lock);
     double begin = now_ns();
-    if (way == FLUSH_SYNCFS)
-        flush_by_syncfs(group, device);
-    else
+    if (way == FLUSH_SYNCFS && !flush_by_syncfs(group, device))
+        way = FLUSH_POOL;
+    if (way == FLUSH_POOL)
         flush_by_pool(group);
     double took_ns = now_ns() - begin;
     pthread_mutex_lock(&posix->lock);
@@ -418,6 +443,7 @@ void file_posix__pool_destroy(struct posix_system *posix)
     for (int i = 0; i < posix->device_count; i++) {
         if (posix->devices[i].fd >= 0)
             close(posix->devices[i].fd);
+        pthread_mutex_destroy(&posix->devices[i].syncfs_lock);
     }
     if (posix->spare_fd >= 0)
         close(posix->spare_fd);

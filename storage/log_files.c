@@ -448,7 +448,8 @@ enum log_status log_prepare(struct log *log)
         seen = atomic_load(&log->host->shortage);
         pthread_mutex_lock(&log->prepare_mutex);
         /* Who opens it may be about to delete records. */
-        rank = log__state(log) != LOG_ABSENT && !atomic_load(&log->may_change) ? RANK_REMOVAL : log__config(log)->rank;
+        rank = log__state(log) != LOG_ABSENT && !atomic_load(&log->may_change) ? RANK_REMOVAL
+                                                                               : log__config(log)->rank;
         status = prepare(log, false);
         pthread_mutex_unlock(&log->prepare_mutex);
     } while (status == LOG_DISK_FULL && log__make_room(log, rank, seen));

@@ -178,47 +178,43 @@ void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
     pthread_mutex_unlock(&log->flush_mutex);
 }
 
-/* The range of a step at the end of which no folio of the cache lies across: what is being written to is left
- * alone, as a device with checksums would have the append wait for it. False: there is none. Under the mutex.
- */
-static bool next_behind(struct log *log, struct segment *active, uint32_t *begin, uint32_t *end)
+/* A step at the end of which no folio of the cache lies across: what is being written to is left alone, as a
+ * device with checksums would have the append wait for it. False: there is none. Under the mutex. */
+static bool next_behind(const struct log *log, struct segment *active, struct log_behind *out)
 {
     uint32_t size = active->growth.size;
     uint32_t unflushed = log->unflushed_size < size ? (uint32_t)log->unflushed_size : size;
     uint32_t first = (size - unflushed) / LOG_BEHIND_SIZE * LOG_BEHIND_SIZE;
 
-    *begin = active->behind > first ? active->behind : first;
-    *end = *begin;
-    if (size - *begin >= LOG_BEHIND_SIZE)
-        *end += LOG_BEHIND_SIZE;
-    active->behind = *end;
-    return *end > *begin;
+    out->position = active->behind > first ? active->behind : first;
+    out->size = size - out->position >= LOG_BEHIND_SIZE ? LOG_BEHIND_SIZE : 0;
+    active->behind = out->position + out->size;
+    out->has_more = size - active->behind >= LOG_BEHIND_SIZE;
+    return out->size > 0;
 }
 
-bool log__write_behind(struct log *log)
+void log__behind_begin(struct log *log, struct log_behind *out)
 {
-    struct open_file *data = NULL;
-    uint32_t begin = 0, end = 0;
-    bool has_more = false;
-
+    *out = (struct log_behind){ .data = NULL };
     pthread_mutex_lock(&log->mutex);
     if (log__state(log) == LOG_OPEN && log_health(log) == LOG_OK) {
         struct segment *active = log__active(log);
-        data = atomic_load(&active->data);
-        if (data && next_behind(log, active, &begin, &end))
+        struct open_file *data = atomic_load(&active->data);
+        if (data && next_behind(log, active, out)) {
             pin_take(&data->pin);
-        else
-            data = NULL;
-        has_more = data && active->growth.size - active->behind >= LOG_BEHIND_SIZE;
+            out->data = data;
+        }
     }
-    log->is_growth_told = has_more;
+    log->is_growth_told = out->has_more;
     pthread_mutex_unlock(&log->mutex);
-    if (!data)
-        return false;
-    log__go_ahead(log);
-    file_write_behind(data->file, begin, end - begin);
-    pin_drop(&data->pin);
-    return has_more;
+}
+
+void log__behind_write(struct log_behind *behind)
+{
+    if (!behind->data)
+        return;
+    file_write_behind(behind->data->file, behind->position, behind->size);
+    pin_drop(&behind->data->pin);
 }
 
 /* Flushes until what is appended now is durable, or the log has failed. */

@@ -49,8 +49,8 @@ struct log_host {
     /* size bytes went to the page cache; a later flush_end() of them is told by wrote_back(). */
     void (*wrote)(struct log_host *host, uint64_t size);
     void (*wrote_back)(struct log_host *host, uint64_t size);
-    /* There are bytes which nothing is appended to any more and which nobody waits for: log__write_behind() before
-     * they are many. Any thread; not again before that was called. NULL: nobody writes behind. */
+    /* There are bytes which nothing is appended to any more and which nobody waits for: log__behind_begin()
+     * before they are many. Any thread; not again before that was called. NULL: nobody writes behind. */
     void (*grew)(struct log_host *host, struct log *log);
     /* The log has blocks ahead of its tail: log__rest_ahead() now and then, until it says that it has none.
      * Under the log's mutex. NULL: nobody goes ahead. */
@@ -208,9 +208,17 @@ void log__flush_end(struct log *log, struct log_flush *flush, bool ok);
 
 /* A step: as much as a device takes in about a ms, so that what is asked of it meanwhile need not wait long. */
 enum { LOG_BEHIND_SIZE = 1 << 20 };
-/* Starts the write-back of a step of what was appended, so that a flush has little left. True: more of it is
- * due. It says nothing about what is on the device: a flush does, and meets the error. Any thread but loops. */
-bool log__write_behind(struct log *log);
+struct log_behind {
+    struct open_file *data; /* held; NULL: nothing is due */
+    uint32_t position;
+    uint32_t size;
+    bool has_more; /* the next step is due as well */
+};
+/* Takes the next step of what was appended, so that a flush has little left. */
+void log__behind_begin(struct log *log, struct log_behind *out);
+/* Starts its write-back, and ends the hold. It says nothing about what is on the device: a flush does, and meets
+ * the error. The log may be gone. May block. */
+void log__behind_write(struct log_behind *behind);
 
 /* With less free than this nobody goes ahead; with half of it everybody gives back. */
 #define LOG_AHEAD_ROOM_MIN (UINT64_C(1) << 30)

@@ -128,7 +128,7 @@ struct log {
     uint64_t unflushed_size;        /* bytes */
     bool is_going_ahead;            /* log__go_ahead() waits for the file system */
     bool is_ahead_unwanted;         /* ... and is to give back what it gets */
-    bool is_growth_told;            /* host->grew() was called, log__write_behind() not yet */
+    bool is_growth_told;            /* host->grew() was called, log__behind_begin() not yet */
     char path_room[];               /* what path points to */
 };
 

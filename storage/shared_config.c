@@ -27,8 +27,7 @@ static bool is_equal(const struct log_config *a, const struct log_config *b)
            a->segment_index_bytes == b->segment_index_bytes && a->flush_messages == b->flush_messages &&
            a->flush_ms == b->flush_ms && a->max_message_bytes == b->max_message_bytes &&
            a->producer_id_expiration_ms == b->producer_id_expiration_ms &&
-           a->producer_ids_max == b->producer_ids_max && a->rank == b->rank &&
-           a->cleanup == b->cleanup &&
+           a->producer_ids_max == b->producer_ids_max && a->rank == b->rank && a->cleanup == b->cleanup &&
            a->retention_ms == b->retention_ms && a->retention_bytes == b->retention_bytes &&
            a->file_delete_delay_ms == b->file_delete_delay_ms &&
            a->delete_retention_ms == b->delete_retention_ms &&

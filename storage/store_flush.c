@@ -465,9 +465,10 @@ static void flush_directory(struct store_directory *directory, size_t count)
     store__note_positions(directory, store->flushes, part.log_count);
 }
 
-/* A step of one log: groups go first, as somebody waits for most of them. */
-static void write_behind(struct store *store)
+/* A step of the log whose turn it is; the group's lock keeps the log. */
+static void take_behind(struct store *store, struct log_behind *out)
 {
+    *out = (struct log_behind){ .data = NULL };
     pthread_mutex_lock(&store->dirty_lock);
     struct log *log = store->behind_first;
     if (log) {
@@ -477,7 +478,11 @@ static void write_behind(struct store *store)
         log__node(log)->is_behind = false;
     }
     pthread_mutex_unlock(&store->dirty_lock);
-    if (!log || store__is_failing(&store->directories[log__node(log)->directory]) || !log__write_behind(log))
+    if (log && !store__is_failing(&store->directories[log__node(log)->directory]))
+        log__behind_begin(log, out);
+    if (out->data)
+        log__go_ahead(log); /* once in many steps */
+    if (!out->has_more)
         return;
     pthread_mutex_lock(&store->dirty_lock);
     if (!log__node(log)->is_behind)
@@ -487,19 +492,24 @@ static void write_behind(struct store *store)
 
 bool store_flush(struct store *store)
 {
+    struct log_behind behind;
+
     pthread_mutex_lock(&store->group_lock);
     fence_failed(store);
     size_t count = take_dirty(store);
     for (size_t i = 0; i < store->directory_count; i++)
         flush_directory(&store->directories[i], count);
     fence_failed(store);
-    write_behind(store);
+    take_behind(store, &behind); /* groups go first, as somebody waits for most of them */
     store__look_ahead(store);
     pthread_mutex_lock(&store->dirty_lock);
     /* Appends went on meanwhile: nobody crosses the half again when it was not left. */
     bool has_more = store->dirty_now || store->behind_first || (store->dirty_later && is_pressed(store));
     pthread_mutex_unlock(&store->dirty_lock);
     pthread_mutex_unlock(&store->group_lock);
+    /* Without it: a device that does not keep up makes one step follow the other for as long as there is
+     * load, and who deletes a log meanwhile would hardly get the lock. */
+    log__behind_write(&behind);
     store__submit_sweep(store);
     store__submit_segments(store);
     if (store->env->files_freed)

@@ -32,6 +32,7 @@ static bool keep_records(struct request *rq)
         if (!ok)
             return false;
         part->append.batch.data = (uint8_t *)kept.data;
+        part->append.is_kept = true;
     }
     return true;
 }

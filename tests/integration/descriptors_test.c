@@ -210,7 +210,8 @@ START_TEST(closed_connections_let_them_go_on)
     for (int i = 0; i < CONNECTIONS; i++)
         wire_close(&others[i]);
     int served_count = 0;
-    while (served_count < 4 && monotonic_seconds() < before + WAIT_MS / 2000.0) { /* a fifth's may be too many */
+    while (served_count < 4 &&
+           monotonic_seconds() < before + WAIT_MS / 2000.0) { /* a fifth's may be too many */
         poll(NULL, 0, 1);
         served_count = 0;
         for (int i = 0; i < 5; i++)

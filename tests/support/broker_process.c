@@ -107,7 +107,8 @@ static _Noreturn void become_broker(char *const argv[], int ready_fd, int stderr
         fcntl(ready_fd, F_SETFD, 0);
     else if (dup2(ready_fd, READY_FD) < 0)
         _exit(126);
-    /* What the caller's shell left open would make one machine's broker have other descriptors than another's. */
+    /* What the caller's shell left open would make one machine's broker have other descriptors than
+     * another's. */
     (void)close_range(READY_FD + 1, ~0U, 0);
     execv(argv[0], argv);
     _exit(127);

@@ -19,17 +19,17 @@ static void relaxed(struct input_pool *of)
     relaxed_count++;
 }
 
-static void open_with(size_t limit)
+static void open_with(size_t limit, unsigned loop_count)
 {
     budget_init(&budget, limit);
     budget_share_init(&share, &budget);
-    input_pool_init(&pool, &share, limit, relaxed);
+    input_pool_init(&pool, &share, limit, loop_count, relaxed);
     relaxed_count = 0;
 }
 
 static void setup(void)
 {
-    open_with(LIMIT);
+    open_with(LIMIT, 1);
 }
 
 static void teardown(void)
@@ -112,16 +112,25 @@ END_TEST
 
 START_TEST(spares_are_bounded)
 {
+    static const struct {
+        const char *title;
+        size_t limit;
+        unsigned loop_count;
+    } rows[] = {
+        { "a large budget", LIMIT, 2 },
+        { "a small budget has a small pool", 64 * MIB, 2 },
+        { "many loops have small pools", LIMIT, 64 },
+    };
     struct input_buffer *buffers[20];
-    size_t limit = _i == 0 ? LIMIT : 64 * MIB; /* a small budget has a small pool */
-    open_with(limit);
+    open_with(rows[_i].limit, rows[_i].loop_count);
     for (size_t i = 0; i < 20; i++)
         buffers[i] = take(MIB);
     for (size_t i = 0; i < 20; i++)
         input_give(buffers[i]);
     ck_assert_uint_gt(pool.spare_size, 0);
     ck_assert_uint_le(pool.spare_size, INPUT_POOL_MAX);
-    ck_assert_uint_le(pool.spare_size, limit / INPUT_POOL_SHARE);
+    ck_assert_uint_le(pool.spare_size, rows[_i].limit / INPUT_POOL_SHARE);
+    ck_assert_uint_le(pool.spare_size * rows[_i].loop_count, rows[_i].limit / 2);
     ck_assert_uint_eq(share.used, pool.spare_size);
 }
 END_TEST
@@ -149,7 +158,7 @@ END_TEST
 
 START_TEST(a_full_budget_refuses_and_takes_the_spares_first)
 {
-    open_with(32 * MIB);
+    open_with(32 * MIB, 1);
     struct input_buffer *small = take(500 * KIB);
     input_give(small);
     ck_assert_ptr_eq(pool.spares, small);
@@ -192,7 +201,7 @@ int main(void)
     tcase_add_test(tcase, the_last_one_is_given_first);
     tcase_add_test(tcase, a_spare_is_for_those_who_have_sent_half_of_it);
     tcase_add_test(tcase, growing_keeps_the_bytes);
-    tcase_add_loop_test(tcase, spares_are_bounded, 0, 2);
+    tcase_add_loop_test(tcase, spares_are_bounded, 0, 3);
     tcase_add_test(tcase, idle_spares_go);
     tcase_add_test(tcase, a_full_budget_refuses_and_takes_the_spares_first);
     tcase_add_test(tcase, who_waits_is_told_once);

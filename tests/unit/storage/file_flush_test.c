@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "storage/file.h"
@@ -116,6 +118,110 @@ START_TEST(a_directory_is_flushed_without_descriptors)
 }
 END_TEST
 
+/* -- errors ------------------------------------------------------------------------------------- */
+
+/* What the kernel is asked, by this program's own calls in front of libc's. */
+static atomic_size_t syncfs_count, fdatasync_count;
+static atomic_bool syncfs_fails, syncfs_waits; /* the next one does */
+static sem_t entered, may_leave;
+
+int syncfs(int fd)
+{
+    atomic_fetch_add(&syncfs_count, 1);
+    bool fails = atomic_exchange(&syncfs_fails, false);
+    if (atomic_exchange(&syncfs_waits, false)) {
+        sem_post(&entered);
+        sem_wait(&may_leave);
+    }
+    if (fails)
+        errno = EIO;
+    return fails ? -1 : (int)syscall(SYS_syncfs, fd);
+}
+
+int fdatasync(int fd)
+{
+    atomic_fetch_add(&fdatasync_count, 1);
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+enum { PAIR = 2 };
+
+static enum file_status flush_pair(struct file *const *pair)
+{
+    enum file_status statuses[PAIR];
+    for (size_t i = 0; i < PAIR; i++)
+        ck_assert_int_eq(file_pwrite(pair[i], "x", 1, 0), FILE_OK);
+    file_flush_group(files, pair, PAIR, NULL, 0, statuses);
+    ck_assert_int_eq(statuses[0], statuses[1]);
+    return statuses[0];
+}
+
+/* False where syncfs tells no errors, so that nobody uses it. */
+static bool is_flushed_by_syncfs(struct file *const *pair)
+{
+    size_t before = atomic_load(&syncfs_count);
+    ck_assert_int_eq(flush_pair(pair), FILE_OK);
+    return atomic_load(&syncfs_count) > before;
+}
+
+/* The kernel tells an error of a file system once for each descriptor, and ours is the same for all: it may
+ * have been for files of the next group. */
+START_TEST(an_error_of_the_file_system_is_not_forgotten)
+{
+    enum { ROUNDS = 20 };
+    struct file *pair[PAIR] = { opened("a"), opened("b") };
+
+    if (is_flushed_by_syncfs(pair)) {
+        atomic_store(&syncfs_fails, true);
+        ck_assert_int_eq(file_flush_all(files, dir.path), FILE_IO);
+        ck_assert_int_eq(file_flush_all(files, dir.path), FILE_IO);
+        size_t before = atomic_load(&syncfs_count);
+        for (int i = 0; i < ROUNDS; i++) {
+            size_t asked = atomic_load(&fdatasync_count);
+            ck_assert_int_eq(flush_pair(pair), FILE_OK);
+            ck_assert_uint_eq(atomic_load(&fdatasync_count), asked + PAIR);
+        }
+        ck_assert_uint_eq(atomic_load(&syncfs_count), before);
+    }
+    for (size_t i = 0; i < PAIR; i++)
+        file_close(pair[i]);
+}
+END_TEST
+
+static void *flush_until_told(void *pair)
+{
+    while (flush_pair(pair) == FILE_OK)
+        continue;
+    return NULL;
+}
+
+/* So who is flushed meanwhile asks for its own files. */
+START_TEST(two_groups_do_not_share_an_error)
+{
+    struct file *pair[PAIR] = { opened("a"), opened("b") }, *others[PAIR] = { opened("c"), opened("d") };
+    pthread_t thread;
+
+    if (is_flushed_by_syncfs(pair)) {
+        ck_assert_int_eq(sem_init(&entered, 0, 0), 0);
+        ck_assert_int_eq(sem_init(&may_leave, 0, 0), 0);
+        atomic_store(&syncfs_waits, true);
+        atomic_store(&syncfs_fails, true);
+        ck_assert_int_eq(pthread_create(&thread, NULL, flush_until_told, pair), 0);
+        sem_wait(&entered);
+        size_t before = atomic_load(&syncfs_count), asked = atomic_load(&fdatasync_count);
+        ck_assert_int_eq(flush_pair(others), FILE_OK);
+        ck_assert_uint_eq(atomic_load(&syncfs_count), before);
+        ck_assert_uint_eq(atomic_load(&fdatasync_count), asked + PAIR);
+        sem_post(&may_leave);
+        pthread_join(thread, NULL);
+    }
+    for (size_t i = 0; i < PAIR; i++) {
+        file_close(pair[i]);
+        file_close(others[i]);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("file_flush");
@@ -123,6 +229,8 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, flushes_groups_of_all_sizes);
     tcase_add_test(tests, a_directory_is_flushed_without_descriptors);
+    tcase_add_test(tests, an_error_of_the_file_system_is_not_forgotten);
+    tcase_add_test(tests, two_groups_do_not_share_an_error);
     suite_add_tcase(suite, tests);
     return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

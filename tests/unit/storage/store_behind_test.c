@@ -215,6 +215,29 @@ START_TEST(a_deleted_log_is_left_out_and_the_others_come)
 }
 END_TEST
 
+static struct log *unwanted;
+
+static void delete_it(struct file *file, uint64_t position, uint64_t size)
+{
+    note_range(file, position, size);
+    ck_assert_int_eq(store_delete_logs(store, &unwanted, 1), LOG_OK);
+    store_free_log(unwanted);
+}
+
+/* The device takes its time for a step, and one follows the other: others have their turn in between, be it
+ * that the log itself is deleted. */
+START_TEST(nobody_waits_for_a_step)
+{
+    unwanted = log_of(0, INT64_MAX, 64 << 20);
+    settle(unwanted);
+    append_steps(unwanted, 3);
+    watched.write_behind = delete_it;
+    storage_host_flush(&host, store);
+    ck_assert_uint_eq(range_count, 1);
+    storage_host_run(&host);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("store_behind");
@@ -227,6 +250,7 @@ int main(void)
     tcase_add_test(tcase, a_new_segment_begins_anew);
     tcase_add_test(tcase, behind_a_failed_flush_nothing_is_written_back);
     tcase_add_loop_test(tcase, a_deleted_log_is_left_out_and_the_others_come, 0, 3);
+    tcase_add_test(tcase, nobody_waits_for_a_step);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -1,7 +1,9 @@
-/* Stands before libc in a broker: counts the turns of its loops, and how long its locks are held and waited for.
+/* Stands before libc in a broker: counts the turns of its loops, and how long its locks are held and waited
+ * for.
  *
- * What it counts stands in the file that RUNNEL_LOOP_WATCH names, which tests/bench/beside/loops.py reads: so a broker
- * needs no counters of its own. It costs a lock some tens of nanoseconds, so throughput is measured without it. */
+ * What it counts stands in the file that RUNNEL_LOOP_WATCH names, which tests/bench/beside/loops.py reads: so
+ * a broker needs no counters of its own. It costs a lock some tens of nanoseconds, so throughput is measured
+ * without it. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -102,8 +104,8 @@ static struct site *site_of(const void *caller)
     for (size_t i = 0, at = address >> 2; i < SITES; i++, at++) {
         struct site *site = &watch->sites[at % SITES];
         uint64_t seen = atomic_load_explicit(&site->address, memory_order_relaxed);
-        if (seen == address || (seen == 0 && atomic_compare_exchange_strong(&site->address, &seen, address)) ||
-            seen == address)
+        if (seen == address ||
+            (seen == 0 && atomic_compare_exchange_strong(&site->address, &seen, address)) || seen == address)
             return site;
     }
     return NULL;
