@@ -301,6 +301,52 @@ START_TEST(allocated_bytes_have_blocks)
 }
 END_TEST
 
+static off_t blocks_of(const char *name)
+{
+    struct stat stat_of;
+
+    ck_assert_int_eq(stat(at(name), &stat_of), 0);
+    return stat_of.st_blocks * 512;
+}
+
+START_TEST(blocks_ahead_lengthen_nothing_and_go_back)
+{
+    enum { SIZE = 4 << 20 };
+    struct file *file = opened("f", FILE_READ | FILE_WRITE | FILE_CREATE);
+    struct file *reader = opened("f", FILE_READ);
+    uint8_t bytes[4];
+    uint64_t size;
+    size_t got;
+
+    ck_assert_int_eq(file_pwrite(file, "abc", 3, 0), FILE_OK);
+    ck_assert_int_eq(file_flush(file), FILE_OK);
+    off_t before = blocks_of("f");
+    enum file_status status = file_allocate_ahead(file, 3, SIZE);
+    ck_assert(status == FILE_OK || status == FILE_DENIED); /* not on every file system */
+    if (status == FILE_OK)
+        ck_assert_int_ge(blocks_of("f"), SIZE);
+    else
+        ck_assert_int_eq(blocks_of("f"), before);
+    ck_assert_int_eq(file_size(file, &size), FILE_OK);
+    ck_assert_uint_eq(size, 3);
+    ck_assert_int_eq(file_pwrite(file, "de", 2, 3), FILE_OK);
+    ck_assert_int_eq(file_give_ahead(file), FILE_OK);
+    ck_assert_int_eq(blocks_of("f"), before);
+    ck_assert_int_eq(file_size(file, &size), FILE_OK);
+    ck_assert_uint_eq(size, 5);
+    ck_assert_int_eq(file_pread(file, bytes, 4, 1, &got), FILE_OK);
+    ck_assert_mem_eq(bytes, "bcde", 4);
+    ck_assert_int_eq(file_allocate_ahead(file, 5, (uint64_t)1 << 56),
+                     status == FILE_OK ? FILE_FULL : FILE_DENIED);
+    ck_assert_int_eq(file_give_ahead(file), FILE_OK);
+    ck_assert_int_eq(blocks_of("f"), before);
+    ck_assert_int_eq(file_allocate_ahead(reader, 5, SIZE), FILE_DENIED);
+    ck_assert_int_eq(file_give_ahead(reader), FILE_OK); /* it has none of it */
+    file_close(reader);
+    file_close(file);
+}
+END_TEST
+
 START_TEST(a_fault_outside_the_guard_still_kills)
 {
     struct file_map map;
@@ -335,6 +381,7 @@ int main(void)
     tcase_add_test(tcase, released_memory_is_given_back_and_read_again);
     tcase_add_test(tcase, a_read_aside_brings_nothing_into_the_cache);
     tcase_add_test(tcase, allocated_bytes_have_blocks);
+    tcase_add_test(tcase, blocks_ahead_lengthen_nothing_and_go_back);
     tcase_add_test(tcase, a_fault_outside_the_guard_still_kills);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
