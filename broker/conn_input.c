@@ -280,11 +280,14 @@ static size_t await_rest(struct conn *conn, size_t rest, bool is_patient)
     return there < rest ? there : rest;
 }
 
-/* While requests hold much memory each large frame waits a moment, and then has its own all the same: one
- * device that stands still must not keep others from theirs. */
+/* While requests hold much memory, large frames of who has appends outstanding wait a moment, and then have
+ * their own all the same: one device that stands still must not keep others from theirs. */
 static bool has_to_wait(struct conn *conn)
 {
-    conn->was_tight = input_is_tight(&conn->loop->input_pool) && !conn->was_tight;
+    bool is_tight = input_is_tight(&conn->loop->input_pool);
+    if (is_tight && conn->append_count > 0)
+        loop__append_now(conn->loop); /* what this turn has need not wait for anybody */
+    conn->was_tight = is_tight && conn->append_count > 0 && !conn->was_tight;
     return conn->was_tight;
 }
 

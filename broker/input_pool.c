@@ -2,9 +2,34 @@
 #include "broker/input_pool.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#include "protocol/base/arena.h"
 #include "protocol/base/check.h"
+
+#ifdef ARENA_POISONS
+#include <sanitizer/asan_interface.h>
+#endif
+
+/* Under AddressSanitizer a spare's bytes are poisoned: who still looks there would see the next frame. */
+static inline void poison(struct input_buffer *buffer)
+{
+#ifdef ARENA_POISONS
+    ASAN_POISON_MEMORY_REGION(buffer->bytes, buffer->capacity);
+#else
+    (void)buffer;
+#endif
+}
+
+static inline void unpoison(struct input_buffer *buffer)
+{
+#ifdef ARENA_POISONS
+    ASAN_UNPOISON_MEMORY_REGION(buffer->bytes, buffer->capacity);
+#else
+    (void)buffer;
+#endif
+}
 
 void input_pool_init(struct input_pool *pool, struct budget_share *budget, size_t budget_limit,
                      unsigned loop_count, void (*relaxed)(struct input_pool *pool))
@@ -30,6 +55,7 @@ static bool pay(struct input_pool *pool, size_t cost)
 static void unmap(struct input_pool *pool, struct input_buffer *buffer)
 {
     size_t cost = buffer->cost;
+    unpoison(buffer);
     check(munmap(buffer, cost) == 0);
     budget_give(pool->budget, cost);
 }
@@ -101,6 +127,7 @@ static struct input_buffer *take_spare(struct input_pool *pool, size_t capacity,
         pool->spare_size -= buffer->cost;
         if (pool->idle_size > pool->spare_size)
             pool->idle_size = pool->spare_size;
+        unpoison(buffer);
         return buffer;
     }
     return NULL;
@@ -126,6 +153,7 @@ static void release(struct pin *pin)
         buffer->next = pool->spares;
         pool->spares = buffer;
         pool->spare_size += buffer->cost;
+        poison(buffer);
     } else if (buffer->is_mapped) {
         unmap(pool, buffer);
     } else {
@@ -154,6 +182,23 @@ struct input_buffer *input_take(struct input_pool *pool, size_t capacity, size_t
     return begin(spare ? spare : map(pool, capacity));
 }
 
+/* Moves a mapping; NULL: refused. ThreadSanitizer does not see mremap(): it takes who has the old addresses
+ * next, and whose memory came to the new ones, for a race with whoever was there before. */
+static struct input_buffer *remap(struct input_buffer *buffer, size_t cost)
+{
+#ifdef __SANITIZE_THREAD__
+    struct input_buffer *grown = mmap(NULL, cost, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (grown == MAP_FAILED)
+        return NULL;
+    memcpy(grown, buffer, buffer->cost);
+    check(munmap(buffer, buffer->cost) == 0);
+    return grown;
+#else
+    void *grown = mremap(buffer, buffer->cost, cost, MREMAP_MAYMOVE);
+    return grown == MAP_FAILED ? NULL : grown;
+#endif
+}
+
 struct input_buffer *input_grow(struct input_pool *pool, struct input_buffer *buffer, size_t capacity)
 {
     check(buffer->is_mapped);
@@ -163,8 +208,8 @@ struct input_buffer *input_grow(struct input_pool *pool, struct input_buffer *bu
     size_t more = cost - buffer->cost;
     if (!pay(pool, more))
         return NULL;
-    struct input_buffer *grown = mremap(buffer, buffer->cost, cost, MREMAP_MAYMOVE);
-    if (grown == MAP_FAILED) {
+    struct input_buffer *grown = remap(buffer, cost);
+    if (!grown) {
         budget_give(pool->budget, more);
         return NULL;
     }

@@ -73,13 +73,17 @@ static void run_appends(struct loop *loop)
 }
 
 /* The flusher is woken at the end of the turn all the same: one group has all of it. */
-void loop__append_early(struct loop *loop)
+void loop__append_now(struct loop *loop)
 {
-    if (loop->spent_size < SPENT_SIZE_MAX)
-        return;
     appender_run(loop->appender);
     loop->receive_used = 0;
     free_spent(loop);
+}
+
+void loop__append_early(struct loop *loop)
+{
+    if (loop->spent_size >= SPENT_SIZE_MAX)
+        loop__append_now(loop);
 }
 
 void loop__receive_space(struct loop *loop, uint8_t **at, size_t *room)

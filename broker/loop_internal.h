@@ -91,7 +91,8 @@ void loop__receive_done(struct loop *loop, const uint8_t *end);
 void loop__spend(struct loop *loop, struct input_buffer *buffer);
 /* The buffer in which bytes lie that conn received in this turn; NULL: another place. */
 struct input_buffer *loop__input_of(struct loop *loop, const struct conn *conn, slice bytes);
-/* Runs the appends of the turn when they hold much memory. */
+/* Runs the appends of the turn; the second when they hold much memory. */
+void loop__append_now(struct loop *loop);
 void loop__append_early(struct loop *loop);
 /* Tries again soon whether the budget feeds the connection. */
 void loop__starve(struct loop *loop, struct conn *conn);

@@ -16,11 +16,14 @@ static int32_t first_epoch(struct log *log, struct segment *segment)
     size_t got;
     struct batch_head head;
     uint32_t size = atomic_load(&segment->size);
-    struct open_file *data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &status);
+    struct open_file *own, *data = segment_look(segment, &log->home, &own, &status);
+    int32_t epoch = -1;
     if (data && size >= sizeof bytes && file_pread(data->file, bytes, sizeof bytes, 0, &got) == FILE_OK &&
         got == sizeof bytes && batch_head_read(bytes, size, &head))
-        return head.leader_epoch;
-    return -1;
+        epoch = head.leader_epoch;
+    if (own)
+        pin_drop(&own->pin);
+    return epoch;
 }
 
 /* A batch in memory, for a scan. */
@@ -115,17 +118,13 @@ static const struct quarantine_range *range_at(const struct quarantine *quaranti
     return NULL;
 }
 
-enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment)
+static enum log_status walk_data(struct log_walk *walk, struct segment *segment, struct open_file *data)
 {
     struct log *log = walk->log;
-    enum file_status file_status;
     char path[SEGMENT_PATH_MAX];
     struct index_view view;
     struct offset_entry entry = { 0, 0 };
     struct segment_scan scan;
-    struct open_file *data = segment_data(segment, &log->home, FILE_READ | FILE_WRITE, true, &file_status);
-    if (!data)
-        return log__status_of(file_status);
     /* An index in memory is believed; one on disk may be older than a repair. */
     segment_path(&log->home, segment->base_offset, ".index", path);
     if (!atomic_load(&segment->offsets.on_disk) &&
@@ -161,6 +160,18 @@ enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment
             break;
     }
     segment_scan_end(&scan);
+    return status;
+}
+
+enum log_status log__walk_segment(struct log_walk *walk, struct segment *segment)
+{
+    enum file_status file_status;
+    struct open_file *own, *data = segment_look(segment, &walk->log->home, &own, &file_status);
+    if (!data)
+        return log__status_of(file_status);
+    enum log_status status = walk_data(walk, segment, data);
+    if (own)
+        pin_drop(&own->pin);
     return status;
 }
 

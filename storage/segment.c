@@ -165,6 +165,19 @@ struct open_file *segment_data(struct segment *segment, const struct segment_hom
     return none;
 }
 
+struct open_file *segment_look(struct segment *segment, const struct segment_home *home,
+                               struct open_file **own, enum file_status *status)
+{
+    *own = NULL;
+    struct open_file *data = segment_data(segment, home, 0, false, status);
+    if (data)
+        return data;
+    char path[SEGMENT_PATH_MAX];
+    segment_path(home, segment->base_offset, ".log", path);
+    *status = open_file_open(home, path, FILE_READ, own);
+    return *own;
+}
+
 /* Maps at least [0, size) of data and makes it the segment's; NULL: refused. */
 static struct mapping *map_data(struct segment *segment, const struct segment_home *home,
                                 struct open_file *data, uint32_t size, uint32_t size_max)

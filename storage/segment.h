@@ -105,6 +105,10 @@ void segment_destroy(void *segment);
 /* The open .log; opens it when needed and may_block. NULL with *status FILE_OK: it would block. */
 struct open_file *segment_data(struct segment *segment, const struct segment_home *home, int flags,
                                bool may_block, enum file_status *status);
+/* The same to read it once: where it is not open, it becomes *own, which the caller drops, and the segment
+ * stays shut. A log may have more segments than there are descriptors. */
+struct open_file *segment_look(struct segment *segment, const struct segment_home *home,
+                               struct open_file **own, enum file_status *status);
 /* The bytes [0, size) of the .log for a reader: mapped, or by pread where no mapping is to be had. Both
  * are borrowed for this turn. An active segment is mapped ahead in steps up to size_max. */
 struct segment_access {

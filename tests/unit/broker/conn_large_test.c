@@ -60,6 +60,8 @@ enum handled handle_produce(struct request *rq, const struct produce_request *in
     was_copied[rq->correlation_id] = kept[rq->correlation_id].data != records.data;
     held[rq->correlation_id] = rq;
     rq->resume = resume;
+    rq->appends_pending = 1; /* as if a worker had it */
+    rq->conn->append_count++;
     rq_hold(rq);
     return HANDLED_WAIT;
 }
@@ -137,6 +139,8 @@ static void expect_executed(size_t count)
 static void let_go(int32_t id)
 {
     ck_assert(is_all(kept[id], (uint8_t)id));
+    held[id]->appends_pending = 0;
+    held[id]->conn->append_count--;
     rq_wake(held[id], WAKE_PROGRESS);
     rq_release(held[id]);
     sim_settle(&sim);
@@ -290,8 +294,8 @@ START_TEST(a_held_frame_outlives_its_connection)
 }
 END_TEST
 
-/* While requests hold INPUT_HELD_MAX a large frame waits for some to go, or STARVED_RETRY_MS; others do not.
- */
+/* While requests hold INPUT_HELD_MAX a large frame behind them waits for some to go, or STARVED_RETRY_MS;
+ * those of other connections do not. */
 START_TEST(much_that_is_held_makes_large_frames_wait)
 {
     bool is_freed = _i == 0;
@@ -304,7 +308,7 @@ START_TEST(much_that_is_held_makes_large_frames_wait)
     expect_executed((size_t)last - 1);
     struct sim_client other;
     sim_connect(&sim, &other);
-    size_t size = make_frame(last, "", 0);
+    size_t size = make_frame(last, "", LARGE);
     ck_assert(sim_send_bytes(&other, frame, size));
     sim_settle(&sim);
     expect_executed((size_t)last);

@@ -136,6 +136,31 @@ START_TEST(what_is_left_opens_again)
 }
 END_TEST
 
+/* A log of more segments than files may be open opens all the same, also where its epochs and producers have
+ * to be looked up in all of them; and what it looked at once is not left open. */
+START_TEST(more_segments_than_descriptors)
+{
+    enum { FILES = 6 };
+    struct log_rig *rig = filled();
+    struct log_row row;
+    ck_assert_uint_gt(log_stats(rig->log).segment_count, FILES);
+    flush_all(rig);
+    ck_assert_int_eq(log_rig_close(rig, true, &row), LOG_OK);
+    log_rig_new_log(rig);
+    file_double_set_open_limit(rig->disk, FILES);
+    log__set_closed_row(rig->log, &row);
+    ck_assert_int_eq(log_open(rig->log), LOG_OK);
+    ck_assert_int_le(rig->open_files, FILES);
+    struct rig_batch spec = { .producer_id = 1 };
+    struct log_append_result result;
+    ck_assert_int_eq(rig_append(rig, &spec, &result), LOG_OK);
+    ck_assert_int_le(rig->open_files, FILES);
+    file_double_set_open_limit(rig->disk, 0);
+    ck_assert_int_eq(rig_read_all(rig, 700), RECORDS + 1);
+    file_double_destroy(log_rig_destroy(rig));
+}
+END_TEST
+
 START_TEST(nothing_beyond_the_high_watermark_goes)
 {
     struct log_rig *rig = log_rig_create(NULL);
@@ -461,6 +486,7 @@ int main(void)
     tcase_add_test(tests, the_oldest_go_and_their_names_before_their_bytes);
     tcase_add_test(tests, a_reader_keeps_what_it_holds);
     tcase_add_test(tests, what_is_left_opens_again);
+    tcase_add_test(tests, more_segments_than_descriptors);
     tcase_add_test(tests, nothing_beyond_the_high_watermark_goes);
     tcase_add_test(tests, a_failing_rename_ends_the_appends);
     tcase_add_test(tests, one_segment_takes_the_place_of_many);
