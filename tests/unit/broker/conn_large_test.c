@@ -7,6 +7,7 @@
 #include "broker/loop_internal.h"
 #include "protocol/base/bytes.h"
 #include "tests/support/sim.h"
+#include "tests/support/suite.h"
 
 enum {
     KEY_PRODUCE = 0,
@@ -343,9 +344,5 @@ int main(void)
     tcase_add_test(tcase, a_held_frame_outlives_its_connection);
     tcase_add_loop_test(tcase, much_that_is_held_makes_large_frames_wait, 0, 2);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker/input_pool.h"
+#include "tests/support/suite.h"
 
 enum { KIB = 1024, MIB = 1024 * 1024, LIMIT = 256 * MIB };
 
@@ -206,9 +207,5 @@ int main(void)
     tcase_add_test(tcase, a_full_budget_refuses_and_takes_the_spares_first);
     tcase_add_test(tcase, who_waits_is_told_once);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -2,6 +2,7 @@
  * costs. */
 #include <check.h>
 #include <stdbool.h>
+#include <stdlib.h>
 
 #include "protocol/base/random.h"
 #include "storage/flush_choice.h"
@@ -104,5 +105,5 @@ int main(void)
     tcase_add_loop_test(tcase, learns_anew, 0, sizeof regimes / sizeof regimes[0]);
     tcase_add_test(tcase, fears_what_was_bad);
     suite_add_tcase(suite, tcase);
-    return suite_run(suite);
+    return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

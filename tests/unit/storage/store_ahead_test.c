@@ -6,6 +6,7 @@
 #include "storage/log_internal.h"
 #include "storage/store_internal.h"
 #include "tests/support/storage_host.h"
+#include "tests/support/suite.h"
 
 enum { MIB = 1 << 20, RECORD = 64 << 10, RECORDS = 4, BATCHES_PER_MIB = MIB / (RECORD * RECORDS) };
 #define ROOM (UINT64_C(4) << 30)
@@ -313,9 +314,5 @@ int main(void)
     tcase_add_loop_test(tcase, no_stop_leaves_any, 0, 2);
     tcase_add_loop_test(tcase, a_deleted_log_gives_back_and_the_others_keep_theirs, 0, 2);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -4,6 +4,7 @@
 
 #include "storage/file_double.h"
 #include "tests/support/storage_host.h"
+#include "tests/support/suite.h"
 
 enum { STEP = 1 << 20, RECORD = 64 << 10, RECORDS = 4, BATCHES_PER_STEP = STEP / (RECORD * RECORDS) };
 
@@ -252,9 +253,5 @@ int main(void)
     tcase_add_loop_test(tcase, a_deleted_log_is_left_out_and_the_others_come, 0, 3);
     tcase_add_test(tcase, nobody_waits_for_a_step);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
