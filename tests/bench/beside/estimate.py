@@ -5,9 +5,9 @@ from keeper import RAW
 from options import Line, filled, size
 
 # Seconds, and MiB/s that a server of two cores takes about.
-START = {"kafka": 5.0, "durable": 0.3, "page": 0.3, "sink": 0.2, "echo": 0.2}
-WARM_UP = {"kafka": 11.0, "durable": 1.3, "page": 1.3, "sink": 0.0, "echo": 0.0}
-SPEED = {"kafka": 500, "durable": 800, "page": 1000, "sink": 2500, "echo": 2500}
+START = {"kafka": 5.0, "durable": 0.3, "page": 0.3, "sink": 0.2, "files": 0.2, "echo": 0.2}
+WARM_UP = {"kafka": 11.0, "durable": 1.3, "page": 1.3, "sink": 0.0, "files": 0.0, "echo": 0.0}
+SPEED = {"kafka": 500, "durable": 800, "page": 1000, "sink": 2500, "files": 1500, "echo": 2500}
 CLIENT_SPEED = {"load": 4000, "librdkafka_load": 700, "kafka-perf": 120}
 SMALL_SPEED = 60  # with a record to a request
 TOPIC, MEMORY, QUIET = 0.5, 1.2, 0.5
@@ -46,7 +46,7 @@ def turn_seconds(scenario, kind, number, minutes, scale):
         if scenario.long:
             line = line.with_options(seconds=scenario.minutes_of(kind, minutes) * 60 * scale)
         total += run_seconds(line, kind) + TOPIC
-        if scenario.memory and kind not in servers.LIMIT_SERVERS:
+        if scenario.memory and kind not in ("sink", "echo"):
             total += 7 if scenario.memory == "cold" else MEMORY * max(scale, 0.1)
         if case.fill and str(case.fill) != in_it:
             in_it = str(case.fill)

@@ -9,12 +9,15 @@ from results import Result
 @dataclass
 class Verdict:
     """Of one aim in one case. word: met, missed, or not measured. value: the median; share: how much of what is wanted
-    that is, 1 and more when the aim is met."""
+    that is, 1 and more when the aim is met. bound: what the scenario's bound reaches where the aim is missed; out_of_reach:
+    that misses it too."""
     case: str
     found: str
     word: str
     value: float = None
     share: float = None
+    bound: str = ""
+    out_of_reach: bool = False
 
 
 @dataclass
@@ -29,6 +32,9 @@ class Judged:
     def count(self, word):
         return sum(verdict.word == word for verdict in self.verdicts)
 
+    def out_of_reach(self):
+        return sum(verdict.out_of_reach for verdict in self.verdicts)
+
 
 def label(subject):
     return servers.LABELS.get(subject, subject)
@@ -41,7 +47,7 @@ def judge(scenario, data):
     for aim in scenario.aims:
         cases = [case.name for case in scenario.cases if (not aim.cases or case.name in aim.cases) and _takes_part(aim, case)]
         out.append(Judged(scenario.name, f"{label(aim.of)}: {aim.says}", _wanted(aim), _unit(aim),
-                          [_verdict(result, aim, case) for case in cases]))
+                          [_verdict(result, scenario.bound, aim, case) for case in cases]))
     return out
 
 
@@ -68,19 +74,29 @@ def _share(aim, value):
     return aim.wanted / value if value > 0 and aim.wanted > 0 else 1.0 if value <= aim.wanted else 0.0
 
 
-def _verdict(result, aim, case):
-    if not result:
-        spread = None
-    elif aim.relation == "at_most_above":
-        spread = result.paired(case, aim.of, aim.against, aim.figure, lambda one, other: one - other)
-    elif aim.against:
-        spread = result.ratio(case, aim.of, aim.against, aim.figure)
-    else:
-        spread = result.spread(case, aim.of, aim.figure)
+def _spread(result, aim, subject, case):
+    """What a subject reaches of what the aim is about."""
+    if aim.relation == "at_most_above":
+        return result.paired(case, subject, aim.against, aim.figure, lambda one, other: one - other)
+    if aim.against:
+        return result.ratio(case, subject, aim.against, aim.figure)
+    return result.spread(case, subject, aim.figure)
+
+
+def _met(aim, value):
+    return value >= aim.wanted if aim.relation == "at_least" else value <= aim.wanted
+
+
+def _verdict(result, bound, aim, case):
+    spread = _spread(result, aim, aim.of, case) if result else None
     if not spread:
         return Verdict(case, "-", "not measured")
-    met = spread.median >= aim.wanted if aim.relation == "at_least" else spread.median <= aim.wanted
     found = f"{figures.show(spread.median)}{_unit(aim)}"
     if len(spread.values) > 1:
         found += f" ({figures.show(spread.least)} to {figures.show(spread.most)})"
-    return Verdict(case, found, "met" if met else "missed", spread.median, _share(aim, spread.median))
+    out = Verdict(case, found, "met" if _met(aim, spread.median) else "missed", spread.median, _share(aim, spread.median))
+    limit = _spread(result, aim, bound, case) if bound not in ("", aim.against) and out.word == "missed" else None
+    if limit:
+        out.bound = f"{label(bound)} {figures.show(limit.median)}{_unit(aim)}"
+        out.out_of_reach = not _met(aim, limit.median)
+    return out

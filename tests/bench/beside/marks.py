@@ -56,5 +56,5 @@ class Marker:
         return {"setup": digest(scenario.what_is_run(), json.dumps(self.facts), self.generators,
                                 f"{MANNER} {minutes:g} {options.pin} {options.scale:g}"),
                 "builds": {"durable": self.runnel, "page": self.runnel, "kafka": self.kafka, "sink": self.generators,
-                           "echo": self.generators, keeper.RAW: self.generators},
+                           "files": self.generators, "echo": self.generators, keeper.RAW: self.generators},
                 "commit": self.commit, "about": about}

@@ -9,7 +9,7 @@ import judge
 from results import Result
 
 # Middle tones, told apart by those who do not see red and green, too; the same subject has the same colour everywhere.
-COLOURS = {"durable": "#3b82c4", "page": "#1fa187", "kafka": "#e07b39", "sink": "#9a86c9", "echo": "#9a86c9"}
+COLOURS = {"durable": "#3b82c4", "page": "#1fa187", "kafka": "#e07b39", "sink": "#9a86c9", "files": "#6f6a8a", "echo": "#9a86c9"}
 RAW_COLOURS = ["#b08d57", "#8c8c8c", "#c25b7c"]
 INK = "#808080"
 NOT_BARS = ("crc",)  # so far above all others that nothing else could be seen beside it

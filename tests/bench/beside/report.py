@@ -56,8 +56,12 @@ def _summary(judged):
     """One row for each aim that the scenarios share, with its worst and its best case."""
     words = ("met", "missed", "not measured")
     count = {word: sum(one.count(word) for one in judged) for word in words}
-    out = f"## Aims: {count['met']} met, {count['missed']} missed, {count['not measured']} not measured\n\n"
-    out += "An aim counts once for each case of each scenario that has it; those of one scenario stand in its section.\n\n"
+    beyond = sum(one.out_of_reach() for one in judged)
+    out = (f"## Aims: {count['met']} met, {count['missed']} missed, of which {beyond} are out of reach of any broker here, "
+           f"{count['not measured']} not measured\n\n")
+    out += ("An aim counts once for each case of each scenario that has it; those of one scenario stand in its section. Where one is "
+            "missed, what the scenario's bound reaches (a program that does nothing but what no broker can leave out) stands behind "
+            "it; *out of reach* is what that bound misses too.\n\n")
     out += "| aim | wanted | | worst | best |\n|---|---|---|---|---|\n"
     groups = {}
     for one in judged:
@@ -87,6 +91,9 @@ def _word(rows):
     out = f"met in {count['met']} of {measured}" if measured > 1 else "met"
     if count["missed"]:
         out = f"**missed** in {count['missed']} of {measured}" if measured > 1 else "**missed**"
+        beyond = sum(one.out_of_reach() for one in rows)
+        if beyond:
+            out += f" ({beyond} out of reach)" if count["missed"] > 1 else " (out of reach)"
     if not measured:
         return "not measured"
     return out + (f", {count['not measured']} not measured" if count["not measured"] else "")
@@ -103,7 +110,8 @@ def _aims(judged):
 
 def _found(verdict):
     text = f"{verdict.case}: {verdict.found}"
-    return f"**{text}**" if verdict.word == "missed" else text
+    text = f"**{text}**" if verdict.word == "missed" else text
+    return text + (f" [{verdict.bound}]" if verdict.bound else "")
 
 
 # --- scenarios ------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ class Run:
                 line = line.with_options(api="echo")
         elif needs_topic:
             topic = self.topic_for(server, line, case)
-        if not limit and not warming_up:
+        if not warming_up and (not limit or server.directory):
             self.prepare_memory(line)
         try:
             return programs.run(self.tools, line, server, topic)
@@ -172,7 +172,7 @@ class Run:
                     started = Started(self, kind, case.line, case.overrides)
                     server = started.__enter__()
                     self.warm_up(server, case, lines[case.name])
-                if isinstance(server, servers.LimitServer) and server.partitions != case.line.get("partitions", "1"):
+                if isinstance(server, servers.LimitServer) and (server.directory or server.partitions != case.line.get("partitions", "1")):
                     server.again(case.line.get("partitions", "1"))
                 self.one(number, kind, server, case, lines[case.name])
         except FAILURES as reason:
@@ -302,7 +302,9 @@ class Started:
 
     def __enter__(self):
         if self.kind in servers.LIMIT_SERVERS:
-            self.server = servers.LimitServer(self.run.tools, self.kind, self.line.get("partitions", "1"))
+            if self.kind == "files":
+                self.directory = servers.fresh_directory(self.run.base, self.kind)
+            self.server = servers.LimitServer(self.run.tools, self.kind, self.line.get("partitions", "1"), self.directory)
             return self.server
         self.directory = servers.fresh_directory(self.run.base, self.kind)
         self.server = servers.Server(self.run.tools, self.kind, self.directory,

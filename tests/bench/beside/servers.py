@@ -27,16 +27,18 @@ LABELS = {
     "page": "runnel, page cache",
     "kafka": "Apache Kafka",
     "sink": "answering sink",
+    "files": "writing sink",
     "echo": "bare echo",
 }
 BROKERS = ("durable", "page", "kafka")
-LIMIT_SERVERS = ("sink", "echo")
+LIMIT_SERVERS = ("sink", "files", "echo")
 
 SETTINGS = {
     "durable": "its defaults: an acknowledged record is on the disk (log.flush.interval.messages=1)",
     "page": f"log.flush.interval.messages={NEVER}: an acknowledged record is in the page cache, as with Apache Kafka",
     "kafka": f"its defaults: KRaft, one node, 3 network and 8 I/O threads, flushed by the system; java {KAFKA_HEAP} {KAFKA_JVM}",
     "sink": "takes Produce requests, answers and forgets",
+    "files": "the same, but writes the records to a file for each partition and does nothing else: the least that a broker has to do",
     "echo": "libev, sends back what came",
     "every broker": f"{FORGET}, so that a run's files are gone before the next",
 }
@@ -179,17 +181,19 @@ class Server:
 
 
 class LimitServer:
-    """A sink or an echo of the program `limits`."""
+    """A sink or an echo of the program `limits`; directory: where a writing one has its files."""
 
-    def __init__(self, tools, kind, partitions):
-        self.tools, self.kind = tools, kind
+    def __init__(self, tools, kind, partitions, directory=None):
+        self.tools, self.kind, self.directory = tools, kind, directory
         self.begin(partitions)
 
     def begin(self, partitions):
         self.partitions = partitions
-        arguments = [self.tools.program("limits"), self.kind, "--listen", "127.0.0.1:0"]
-        if self.kind == "sink":
+        arguments = [self.tools.program("limits"), "echo" if self.kind == "echo" else "sink", "--listen", "127.0.0.1:0"]
+        if self.kind != "echo":
             arguments += ["--partitions", str(partitions)]
+        if self.directory:
+            arguments += ["--directory", self.directory]
         self.child = subprocess.Popen(self.tools.pinned(self.tools.server_pin, arguments), stdin=subprocess.DEVNULL,
                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
         self.pid = self.child.pid
@@ -205,7 +209,7 @@ class LimitServer:
         self.child.stdout.close()
 
     def again(self, partitions):
-        """Another one, whose topics have so many partitions."""
+        """Another one, whose topics have so many partitions; what the one before wrote is gone."""
         self.kill()
         self.begin(partitions)
 

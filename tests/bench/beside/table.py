@@ -56,6 +56,7 @@ class Scenario:
     memory: str = ""        # warm: the host finds memory before each run; cold: it had time to take it back
     cache: str = "warm"     # cold: what was filled in is read from the disk
     latency_of: str = ""
+    bound: str = ""         # a server or raw limit that no broker can pass; stands beside aims that are missed
     topic: list = field(default_factory=list)
     overrides: list = field(default_factory=list)
     rounds: int = 0         # at most so many, whatever is asked for; 0: as many as are asked for
@@ -174,6 +175,7 @@ def _scenario(row, everywhere):
     if scenario.memory not in ("", "warm", "cold") or scenario.cache not in ("warm", "cold"):
         raise Wrong(f"{what}: memory and cache are warm or cold")
     _known(what, scenario.minutes, servers.LABELS)
+    _known(what, [scenario.bound] if scenario.bound else [], [*scenario.servers, *scenario.raw])
     for case in cases:
         _check_case(scenario, case, what)
     scenario.aims = _aims(aims, scenario, what)

@@ -1,6 +1,10 @@
-/* Servers without a disk: one answers Produce as Kafka does and forgets it, one sends back what it gets. */
+/* Servers that bound any other: one answers Produce as Kafka does and forgets it, or writes it to files and does
+ * nothing else; one sends back what it gets. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "codec/api_versions.h"
 #include "codec/apis.h"
@@ -30,8 +34,15 @@ static const struct api_versions_response_api_key served[] = {
     { KEY_API_VERSIONS, 0, 3 }, { KEY_INIT_PRODUCER_ID, 0, 4 },
 };
 
+/* What one partition was sent. */
+struct sink_file {
+    int descriptor;
+    off_t end;
+};
+
 struct sink {
     const struct limit_options *options;
+    struct sink_file *files; /* one to a partition; NULL: it forgets */
     int port;
     int64_t next_offset, next_producer_id;
     struct arena arena;
@@ -89,6 +100,19 @@ static void answer_metadata(struct sink *sink, const void *in, void *out)
         describe_topic(sink, request->topics[i].name, &response->topics[i]);
 }
 
+static void write_records(struct sink *sink, int32_t partition, slice records)
+{
+    if (!sink->files)
+        return;
+    if (partition < 0 || partition >= sink->options->partitions)
+        load_fail("the sink has no partition %d", partition);
+    struct sink_file *file = &sink->files[partition];
+    struct iovec piece = { (void *)records.data, records.size };
+    if (pwritev(file->descriptor, &piece, 1, file->end) != (ssize_t)records.size)
+        load_fail("the sink cannot write: %s", strerror(errno));
+    file->end += (off_t)records.size;
+}
+
 static void answer_produce(struct sink *sink, const void *in, void *out)
 {
     const struct produce_request *request = in;
@@ -106,6 +130,7 @@ static void answer_produce(struct sink *sink, const void *in, void *out)
         topic->partitions_count = asked->partitions_count;
         for (int32_t p = 0; p < asked->partitions_count; p++) {
             produce_response_partition_init(&topic->partitions[p]);
+            write_records(sink, asked->partitions[p].partition, asked->partitions[p].records.bytes);
             topic->partitions[p].partition = asked->partitions[p].partition;
             topic->partitions[p].base_offset = sink->next_offset++;
             topic->partitions[p].log_start_offset = 0;
@@ -227,11 +252,23 @@ static void keep_port(void *context, int port)
     sink->port = port;
 }
 
+static struct sink_file *open_files(const struct limit_options *options)
+{
+    size_t count = (size_t)options->partitions;
+    struct sink_file *files = check_memory(calloc(count, sizeof *files));
+    for (size_t i = 0; i < count; i++)
+        files[i].descriptor = limit_open_file(options->directory);
+    return files;
+}
+
 void limit_sink(const struct limit_options *options)
 {
     struct sink sink = { .options = options, .next_producer_id = 1000 };
     arena_init(&sink.arena, NULL);
+    if (options->directory)
+        sink.files = open_files(options);
     limit_serve(options->listen, sink_take, keep_port, &sink);
+    free(sink.files); /* they are closed when the program ends */
     arena_destroy(&sink.arena);
 }
 

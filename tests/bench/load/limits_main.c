@@ -36,6 +36,7 @@ static const char usage[] =
     "  compress, decompress   --codec C --record-size B --batch-size B --seconds S\n"
     "  warm       --total-size B (or --size B) of memory is touched and freed; --directory D: of page cache\n"
     "  sink       answers Produce and forgets: --listen HOST:PORT --partitions N; prints its address\n"
+    "             --directory D: it writes the records of each partition to a file there before\n"
     "  echo       sends back what it gets: --listen HOST:PORT\n";
 
 static char codec_words[128];

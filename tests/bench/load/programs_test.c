@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tests/bench/load/program_run.h"
 #include "tests/support/served.h"
@@ -334,6 +335,39 @@ START_TEST(the_sink_takes_what_is_produced)
 }
 END_TEST
 
+/* Bytes in files that a process has open and that have no name any more; what it prints is among them. */
+static long long nameless_bytes(pid_t pid)
+{
+    long long total = 0;
+    for (int i = 0; i < 64; i++) {
+        char path[64];
+        struct stat about;
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, i);
+        if (stat(path, &about) == 0 && S_ISREG(about.st_mode) && about.st_nlink == 0)
+            total += about.st_size;
+    }
+    return total;
+}
+
+START_TEST(a_sink_with_a_directory_writes)
+{
+    const struct {
+        const char *options;
+        long long least, most;
+    } sinks[] = { { "--directory /tmp", 3 << 20, 4 << 20 }, { "", 0, 4096 } };
+    struct program_run sink;
+    program_start(&sink, "%s/limits sink --partitions 3 %s", PROGRAMS, sinks[_i].options);
+    program_start(&run, "%s/load produce --partitions 3 --total-size 3MiB --warmup 0 --bootstrap %s", PROGRAMS,
+                  program_line(&sink));
+    program_finish(&run);
+    expect_result();
+    long long written = nameless_bytes(sink.pid);
+    ck_assert_msg(written >= sinks[_i].least && written <= sinks[_i].most, "%lld bytes were written", written);
+    program_destroy(&run);
+    end_server(&sink);
+}
+END_TEST
+
 START_TEST(the_echo_answers)
 {
     struct program_run echo;
@@ -369,6 +403,7 @@ int main(void)
     tcase_add_loop_test(tests, limits_are_measured, 0, sizeof limits / sizeof *limits);
     tcase_add_test(tests, a_limit_that_cannot_be_measured_fails);
     tcase_add_test(tests, the_sink_takes_what_is_produced);
+    tcase_add_loop_test(tests, a_sink_with_a_directory_writes, 0, 2);
     tcase_add_test(tests, the_echo_answers);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
