@@ -155,6 +155,17 @@ static void release_sealed(struct log *log, const struct log_flush *flush)
         log__note_cleanable(log);
 }
 
+/* So many of the unflushed bytes are no more. Under the mutex. */
+static void note_flushed(struct log *log, uint64_t size)
+{
+    uint64_t told = log->behind_size < size ? log->behind_size : size;
+
+    log->unflushed_size -= size;
+    log->behind_size -= told;
+    if (size > told)
+        log->host->wrote_back(log->host, size - told);
+}
+
 void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
 {
     for (size_t i = 0; i < flush->file_count; i++)
@@ -167,10 +178,8 @@ void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
     if (ok) {
         if (log__state(log) == LOG_OPEN)
             release_sealed(log, flush);
-        uint64_t size = flush->with_active ? flush->size : 0;
-        log->unflushed_size -= size;
-        if (size > 0)
-            log->host->wrote_back(log->host, size);
+        if (flush->with_active)
+            note_flushed(log, flush->size);
         if (!flush->with_active)
             log__note_names_dirty(log); /* there was not room for all files */
     }
@@ -180,7 +189,7 @@ void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
 
 /* A step at the end of which no folio of the cache lies across: what is being written to is left alone, as a
  * device with checksums would have the append wait for it. False: there is none. Under the mutex. */
-static bool next_behind(const struct log *log, struct segment *active, struct log_behind *out)
+static bool next_behind(struct log *log, struct segment *active, struct log_behind *out)
 {
     uint32_t size = active->growth.size;
     uint32_t unflushed = log->unflushed_size < size ? (uint32_t)log->unflushed_size : size;
@@ -190,6 +199,11 @@ static bool next_behind(const struct log *log, struct segment *active, struct lo
     out->size = size - out->position >= LOG_BEHIND_SIZE ? LOG_BEHIND_SIZE : 0;
     active->behind = out->position + out->size;
     out->has_more = size - active->behind >= LOG_BEHIND_SIZE;
+    uint64_t told = log->unflushed_size - log->behind_size; /* what was flushed lies in the first step, too */
+    told = out->size < told ? out->size : told;
+    log->behind_size += told;
+    if (told > 0)
+        log->host->wrote_back(log->host, told);
     return out->size > 0;
 }
 
@@ -377,9 +391,7 @@ static void let_go(struct log *log, const struct log_row *row)
     log->producers = NULL;
     log->producers_loaded = false;
     log->snapshot_offset = -1;
-    if (log->unflushed_size > 0)
-        log->host->wrote_back(log->host, log->unflushed_size);
-    log->unflushed_size = 0;
+    note_flushed(log, log->unflushed_size);
 }
 
 static enum log_status close_log(struct log *log, bool clean, bool flush, struct log_row *row)

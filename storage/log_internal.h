@@ -46,7 +46,7 @@ struct log_host {
      * INT64_MAX: whenever it suits). Called again when the due time becomes earlier, and after a flush that
      * left something. The log counts as dirty until the next log__flush_begin(). Any thread. */
     void (*became_dirty)(struct log_host *host, struct log *log, int64_t due_ms);
-    /* size bytes went to the page cache; a later flush_end() of them is told by wrote_back(). */
+    /* size bytes went to the page cache; wrote_back() once their write-back was started or they are flushed. */
     void (*wrote)(struct log_host *host, uint64_t size);
     void (*wrote_back)(struct log_host *host, uint64_t size);
     /* There are bytes which nothing is appended to any more and which nobody waits for: log__behind_begin()

@@ -21,9 +21,12 @@ static int64_t now_ms(const struct store *store)
 }
 
 /* Page-cache logs are written back before their bytes reach the bound: the kernel would do it in its own
- * time, and block everybody meanwhile. */
+ * time, and block everybody meanwhile. While there are steps to do they are what helps: a flush of all would
+ * wait for the device that does not keep up, and so would every append at the bound. Under dirty_lock. */
 static bool is_pressed(const struct store *store)
 {
+    if (store->behind_first)
+        return false;
     for (size_t i = 0; i < store->directory_count; i++) {
         if (atomic_load(&store->directories[i].dirty_bytes) > store->dirty_bytes_max / 2)
             return true;
@@ -178,10 +181,11 @@ void store__names_changed(struct store_directory *directory)
     store->env->flush_wanted(store->env);
 }
 
-/* The smaller of 256 MiB and a quarter of what the kernel lets be dirty before it blocks writers. */
+/* The smaller of 1 GiB and a quarter of what the kernel lets be dirty before it blocks writers: what a burst may
+ * be ahead of the device. */
 uint64_t store__default_dirty_bytes_max(void)
 {
-    enum { BYTES_MAX = 256 << 20 };
+    enum { BYTES_MAX = 1 << 30 };
     unsigned long long dirty_bytes = 0;
     unsigned long long available_kb = 0;
     unsigned ratio = 20;
@@ -322,10 +326,10 @@ static size_t take_dirty(struct store *store)
 {
     size_t count = 0;
     /* What is not durable cannot be closed, and its descriptors are not free for others. */
-    bool all = is_pressed(store) || store_is_short_of_files(store);
+    bool is_short = store_is_short_of_files(store);
 
     pthread_mutex_lock(&store->dirty_lock);
-    hasten(store, all);
+    hasten(store, is_short || is_pressed(store));
     grow_group(store, store->dirty_now_count);
     while (store->dirty_now && count < store->group_capacity) {
         struct log *log = store->dirty_now;

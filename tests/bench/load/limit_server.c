@@ -6,6 +6,7 @@
 #include <ev.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,13 +17,21 @@
 #include "protocol/base/check.h"
 #include "tests/bench/load/arguments.h"
 
-enum { BUFFER_SIZE_MIN = 64 << 10, BACKLOG = 4096, PIECES_MAX = 1024 };
+enum { BUFFER_SIZE_MIN = 64 << 10, BACKLOG = 4096, PIECES_MAX = 1024, SERVERS_MAX = 64 };
 
 struct server {
     struct ev_loop *loop;
-    struct ev_io accepting;
+    struct ev_io arriving; /* descriptors of new connections, out of a pipe */
+    int pipe[2];
+    pthread_t thread;
     limit_take *take;
     void *context;
+};
+
+struct acceptor {
+    struct ev_io accepting;
+    struct server *servers;
+    size_t count, next;
 };
 
 struct peer {
@@ -68,22 +77,50 @@ static void on_readable(struct ev_loop *loop, struct ev_io *watcher, int events)
     reserve(peer, wanted);
 }
 
+static void on_arrived(struct ev_loop *loop, struct ev_io *watcher, int events)
+{
+    int descriptor;
+    (void)events;
+    if (read(watcher->fd, &descriptor, sizeof descriptor) != (ssize_t)sizeof descriptor)
+        return;
+    struct peer *peer = check_memory(calloc(1, sizeof *peer));
+    reserve(peer, BUFFER_SIZE_MIN);
+    peer->server = watcher->data;
+    peer->reading.data = peer;
+    ev_io_init(&peer->reading, on_readable, descriptor, EV_READ);
+    ev_io_start(loop, &peer->reading);
+}
+
 static void on_acceptable(struct ev_loop *loop, struct ev_io *watcher, int events)
 {
-    struct server *server = watcher->data;
-    (void)events;
+    struct acceptor *acceptor = watcher->data;
+    (void)loop, (void)events;
     for (;;) {
         int descriptor = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), yes = 1;
         if (descriptor < 0)
             return;
-        struct peer *peer = check_memory(calloc(1, sizeof *peer));
         setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-        reserve(peer, BUFFER_SIZE_MIN);
-        peer->server = server;
-        peer->reading.data = peer;
-        ev_io_init(&peer->reading, on_readable, descriptor, EV_READ);
-        ev_io_start(loop, &peer->reading);
+        const struct server *server = &acceptor->servers[acceptor->next++ % acceptor->count];
+        check(write(server->pipe[1], &descriptor, sizeof descriptor) == (ssize_t)sizeof descriptor);
     }
+}
+
+static void *run_loop(void *loop)
+{
+    ev_run(loop, 0);
+    return NULL;
+}
+
+/* The first has the thread and the loop of who calls. */
+static void start_server(struct server *server, bool is_first)
+{
+    server->loop = is_first ? ev_default_loop(0) : check_memory(ev_loop_new(0));
+    check(pipe(server->pipe) == 0);
+    server->arriving.data = server;
+    ev_io_init(&server->arriving, on_arrived, server->pipe[0], EV_READ);
+    ev_io_start(server->loop, &server->arriving);
+    if (!is_first)
+        check(pthread_create(&server->thread, NULL, run_loop, server->loop) == 0);
 }
 
 static void on_signal(struct ev_loop *loop, struct ev_signal *watcher, int events)
@@ -116,21 +153,27 @@ static int listen_on(const char *address, int *port)
 }
 
 void limit_serve(const char *address, limit_take *take, void (*listening)(void *context, int port),
-                 void *context)
+                 void *const *contexts, size_t count)
 {
-    struct server server = { .loop = ev_default_loop(0), .take = take, .context = context };
+    static struct server servers[SERVERS_MAX];
+    struct acceptor acceptor = { .servers = servers, .count = count < SERVERS_MAX ? count : SERVERS_MAX };
     struct ev_signal terminated;
     int port, listener = listen_on(address, &port);
     signal(SIGPIPE, SIG_IGN);
-    server.accepting.data = &server;
-    ev_io_init(&server.accepting, on_acceptable, listener, EV_READ);
-    ev_io_start(server.loop, &server.accepting);
+    for (size_t i = 0; i < acceptor.count; i++) {
+        servers[i] = (struct server){ .take = take, .context = contexts[i] };
+        listening(contexts[i], port);
+        start_server(&servers[i], i == 0);
+    }
+    struct ev_loop *loop = servers[0].loop;
+    acceptor.accepting.data = &acceptor;
+    ev_io_init(&acceptor.accepting, on_acceptable, listener, EV_READ);
+    ev_io_start(loop, &acceptor.accepting);
     ev_signal_init(&terminated, on_signal, SIGTERM);
-    ev_signal_start(server.loop, &terminated);
-    listening(context, port);
+    ev_signal_start(loop, &terminated);
     printf("%.*s:%d\n", (int)(strrchr(address, ':') - address), address, port);
     fflush(stdout);
-    ev_run(server.loop, 0);
+    ev_run(loop, 0); /* the other threads go with the process */
     close(listener);
 }
 

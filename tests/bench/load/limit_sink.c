@@ -26,6 +26,7 @@ enum {
     LENGTH_SIZE = 4,
     NODE = 1,
     PARTS_MAX = 256,
+    SINKS_MAX = 64,
 };
 
 /* What it says it can; by names, never by topic ids. */
@@ -263,13 +264,19 @@ static struct sink_file *open_files(const struct limit_options *options)
 
 void limit_sink(const struct limit_options *options)
 {
-    struct sink sink = { .options = options, .next_producer_id = 1000 };
-    arena_init(&sink.arena, NULL);
-    if (options->directory)
-        sink.files = open_files(options);
-    limit_serve(options->listen, sink_take, keep_port, &sink);
-    free(sink.files); /* they are closed when the program ends */
-    arena_destroy(&sink.arena);
+    static struct sink sinks[SINKS_MAX];
+    void *contexts[SINKS_MAX];
+    long cores = options->directory ? sysconf(_SC_NPROCESSORS_ONLN) : 1;
+    size_t count = cores < 1 ? 1 : cores > SINKS_MAX ? SINKS_MAX : (size_t)cores;
+
+    for (size_t i = 0; i < count; i++) {
+        sinks[i] = (struct sink){ .options = options, .next_producer_id = 1000 * (int64_t)(i + 1) };
+        arena_init(&sinks[i].arena, NULL);
+        if (options->directory)
+            sinks[i].files = open_files(options);
+        contexts[i] = &sinks[i];
+    }
+    limit_serve(options->listen, sink_take, keep_port, contexts, count); /* all goes with the process */
 }
 
 /* --- echo ---------------------------------------------------------------------------------------- */
@@ -289,5 +296,6 @@ static void forget_port(void *context, int port)
 
 void limit_echo(const struct limit_options *options)
 {
-    limit_serve(options->listen, echo_take, forget_port, NULL);
+    void *nothing = NULL;
+    limit_serve(options->listen, echo_take, forget_port, &nothing, 1);
 }

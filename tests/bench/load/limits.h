@@ -42,8 +42,8 @@ void limit_codec(const struct limit_options *options, bool decompress, struct re
 void limit_warm(const struct limit_options *options, struct result *out);
 
 /* Servers: print HOST:PORT and run until SIGTERM.
- * A sink with a directory appends what it is sent to a file for each partition, which has no name and goes with
- * it: the least that a broker has to do. */
+ * A sink with a directory has a thread for each core, which appends what it is sent to a file of its own for each
+ * partition; they have no name and go with it. It is the least that a broker has to do. */
 void limit_sink(const struct limit_options *options);
 void limit_echo(const struct limit_options *options);
 

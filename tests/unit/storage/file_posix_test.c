@@ -81,6 +81,31 @@ START_TEST(writes_and_reads_back)
 }
 END_TEST
 
+/* More than one write takes, with pieces that lie across the ends. */
+START_TEST(long_writes_are_whole)
+{
+    enum { LENGTH = 1300000 };
+    static const size_t pieces[] = { 300000, 1, 262144, 0, 700000, LENGTH - 300000 - 1 - 262144 - 700000 };
+    uint8_t *bytes = malloc(LENGTH), *back = malloc(LENGTH);
+    struct iovec iov[sizeof pieces / sizeof *pieces];
+    struct file *file = opened("long", FILE_READ | FILE_WRITE | FILE_CREATE);
+    size_t size, at_byte = 0;
+
+    for (size_t i = 0; i < LENGTH; i++)
+        bytes[i] = (uint8_t)(i * 31 >> 3);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; at_byte += pieces[i++])
+        iov[i] = (struct iovec){ .iov_base = bytes + at_byte, .iov_len = pieces[i] };
+    ck_assert_int_eq(file_pwritev(file, iov, sizeof pieces / sizeof *pieces, 5, &size), FILE_OK);
+    ck_assert_uint_eq(size, LENGTH);
+    ck_assert_int_eq(file_pread(file, back, LENGTH, 5, &size), FILE_OK);
+    ck_assert_uint_eq(size, LENGTH);
+    ck_assert_mem_eq(back, bytes, LENGTH);
+    file_close(file);
+    free(bytes);
+    free(back);
+}
+END_TEST
+
 START_TEST(statuses_say_what_happened)
 {
     struct file *file;
@@ -373,6 +398,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, writes_and_reads_back);
+    tcase_add_test(tcase, long_writes_are_whole);
     tcase_add_test(tcase, statuses_say_what_happened);
     tcase_add_test(tcase, replaces_small_files);
     tcase_add_test(tcase, a_lock_keeps_others_out);

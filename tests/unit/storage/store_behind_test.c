@@ -32,11 +32,19 @@ static void note_range(struct file *file, uint64_t position, uint64_t size)
     ranges[range_count++] = (struct range){ position, size, file_bytes };
 }
 
-static void set_up(void)
+static void open_store(uint64_t dirty_bytes_max)
 {
-    struct store_options options = { .directories = directories, .directory_count = 1, .node_id = 1 };
+    struct store_options options = { .directories = directories,
+                                     .directory_count = 1,
+                                     .node_id = 1,
+                                     .dirty_bytes_max = dirty_bytes_max };
     const char *error = "";
 
+    ck_assert_msg(store_open(&host.env, &options, &store, &error) == STORE_OK, "%s", error);
+}
+
+static void set_up(void)
+{
     disk = file_double_create();
     files = file_double_system(disk);
     watched = *files->ops;
@@ -45,7 +53,7 @@ static void set_up(void)
     range_count = 0;
     storage_host_init(&host, files);
     arena_init(&arena, NULL);
-    ck_assert_msg(store_open(&host.env, &options, &store, &error) == STORE_OK, "%s", error);
+    open_store(0);
 }
 
 static void tear_down(void)
@@ -216,6 +224,58 @@ START_TEST(a_deleted_log_is_left_out_and_the_others_come)
 }
 END_TEST
 
+/* The bound is on what is not written back: what steps were started for is out of it, and a flush does not count
+ * it once more. */
+START_TEST(steps_make_room_below_the_bound)
+{
+    store_close(store, false);
+    open_store(4 * STEP);
+    struct log *log = log_of(0, INT64_MAX, 64 << 20);
+    settle(log);
+    int64_t durable = log_offsets(log).durable;
+    append_steps(log, 5);
+    ck_assert(store_is_saturated(store));
+    storage_host_flush(&host, store);
+    ck_assert(!store_is_saturated(store));
+    for (int i = 0; i < 6; i++) {
+        append_steps(log, 3);
+        ck_assert(!store_is_saturated(store));
+        storage_host_flush(&host, store);
+    }
+    ck_assert_int_eq(log_offsets(log).durable, durable);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(log_flush(log), LOG_OK);
+        append_steps(log, 3);
+        ck_assert(!store_is_saturated(store));
+        range_count = 0;
+        storage_host_flush(&host, store);
+    }
+    append_steps(log, 5);
+    ck_assert(store_is_saturated(store));
+    ck_assert_int_eq(log_flush(log), LOG_OK);
+    ck_assert(!store_is_saturated(store));
+}
+END_TEST
+
+/* Where there is no whole step to do, a flush it is. */
+START_TEST(pressure_of_many_small_tails_is_flushed)
+{
+    struct log *logs[6];
+    store_close(store, false);
+    open_store(4 * STEP);
+    for (int i = 0; i < 6; i++) {
+        logs[i] = log_of(i, INT64_MAX, 64 << 20);
+        settle(logs[i]);
+        ck_assert_int_eq(append(logs[i]), LOG_OK);
+        ck_assert_int_eq(append(logs[i]), LOG_OK);
+    }
+    storage_host_flush(&host, store);
+    ck_assert_uint_eq(range_count, 0);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(log_offsets(logs[i]).durable, log_offsets(logs[i]).end);
+}
+END_TEST
+
 static struct log *unwanted;
 
 static void delete_it(struct file *file, uint64_t position, uint64_t size)
@@ -251,6 +311,8 @@ int main(void)
     tcase_add_test(tcase, a_new_segment_begins_anew);
     tcase_add_test(tcase, behind_a_failed_flush_nothing_is_written_back);
     tcase_add_loop_test(tcase, a_deleted_log_is_left_out_and_the_others_come, 0, 3);
+    tcase_add_test(tcase, steps_make_room_below_the_bound);
+    tcase_add_test(tcase, pressure_of_many_small_tails_is_flushed);
     tcase_add_test(tcase, nobody_waits_for_a_step);
     suite_add_tcase(suite, tcase);
     return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
