@@ -193,7 +193,7 @@ static enum file_status posix_pread_aside(struct file *file, void *out, size_t s
 }
 
 enum {
-    WINDOW_COUNT = 64,
+    WINDOW_COUNT = 256,
     /* A longer write has the page cache take folios that are as long. Such memory is the last that a guest's kernel
      * turns to, so the host has yet to find it: writes of 1 MiB cost twice the CPU of those of this size. */
     WRITE_SIZE_MAX = 256 << 10,

@@ -158,12 +158,12 @@ static void release_sealed(struct log *log, const struct log_flush *flush)
 /* So many of the unflushed bytes are no more. Under the mutex. */
 static void note_flushed(struct log *log, uint64_t size)
 {
-    uint64_t told = log->behind_size < size ? log->behind_size : size;
+    uint64_t behind = log->behind_size < size ? log->behind_size : size;
 
     log->unflushed_size -= size;
-    log->behind_size -= told;
-    if (size > told)
-        log->host->wrote_back(log->host, size - told);
+    log->behind_size -= behind;
+    if (size > 0)
+        log->host->flushed(log->host, size, behind, log->is_unflushed_durable);
 }
 
 void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
@@ -187,6 +187,19 @@ void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
     pthread_mutex_unlock(&log->flush_mutex);
 }
 
+/* The write-back of a step was begun, with so much of the segment after it. A flush may have been in the midst of the
+ * step; what waits may lie in sealed segments, too. Under the mutex. */
+static void note_behind(struct log *log, uint32_t step, uint32_t rest)
+{
+    uint64_t waiting = log->unflushed_size - log->behind_size;
+
+    if (waiting <= rest)
+        return;
+    uint64_t told = waiting - rest < step ? waiting - rest : step;
+    log->behind_size += told;
+    log->host->wrote_behind(log->host, told);
+}
+
 /* A step at the end of which no folio of the cache lies across: what is being written to is left alone, as a
  * device with checksums would have the append wait for it. False: there is none. Under the mutex. */
 static bool next_behind(struct log *log, struct segment *active, struct log_behind *out)
@@ -199,11 +212,10 @@ static bool next_behind(struct log *log, struct segment *active, struct log_behi
     out->size = size - out->position >= LOG_BEHIND_SIZE ? LOG_BEHIND_SIZE : 0;
     active->behind = out->position + out->size;
     out->has_more = size - active->behind >= LOG_BEHIND_SIZE;
-    uint64_t told = log->unflushed_size - log->behind_size; /* what was flushed lies in the first step, too */
-    told = out->size < told ? out->size : told;
-    log->behind_size += told;
-    if (told > 0)
-        log->host->wrote_back(log->host, told);
+    out->unflushed_size = log->unflushed_size;
+    out->is_due_in_time = log->flush_due_ms != INT64_MAX;
+    if (!log->is_unflushed_durable)
+        note_behind(log, out->size, size - active->behind);
     return out->size > 0;
 }
 

@@ -46,9 +46,12 @@ struct log_host {
      * INT64_MAX: whenever it suits). Called again when the due time becomes earlier, and after a flush that
      * left something. The log counts as dirty until the next log__flush_begin(). Any thread. */
     void (*became_dirty)(struct log_host *host, struct log *log, int64_t due_ms);
-    /* size bytes went to the page cache; wrote_back() once their write-back was started or they are flushed. */
-    void (*wrote)(struct log_host *host, uint64_t size);
-    void (*wrote_back)(struct log_host *host, uint64_t size);
+    /* size bytes went to the page cache, of a log that was durable or not when its unflushed bytes began. */
+    void (*wrote)(struct log_host *host, uint64_t size, bool is_durable);
+    /* Write-back was begun for as many of them; not of durable logs. */
+    void (*wrote_behind)(struct log_host *host, uint64_t size);
+    /* As many are flushed, or nobody's any more; of `behind` of them wrote_behind() told. */
+    void (*flushed)(struct log_host *host, uint64_t size, uint64_t behind, bool is_durable);
     /* There are bytes which nothing is appended to any more and which nobody waits for: log__behind_begin()
      * before they are many. Any thread; not again before that was called. NULL: nobody writes behind. */
     void (*grew)(struct log_host *host, struct log *log);
@@ -212,7 +215,9 @@ struct log_behind {
     struct open_file *data; /* held; NULL: nothing is due */
     uint32_t position;
     uint32_t size;
-    bool has_more; /* the next step is due as well */
+    bool has_more;           /* the next step is due as well */
+    bool is_due_in_time;     /* flush.ms has the log flushed */
+    uint64_t unflushed_size; /* of the log */
 };
 /* Takes the next step of what was appended, so that a flush has little left. */
 void log__behind_begin(struct log *log, struct log_behind *out);

@@ -160,7 +160,8 @@ static void init_directory(struct store *store, size_t index)
         .failed = store__failed,
         .became_dirty = store__became_dirty,
         .wrote = store__wrote,
-        .wrote_back = store__wrote_back,
+        .wrote_behind = store__wrote_behind,
+        .flushed = store__flushed,
         .grew = store__grew,
         .went_ahead = store__went_ahead,
         .files_changed = store__files_changed,
@@ -194,8 +195,7 @@ static struct store *create(struct storage_env *env, const struct store_options 
     store->behind_last = &store->behind_first;
     store->ahead_due_ms = INT64_MAX;
     store->metadata_written = -1;
-    store->dirty_bytes_max =
-        options->dirty_bytes_max ? options->dirty_bytes_max : store__default_dirty_bytes_max();
+    store__pressure_init(store, options);
     atomic_init(&store->holds, 1);
     check(pthread_mutex_init(&store->lock, NULL) == 0);
     check(pthread_mutex_init(&store->dirty_lock, NULL) == 0);
@@ -399,16 +399,6 @@ const char *store_directory(const struct store *store, size_t directory)
 bool store_was_clean(const struct store *store)
 {
     return store->was_clean;
-}
-
-bool store_is_saturated(struct store *store)
-{
-    for (size_t i = 0; i < store->directory_count; i++) {
-        if (atomic_load_explicit(&store->directories[i].dirty_bytes, memory_order_relaxed) >
-            store->dirty_bytes_max)
-            return true;
-    }
-    return false;
 }
 
 /* --- logs -------------------------------------------------------------------------------------- */

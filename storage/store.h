@@ -26,8 +26,8 @@ struct store_options {
     const char *cluster_id;   /* for a new directory; NULL: a random one */
     unsigned open_files_max;  /* descriptors that logs may keep open; 0: from RLIMIT_NOFILE */
     unsigned maps_max;        /* mappings; 0: half of vm.max_map_count */
-    /* Appended, write-back not begun, per device; 0: 1 GiB or a quarter of the kernel's limit, whichever is less. */
-    uint64_t dirty_bytes_max;
+    uint64_t dirty_bytes_max;     /* of a directory, on their way to the device: then produce is BUSY */
+    uint64_t unflushed_bytes_max; /* of a page-cache log: then it is flushed; 0 of both: store_pressure.c */
     /* Asked once everything is read and nothing was changed, when the directory of the metadata log may hold
      * what others wrote; it may use store_inspect_metadata() alone. Anything but STORE_OK: store_open()
      * leaves every byte as it was, and answers that. NULL: nobody asks. */

@@ -10,6 +10,8 @@
 enum { GROUP_COUNT_MIN = 16, GROUP_COUNT_MAX = 1024 };
 /* The positions are flushed for their own sake only so often: they are a lower bound at any age. */
 enum { POSITIONS_FLUSH_MS = 1000 };
+/* Without a step for so long a page-cache log is flushed: a recovery need not read it. */
+enum { QUIET_MS = 5000 };
 /* Between tries when descriptors or space are short. */
 enum { RETRY_MS = 1000 };
 
@@ -18,20 +20,6 @@ enum { RETRY_MS = 1000 };
 static int64_t now_ms(const struct store *store)
 {
     return clock_mono_ms(store->env->clock);
-}
-
-/* Page-cache logs are written back before their bytes reach the bound: the kernel would do it in its own
- * time, and block everybody meanwhile. While there are steps to do they are what helps: a flush of all would
- * wait for the device that does not keep up, and so would every append at the bound. Under dirty_lock. */
-static bool is_pressed(const struct store *store)
-{
-    if (store->behind_first)
-        return false;
-    for (size_t i = 0; i < store->directory_count; i++) {
-        if (atomic_load(&store->directories[i].dirty_bytes) > store->dirty_bytes_max / 2)
-            return true;
-    }
-    return false;
 }
 
 static void push_now(struct store *store, struct log *log)
@@ -60,7 +48,7 @@ void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms)
         if (is_news)
             store->later_due_ms = due_ms;
         /* The flush that the bound asked for may have passed before this log was in the list. */
-        is_news = is_news || is_pressed(store);
+        is_news = is_news || store__is_pressed(&store->directories[node->directory]);
     }
     if (!node->is_dirty || due_ms < node->due_ms)
         node->due_ms = due_ms;
@@ -94,30 +82,33 @@ void store__drop_deleted(struct store *store)
     (void)unlink_deleted(&store->dirty_later);
     struct log **link = &store->behind_first;
     while (*link) {
-        if (log__node(*link)->is_deleted)
-            *link = log__node(*link)->behind_next;
-        else
-            link = &log__node(*link)->behind_next;
+        struct log_host_node *node = log__node(*link);
+        if (node->is_deleted) {
+            *link = node->behind_next;
+            store->directories[node->directory].behind_count--;
+        } else {
+            link = &node->behind_next;
+        }
     }
     store->behind_last = link;
     store__drop_deleted_ahead(store);
     pthread_mutex_unlock(&store->dirty_lock);
 }
 
-/* Moves what is due, or all, from the later list to the other. */
+/* Moves what is due, what lies where there is pressure, or all, from the later list to the other. */
 static void hasten(struct store *store, bool all)
 {
     int64_t now = now_ms(store);
     struct log *log = store->dirty_later;
 
-    if (!all && store->later_due_ms > now)
+    if (!all && store->later_due_ms > now && !store__is_any_pressed(store))
         return;
     store->dirty_later = NULL;
     store->later_due_ms = INT64_MAX;
     while (log) {
         struct log_host_node *node = log__node(log);
         struct log *next = node->dirty_next;
-        if (all || node->due_ms <= now) {
+        if (all || node->due_ms <= now || store__is_pressed(&store->directories[node->directory])) {
             push_now(store, log);
         } else {
             node->dirty_next = store->dirty_later;
@@ -129,25 +120,11 @@ static void hasten(struct store *store, bool all)
     }
 }
 
-void store__wrote(struct log_host *host, uint64_t size)
-{
-    struct store_directory *directory = store__directory_of(host);
-    struct store *store = directory->store;
-    uint64_t before = atomic_fetch_add_explicit(&directory->dirty_bytes, size, memory_order_relaxed);
-
-    if (before <= store->dirty_bytes_max / 2 && before + size > store->dirty_bytes_max / 2)
-        store->env->flush_wanted(store->env);
-}
-
-void store__wrote_back(struct log_host *host, uint64_t size)
-{
-    atomic_fetch_sub_explicit(&store__directory_of(host)->dirty_bytes, size, memory_order_relaxed);
-}
-
 static void push_behind(struct store *store, struct log *log)
 {
     log__node(log)->behind_next = NULL;
     log__node(log)->is_behind = true;
+    store->directories[log__node(log)->directory].behind_count++;
     *store->behind_last = log;
     store->behind_last = &log__node(log)->behind_next;
 }
@@ -179,43 +156,6 @@ void store__names_changed(struct store_directory *directory)
     directory->names_changed = true;
     pthread_mutex_unlock(&store->dirty_lock);
     store->env->flush_wanted(store->env);
-}
-
-/* The smaller of 1 GiB and a quarter of what the kernel lets be dirty before it blocks writers: what a burst may
- * be ahead of the device. */
-uint64_t store__default_dirty_bytes_max(void)
-{
-    enum { BYTES_MAX = 1 << 30 };
-    unsigned long long dirty_bytes = 0;
-    unsigned long long available_kb = 0;
-    unsigned ratio = 20;
-    char line[128];
-
-    FILE *file = fopen("/proc/sys/vm/dirty_bytes", "re");
-    if (file) {
-        if (fscanf(file, "%llu", &dirty_bytes) != 1)
-            dirty_bytes = 0;
-        fclose(file);
-    }
-    if (dirty_bytes == 0) {
-        file = fopen("/proc/sys/vm/dirty_ratio", "re");
-        if (file) {
-            if (fscanf(file, "%u", &ratio) != 1)
-                ratio = 20;
-            fclose(file);
-        }
-        file = fopen("/proc/meminfo", "re");
-        while (file && fgets(line, sizeof line, file)) {
-            if (sscanf(line, "MemAvailable: %llu kB", &available_kb) == 1)
-                break;
-        }
-        if (file)
-            fclose(file);
-        dirty_bytes = available_kb * 1024 / 100 * ratio;
-    }
-    if (dirty_bytes == 0 || dirty_bytes / 4 > BYTES_MAX)
-        return BYTES_MAX;
-    return dirty_bytes / 4;
 }
 
 /* --- the fence --------------------------------------------------------------------------------- */
@@ -329,7 +269,7 @@ static size_t take_dirty(struct store *store)
     bool is_short = store_is_short_of_files(store);
 
     pthread_mutex_lock(&store->dirty_lock);
-    hasten(store, is_short || is_pressed(store));
+    hasten(store, is_short);
     grow_group(store, store->dirty_now_count);
     while (store->dirty_now && count < store->group_capacity) {
         struct log *log = store->dirty_now;
@@ -348,6 +288,7 @@ struct group_part {
     size_t log_count; /* begun */
     size_t file_count;
     size_t directory_count;
+    uint64_t size; /* bytes */
     bool with_positions;
 };
 
@@ -391,6 +332,7 @@ static void begin_part(struct store_directory *directory, size_t count, struct g
             !log__flush_begin(store->group[i], flush))
             continue;
         part->log_count++;
+        part->size += flush->size;
         for (size_t j = 0; j < flush->file_count; j++)
             store->flush_files[part->file_count++] = flush->files[j];
         for (size_t j = 0; j < flush->directory_count; j++)
@@ -406,7 +348,8 @@ static void begin_part(struct store_directory *directory, size_t count, struct g
 static bool flush_part(struct store_directory *directory, const struct group_part *part)
 {
     struct store *store = directory->store;
-    uint64_t size = atomic_load_explicit(&directory->dirty_bytes, memory_order_relaxed);
+    /* A flush of the file system takes what waits along. */
+    uint64_t size = part->size + atomic_load_explicit(&directory->waiting_bytes, memory_order_relaxed);
     bool ok = true;
 
     if (store->env->flushing)
@@ -469,6 +412,18 @@ static void flush_directory(struct store_directory *directory, size_t count)
     store__note_positions(directory, store->flushes, part.log_count);
 }
 
+/* A page-cache log took a step: it is flushed once it is quiet, or with the next group when that is long in coming. */
+static void note_pace(struct store *store, struct log_host_node *node, const struct log_behind *step)
+{
+    bool is_much = step->unflushed_size > store->unflushed_max;
+
+    if (!node->is_dirty || (step->is_due_in_time && !is_much))
+        return; /* it is being flushed, or will be */
+    node->due_ms = is_much ? 0 : now_ms(store) + QUIET_MS;
+    if (node->due_ms < store->later_due_ms)
+        store->later_due_ms = node->due_ms;
+}
+
 /* A step of the log whose turn it is; the group's lock keeps the log. */
 static void take_behind(struct store *store, struct log_behind *out)
 {
@@ -480,17 +435,20 @@ static void take_behind(struct store *store, struct log_behind *out)
         if (!store->behind_first)
             store->behind_last = &store->behind_first;
         log__node(log)->is_behind = false;
+        store->directories[log__node(log)->directory].behind_count--;
     }
     pthread_mutex_unlock(&store->dirty_lock);
     if (log && !store__is_failing(&store->directories[log__node(log)->directory]))
         log__behind_begin(log, out);
     if (out->data)
         log__go_ahead(log); /* once in many steps */
-    if (!out->has_more)
+    if (!log)
         return;
     pthread_mutex_lock(&store->dirty_lock);
-    if (!log__node(log)->is_behind)
+    if (out->has_more && !log__node(log)->is_behind)
         push_behind(store, log);
+    if (out->data)
+        note_pace(store, log__node(log), out);
     pthread_mutex_unlock(&store->dirty_lock);
 }
 
@@ -508,7 +466,8 @@ bool store_flush(struct store *store)
     store__look_ahead(store);
     pthread_mutex_lock(&store->dirty_lock);
     /* Appends went on meanwhile: nobody crosses the half again when it was not left. */
-    bool has_more = store->dirty_now || store->behind_first || (store->dirty_later && is_pressed(store));
+    bool has_more = store->dirty_now || store->behind_first ||
+                    (store->dirty_later && (store->later_due_ms == 0 || store__is_any_pressed(store)));
     pthread_mutex_unlock(&store->dirty_lock);
     pthread_mutex_unlock(&store->group_lock);
     /* Without it: a device that does not keep up makes one step follow the other for as long as there is

@@ -67,7 +67,9 @@ struct store_directory {
         starts_stale; /* the checkpoint may tell of a log that is no more, whose name another may get */
     pthread_mutex_t starts_lock; /* held while the checkpoint is written */
     bool names_changed;          /* renames in it that no flush covers yet; under the dirty lock */
-    _Atomic uint64_t dirty_bytes;
+    _Atomic uint64_t durable_bytes; /* appended to durable logs, not flushed; store_pressure.c */
+    _Atomic uint64_t waiting_bytes; /* ... to page-cache logs, and write-back was not begun */
+    size_t behind_count;            /* of its logs in store->behind_first; under the dirty lock */
     _Atomic uint32_t log_count; /* changed under the store's lock */
     struct reserve reserve;
     _Atomic int64_t reserve_due_ms; /* when to take it, or to try again; INT64_MAX: never */
@@ -94,7 +96,8 @@ struct store {
     struct storage_env *env;
     struct store_directory *directories;
     size_t directory_count;
-    uint64_t dirty_bytes_max;
+    uint64_t durable_max, waiting_max; /* bounds of the directories' counts */
+    uint64_t unflushed_max;            /* of one page-cache log */
     bool was_clean;
     _Atomic bool is_recovered;
     /* One for the owner, one per open file and mapping of its logs: whoever drops the last frees. */
@@ -219,15 +222,21 @@ void store__forget_absent(struct store *store);
 
 /* store_flush.c */
 void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms);
-void store__wrote(struct log_host *host, uint64_t size);
-void store__wrote_back(struct log_host *host, uint64_t size);
+void store__wrote(struct log_host *host, uint64_t size, bool is_durable);
+void store__wrote_behind(struct log_host *host, uint64_t size);
+void store__flushed(struct log_host *host, uint64_t size, uint64_t behind, bool is_durable);
 void store__grew(struct log_host *host, struct log *log);
 void store__failed(struct log_host *host, struct log *log);
 /* Takes deleted logs out of the dirty lists. Under the store's lock. */
 void store__drop_deleted(struct store *store);
 /* The names in the directory changed: its next group flushes them. */
 void store__names_changed(struct store_directory *directory);
-uint64_t store__default_dirty_bytes_max(void);
+void store__pressure_init(struct store *store, const struct store_options *options);
+/* Page-cache logs are flushed before their bytes reach a bound: the kernel would write them back in its own time,
+ * and block everybody meanwhile. While there are steps to do they are what helps against those that wait: a flush
+ * of all would wait for the device that does not keep up, and so would every append at the bound. Under dirty_lock. */
+bool store__is_pressed(const struct store_directory *directory);
+bool store__is_any_pressed(const struct store *store);
 /* All dirty logs are due: for the clean stop. */
 void store__hasten_all(struct store *store);
 void store__free_group(struct store *store);

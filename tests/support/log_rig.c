@@ -79,19 +79,31 @@ static void became_dirty(struct log_host *host, struct log *log, int64_t due_ms)
     pthread_mutex_unlock(&rig->mutex);
 }
 
-static void wrote(struct log_host *host, uint64_t size)
+static void wrote(struct log_host *host, uint64_t size, bool is_durable)
 {
     struct log_rig *rig = rig_of_host(host);
     pthread_mutex_lock(&rig->mutex);
-    rig->wrote += (int64_t)size;
+    *(is_durable ? &rig->durable_bytes : &rig->unflushed_bytes) += (int64_t)size;
     pthread_mutex_unlock(&rig->mutex);
 }
 
-static void wrote_back(struct log_host *host, uint64_t size)
+static void wrote_behind(struct log_host *host, uint64_t size)
 {
     struct log_rig *rig = rig_of_host(host);
     pthread_mutex_lock(&rig->mutex);
-    rig->wrote_back += (int64_t)size;
+    rig->behind_bytes += (int64_t)size;
+    check(rig->behind_bytes <= rig->unflushed_bytes);
+    pthread_mutex_unlock(&rig->mutex);
+}
+
+static void flushed(struct log_host *host, uint64_t size, uint64_t behind, bool is_durable)
+{
+    struct log_rig *rig = rig_of_host(host);
+    int64_t *count = is_durable ? &rig->durable_bytes : &rig->unflushed_bytes;
+    pthread_mutex_lock(&rig->mutex);
+    *count -= (int64_t)size;
+    rig->behind_bytes -= (int64_t)behind;
+    check(*count >= 0 && rig->behind_bytes >= 0 && (!is_durable || behind == 0));
     pthread_mutex_unlock(&rig->mutex);
 }
 
@@ -201,7 +213,8 @@ static struct log_rig *create(struct file_double *disk, struct file_system *file
         .failed = failed,
         .became_dirty = became_dirty,
         .wrote = wrote,
-        .wrote_back = wrote_back,
+        .wrote_behind = wrote_behind,
+        .flushed = flushed,
         .files_changed = files_changed,
         .may_open = may_open,
         .used = used,
@@ -266,7 +279,7 @@ struct file_double *log_rig_destroy(struct log_rig *rig)
     retire_destroy(rig->retire);
     check(rig->open_files == 0);
     check(rig->maps == 0);
-    check(rig->wrote == rig->wrote_back);
+    check(rig->durable_bytes == 0 && rig->unflushed_bytes == 0 && rig->behind_bytes == 0);
     pthread_mutex_destroy(&rig->mutex);
     free(rig);
     return disk;

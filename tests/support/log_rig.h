@@ -29,7 +29,7 @@ struct log_rig {
     _Atomic unsigned rewrite_count; /* before_rewrite calls */
     struct removed_segment *removed;
     unsigned removed_count; /* all that ever were */
-    int64_t wrote, wrote_back;
+    int64_t durable_bytes, unflushed_bytes, behind_bytes;
     _Atomic int open_files, maps;
     int maps_max; /* mappings that the host allows */
 };

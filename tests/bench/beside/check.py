@@ -290,6 +290,26 @@ def check_judge(scenarios, kept):
     assert spread and spread.least <= spread.median <= spread.most
 
 
+def check_bound():
+    """An aim is out of reach when the bound misses it too and comes nearer; a latency never is."""
+    with tempfile.TemporaryDirectory() as out:
+        text = SMALL.replace('"kafka", "sink"]', '"kafka", "sink"]\nbound = "sink"').replace('against = "pump", ', 'against = "kafka", ')
+        scenario = small_scenario(out, text)
+        assert scenario.is_judged("sink") and (1, "sink") in scenario.turns(2)
+        for sink, reached in ((5.0, True), (7.0, False), (3.0, False)):  # page has 4, Kafka 10, wanted is 6
+            folder = os.path.join(out, f"{sink}")
+            keep = keeper.Keeper(scenario, folder, small_marks(), ["page", "kafka", "sink"])
+            for kind, value in (("page", 4.0), ("kafka", 10.0), ("sink", sink)):
+                turn(keep, kind, 0, value)
+            verdict = judge.judge(scenario, results.read(folder)["x"])[0].verdicts[0]
+            assert verdict.word == "missed" and verdict.out_of_reach == reached and verdict.bound == f"answering sink {sink / 10:.2f}x", verdict
+        try:
+            small_scenario(out, text.replace('bound = "sink"', 'bound = "echo"'))
+        except table.Wrong:
+            return
+        raise AssertionError("a bound that the scenario does not have")
+
+
 def check_report(scenarios, kept):
     with tempfile.TemporaryDirectory() as out:
         folder, page = os.path.join(out, "results"), os.path.join(out, "RESULTS.md")
@@ -329,6 +349,7 @@ def main(bench):
     step("figures", check_figures)
     step("perf-tools", check_perf_tools)
     step("turns", check_turns)
+    step("bound", check_bound)
     step("keeper", check_keeper)
     step("marks", check_marks)
     step("dead-server", check_dead_server)

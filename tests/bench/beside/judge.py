@@ -9,8 +9,8 @@ from results import Result
 @dataclass
 class Verdict:
     """Of one aim in one case. word: met, missed, or not measured. value: the median; share: how much of what is wanted
-    that is, 1 and more when the aim is met. bound: what the scenario's bound reaches where the aim is missed; out_of_reach:
-    that misses it too."""
+    that is, 1 and more when the aim is met. bound: what the scenario's bound reaches where the aim is missed, in words;
+    out_of_reach: that misses it too, though it comes nearer."""
     case: str
     found: str
     word: str
@@ -95,8 +95,11 @@ def _verdict(result, bound, aim, case):
     if len(spread.values) > 1:
         found += f" ({figures.show(spread.least)} to {figures.show(spread.most)})"
     out = Verdict(case, found, "met" if _met(aim, spread.median) else "missed", spread.median, _share(aim, spread.median))
-    limit = _spread(result, aim, bound, case) if bound not in ("", aim.against) and out.word == "missed" else None
+    # Latencies have no bound here: who writes nothing back waits for nobody in so short a run.
+    if out.word == "met" or bound in ("", aim.against) or aim.figure.endswith("_ms"):
+        return out
+    limit = _spread(result, aim, bound, case)
     if limit:
         out.bound = f"{label(bound)} {figures.show(limit.median)}{_unit(aim)}"
-        out.out_of_reach = not _met(aim, limit.median)
+        out.out_of_reach = not _met(aim, limit.median) and _share(aim, limit.median) >= out.share
     return out

@@ -57,11 +57,11 @@ def _summary(judged):
     words = ("met", "missed", "not measured")
     count = {word: sum(one.count(word) for one in judged) for word in words}
     beyond = sum(one.out_of_reach() for one in judged)
-    out = (f"## Aims: {count['met']} met, {count['missed']} missed, of which {beyond} are out of reach of any broker here, "
+    out = (f"## Aims: {count['met']} met, {count['missed']} missed, of which {beyond} are out of reach, "
            f"{count['not measured']} not measured\n\n")
     out += ("An aim counts once for each case of each scenario that has it; those of one scenario stand in its section. Where one is "
             "missed, what the scenario's bound reaches (a program that does nothing but what no broker can leave out) stands behind "
-            "it; *out of reach* is what that bound misses too.\n\n")
+            "it; *out of reach* is what that bound misses too, though it comes nearer.\n\n")
     out += "| aim | wanted | | worst | best |\n|---|---|---|---|---|\n"
     groups = {}
     for one in judged:

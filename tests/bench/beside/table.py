@@ -76,8 +76,8 @@ class Scenario:
         return minutes * self.minutes.get(kind, 1)
 
     def is_judged(self, subject):
-        """Is some aim a ratio to this one? What is only for orientation is measured once."""
-        return any(aim.against == subject for aim in self.aims)
+        """Is some aim a ratio to this one, or measured by it? What is only for orientation is measured once."""
+        return subject == self.bound or any(aim.against == subject for aim in self.aims)
 
     def once(self):
         """The turns that only the first round has."""

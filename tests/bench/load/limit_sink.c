@@ -27,6 +27,7 @@ enum {
     NODE = 1,
     PARTS_MAX = 256,
     SINKS_MAX = 64,
+    WRITE_SIZE_MAX = 256 << 10, /* longer ones cost more: storage/file_posix.c */
 };
 
 /* What it says it can; by names, never by topic ids. */
@@ -108,10 +109,13 @@ static void write_records(struct sink *sink, int32_t partition, slice records)
     if (partition < 0 || partition >= sink->options->partitions)
         load_fail("the sink has no partition %d", partition);
     struct sink_file *file = &sink->files[partition];
-    struct iovec piece = { (void *)records.data, records.size };
-    if (pwritev(file->descriptor, &piece, 1, file->end) != (ssize_t)records.size)
-        load_fail("the sink cannot write: %s", strerror(errno));
-    file->end += (off_t)records.size;
+    for (size_t done = 0, size; done < records.size; done += size) {
+        size = records.size - done < WRITE_SIZE_MAX ? records.size - done : WRITE_SIZE_MAX;
+        struct iovec piece = { (void *)(records.data + done), size };
+        if (pwritev(file->descriptor, &piece, 1, file->end) != (ssize_t)size)
+            load_fail("the sink cannot write: %s", strerror(errno));
+        file->end += (off_t)size;
+    }
 }
 
 static void answer_produce(struct sink *sink, const void *in, void *out)

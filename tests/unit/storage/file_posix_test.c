@@ -92,7 +92,7 @@ START_TEST(long_writes_are_whole)
     size_t size, at_byte = 0;
 
     for (size_t i = 0; i < LENGTH; i++)
-        bytes[i] = (uint8_t)(i * 31 >> 3);
+        bytes[i] = (uint8_t)((i * UINT64_C(0x9E3779B97F4A7C15)) >> 40); /* no period that a piece could have */
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; at_byte += pieces[i++])
         iov[i] = (struct iovec){ .iov_base = bytes + at_byte, .iov_len = pieces[i] };
     ck_assert_int_eq(file_pwritev(file, iov, sizeof pieces / sizeof *pieces, 5, &size), FILE_OK);

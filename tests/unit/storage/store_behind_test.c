@@ -14,7 +14,8 @@ static struct file_system_ops watched;
 static struct storage_host host;
 static struct store *store;
 static struct arena arena;
-static const char *directories[] = { "/data" };
+static const char *directories[] = { "/data", "/more" };
+static size_t directory_count;
 static const uuid TOPIC = { { 1, 2, 3 } };
 
 /* What was asked of the device, in order. */
@@ -32,12 +33,13 @@ static void note_range(struct file *file, uint64_t position, uint64_t size)
     ranges[range_count++] = (struct range){ position, size, file_bytes };
 }
 
-static void open_store(uint64_t dirty_bytes_max)
+static void open_store(uint64_t dirty_bytes_max, uint64_t unflushed_bytes_max)
 {
     struct store_options options = { .directories = directories,
-                                     .directory_count = 1,
+                                     .directory_count = directory_count,
                                      .node_id = 1,
-                                     .dirty_bytes_max = dirty_bytes_max };
+                                     .dirty_bytes_max = dirty_bytes_max,
+                                     .unflushed_bytes_max = unflushed_bytes_max };
     const char *error = "";
 
     ck_assert_msg(store_open(&host.env, &options, &store, &error) == STORE_OK, "%s", error);
@@ -45,6 +47,7 @@ static void open_store(uint64_t dirty_bytes_max)
 
 static void set_up(void)
 {
+    directory_count = 1;
     disk = file_double_create();
     files = file_double_system(disk);
     watched = *files->ops;
@@ -53,7 +56,7 @@ static void set_up(void)
     range_count = 0;
     storage_host_init(&host, files);
     arena_init(&arena, NULL);
-    open_store(0);
+    open_store(0, 0);
 }
 
 static void tear_down(void)
@@ -229,7 +232,7 @@ END_TEST
 START_TEST(steps_make_room_below_the_bound)
 {
     store_close(store, false);
-    open_store(4 * STEP);
+    open_store(4 * STEP, 0);
     struct log *log = log_of(0, INT64_MAX, 64 << 20);
     settle(log);
     int64_t durable = log_offsets(log).durable;
@@ -262,7 +265,7 @@ START_TEST(pressure_of_many_small_tails_is_flushed)
 {
     struct log *logs[6];
     store_close(store, false);
-    open_store(4 * STEP);
+    open_store(4 * STEP, 0);
     for (int i = 0; i < 6; i++) {
         logs[i] = log_of(i, INT64_MAX, 64 << 20);
         settle(logs[i]);
@@ -273,6 +276,108 @@ START_TEST(pressure_of_many_small_tails_is_flushed)
     ck_assert_uint_eq(range_count, 0);
     for (int i = 0; i < 6; i++)
         ck_assert_int_eq(log_offsets(logs[i]).durable, log_offsets(logs[i]).end);
+}
+END_TEST
+
+/* A recovery reads what was never flushed, so that has a bound as well. */
+START_TEST(much_that_was_never_flushed_is)
+{
+    store_close(store, false);
+    open_store(0, 5 * STEP);
+    struct log *logs[] = { log_of(0, INT64_MAX, 64 << 20), log_of(1, INT64_MAX, 64 << 20) };
+    settle(logs[0]);
+    settle(logs[1]);
+    int64_t durable = log_offsets(logs[0]).durable;
+    for (int i = 0; i < 2; i++) {
+        append_steps(logs[i], 4);
+        storage_host_flush(&host, store);
+        ck_assert_int_eq(log_offsets(logs[i]).durable, durable);
+    }
+    append_steps(logs[1], 1);
+    storage_host_flush(&host, store);
+    ck_assert_int_eq(log_offsets(logs[1]).durable, log_offsets(logs[1]).end);
+    ck_assert_int_eq(log_offsets(logs[0]).durable, durable);
+}
+END_TEST
+
+/* ... and who is quiet is flushed in time; who is not is not, and without steps nothing is due. */
+START_TEST(quiet_logs_are_flushed)
+{
+    struct log *logs[] = { log_of(0, INT64_MAX, 64 << 20), log_of(1, INT64_MAX, 64 << 20),
+                           log_of(2, INT64_MAX, 64 << 20) };
+    for (int i = 0; i < 3; i++)
+        settle(logs[i]);
+    int64_t durable = log_offsets(logs[0]).durable;
+    ck_assert_int_eq(append(logs[2]), LOG_OK);
+    ck_assert_int_eq(store_flush_due_ms(store), INT64_MAX);
+    append_steps(logs[0], 2);
+    append_steps(logs[1], 2);
+    storage_host_flush(&host, store);
+    for (int i = 0; i < 3; i++) {
+        clock_virtual_advance(&host.clock, 2000);
+        append_steps(logs[1], 1);
+        (void)store_flush(store);
+        storage_host_flush(&host, store);
+    }
+    ck_assert_int_eq(log_offsets(logs[0]).durable, log_offsets(logs[0]).end);
+    ck_assert_int_eq(log_offsets(logs[1]).durable, durable);
+    clock_virtual_advance(&host.clock, 6000);
+    (void)store_flush(store);
+    ck_assert_int_eq(log_offsets(logs[1]).durable, log_offsets(logs[1]).end);
+    ck_assert_int_eq(log_offsets(logs[2]).durable, durable);
+    ck_assert_int_eq(store_flush_due_ms(store), INT64_MAX);
+}
+END_TEST
+
+static void count_down(struct log *log, int64_t *left)
+{
+    if (log_offsets(log).durable == log_offsets(log).end)
+        (*left)--;
+}
+
+/* One directory has steps to do, and its device takes its time; the tails in the other are flushed meanwhile. */
+START_TEST(pressure_of_one_directory_is_no_matter_of_anothers_steps)
+{
+    struct log *logs[12];
+    int64_t left = 6;
+    store_close(store, false);
+    directory_count = 2;
+    open_store(4 * STEP, 0);
+    for (int i = 0; i < 12; i++) {
+        logs[i] = log_of(i, INT64_MAX, 64 << 20);
+        settle(logs[i]);
+    }
+    append_steps(logs[0], 8);
+    for (int i = 1; i < 12; i += 2) { /* logs take turns in directories */
+        ck_assert_int_eq(append(logs[i]), LOG_OK);
+        ck_assert_int_eq(append(logs[i]), LOG_OK);
+    }
+    ck_assert(store_is_saturated(store));
+    (void)store_flush(store);
+    (void)store_flush(store);
+    ck_assert(log_offsets(logs[0]).durable < log_offsets(logs[0]).end);
+    for (int i = 1; i < 12; i += 2)
+        count_down(logs[i], &left);
+    ck_assert_int_eq(left, 0);
+    storage_host_flush(&host, store);
+    ck_assert(!store_is_saturated(store));
+}
+END_TEST
+
+/* Nobody will ever flush what a failed directory holds, so nobody waits for it. */
+START_TEST(a_failed_directory_is_not_waited_for)
+{
+    store_close(store, false);
+    directory_count = 2;
+    open_store(4 * STEP, 0);
+    struct log *log = log_of(0, INT64_MAX, 64 << 20);
+    settle(log);
+    append_steps(log, 5);
+    ck_assert(store_is_saturated(store));
+    file_double_fail_flush(disk, 1);
+    ck_assert_int_eq(log_flush(log), LOG_IO);
+    storage_host_flush(&host, store);
+    ck_assert(!store_is_saturated(store));
 }
 END_TEST
 
@@ -313,6 +418,10 @@ int main(void)
     tcase_add_loop_test(tcase, a_deleted_log_is_left_out_and_the_others_come, 0, 3);
     tcase_add_test(tcase, steps_make_room_below_the_bound);
     tcase_add_test(tcase, pressure_of_many_small_tails_is_flushed);
+    tcase_add_test(tcase, much_that_was_never_flushed_is);
+    tcase_add_test(tcase, quiet_logs_are_flushed);
+    tcase_add_test(tcase, pressure_of_one_directory_is_no_matter_of_anothers_steps);
+    tcase_add_test(tcase, a_failed_directory_is_not_waited_for);
     tcase_add_test(tcase, nobody_waits_for_a_step);
     suite_add_tcase(suite, tcase);
     return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
