@@ -452,6 +452,18 @@ static void take_behind(struct store *store, struct log_behind *out)
     pthread_mutex_unlock(&store->dirty_lock);
 }
 
+/* Is one in the later list of a directory that is pressed? Under dirty_lock. */
+static bool has_pressed(const struct store *store)
+{
+    if (!store__is_any_pressed(store))
+        return false;
+    for (struct log *log = store->dirty_later; log; log = log__node(log)->dirty_next) {
+        if (store__is_pressed(&store->directories[log__node(log)->directory]))
+            return true;
+    }
+    return false;
+}
+
 bool store_flush(struct store *store)
 {
     struct log_behind behind;
@@ -466,8 +478,7 @@ bool store_flush(struct store *store)
     store__look_ahead(store);
     pthread_mutex_lock(&store->dirty_lock);
     /* Appends went on meanwhile: nobody crosses the half again when it was not left. */
-    bool has_more = store->dirty_now || store->behind_first ||
-                    (store->dirty_later && (store->later_due_ms == 0 || store__is_any_pressed(store)));
+    bool has_more = store->dirty_now || store->behind_first || store->later_due_ms == 0 || has_pressed(store);
     pthread_mutex_unlock(&store->dirty_lock);
     pthread_mutex_unlock(&store->group_lock);
     /* Without it: a device that does not keep up makes one step follow the other for as long as there is
