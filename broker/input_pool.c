@@ -5,31 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "protocol/base/arena.h"
 #include "protocol/base/check.h"
-
-#ifdef ARENA_POISONS
-#include <sanitizer/asan_interface.h>
-#endif
-
-/* Under AddressSanitizer a spare's bytes are poisoned: who still looks there would see the next frame. */
-static inline void poison(struct input_buffer *buffer)
-{
-#ifdef ARENA_POISONS
-    ASAN_POISON_MEMORY_REGION(buffer->bytes, buffer->capacity);
-#else
-    (void)buffer;
-#endif
-}
-
-static inline void unpoison(struct input_buffer *buffer)
-{
-#ifdef ARENA_POISONS
-    ASAN_UNPOISON_MEMORY_REGION(buffer->bytes, buffer->capacity);
-#else
-    (void)buffer;
-#endif
-}
+#include "protocol/base/poison.h"
 
 void input_pool_init(struct input_pool *pool, struct budget_share *budget, size_t budget_limit,
                      unsigned loop_count, void (*relaxed)(struct input_pool *pool))
@@ -55,7 +32,7 @@ static bool pay(struct input_pool *pool, size_t cost)
 static void unmap(struct input_pool *pool, struct input_buffer *buffer)
 {
     size_t cost = buffer->cost;
-    unpoison(buffer);
+    unpoison(buffer->bytes, buffer->capacity);
     check(munmap(buffer, cost) == 0);
     budget_give(pool->budget, cost);
 }
@@ -127,7 +104,7 @@ static struct input_buffer *take_spare(struct input_pool *pool, size_t capacity,
         pool->spare_size -= buffer->cost;
         if (pool->idle_size > pool->spare_size)
             pool->idle_size = pool->spare_size;
-        unpoison(buffer);
+        unpoison(buffer->bytes, buffer->capacity);
         return buffer;
     }
     return NULL;
@@ -153,7 +130,7 @@ static void release(struct pin *pin)
         buffer->next = pool->spares;
         pool->spares = buffer;
         pool->spare_size += buffer->cost;
-        poison(buffer);
+        poison(buffer->bytes, buffer->capacity); /* who still looks there would see the next frame */
     } else if (buffer->is_mapped) {
         unmap(pool, buffer);
     } else {

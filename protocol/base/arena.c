@@ -6,28 +6,6 @@
 
 #include "protocol/base/check.h"
 
-#ifdef ARENA_POISONS
-#include <sanitizer/asan_interface.h>
-#endif
-
-static inline void poison(void *p, size_t size)
-{
-#ifdef ARENA_POISONS
-    /* gcc takes the const argument for a read of bytes that nobody wrote; hide where p comes from. */
-    __asm__("" : "+r"(p));
-    __asan_poison_memory_region(p, size);
-#endif
-    (void)p, (void)size;
-}
-
-static inline void unpoison(void *p, size_t size)
-{
-#ifdef ARENA_POISONS
-    __asan_unpoison_memory_region(p, size);
-#endif
-    (void)p, (void)size;
-}
-
 enum {
     PAGE_CLASS_COUNT = 7,        /* ARENA_FIRST_PAGE_SIZE << class: 4 KiB to 256 KiB */
     PAGE_CLASS_NONE = -1,        /* of its own size, for one large allocation */

@@ -4,16 +4,8 @@
 
 #include "protocol/base/budget.h"
 #include "protocol/base/pin.h"
+#include "protocol/base/poison.h"
 #include "protocol/base/slice.h"
-
-/* Under AddressSanitizer the bytes of a page that were not handed out are poisoned. */
-#if defined(__SANITIZE_ADDRESS__)
-#define ARENA_POISONS 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ARENA_POISONS 1
-#endif
-#endif
 
 struct arena_page;
 struct arena_pin_node;
@@ -56,7 +48,7 @@ void *arena__alloc(struct arena *arena, size_t size);
 /* A request allocates ten to forty times, nearly always some bytes of the page that is at hand. */
 static inline void *arena_alloc(struct arena *arena, size_t size)
 {
-#ifndef ARENA_POISONS
+#ifndef POISONS /* where the bytes of a page that were not handed out are poisoned */
     if (__builtin_expect(size - 1 < arena->room, true)) { /* not 0, and no more than is left */
         size_t rounded = (size + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
         void *p = arena->next;
