@@ -180,7 +180,7 @@ void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
             release_sealed(log, flush);
         if (flush->with_active)
             note_flushed(log, flush->size);
-        if (!flush->with_active)
+        else
             log__note_names_dirty(log); /* there was not room for all files */
     }
     pthread_mutex_unlock(&log->mutex);

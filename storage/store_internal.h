@@ -222,24 +222,26 @@ void store__forget_absent(struct store *store);
 
 /* store_flush.c */
 void store__became_dirty(struct log_host *host, struct log *log, int64_t due_ms);
-void store__wrote(struct log_host *host, uint64_t size, bool is_durable);
-void store__wrote_behind(struct log_host *host, uint64_t size);
-void store__flushed(struct log_host *host, uint64_t size, uint64_t behind, bool is_durable);
 void store__grew(struct log_host *host, struct log *log);
 void store__failed(struct log_host *host, struct log *log);
 /* Takes deleted logs out of the dirty lists. Under the store's lock. */
 void store__drop_deleted(struct store *store);
 /* The names in the directory changed: its next group flushes them. */
 void store__names_changed(struct store_directory *directory);
+/* All dirty logs are due: for the clean stop. */
+void store__hasten_all(struct store *store);
+void store__free_group(struct store *store);
+
+/* store_pressure.c: bytes on their way to the devices */
 void store__pressure_init(struct store *store, const struct store_options *options);
+void store__wrote(struct log_host *host, uint64_t size, bool is_durable);
+void store__wrote_behind(struct log_host *host, uint64_t size);
+void store__flushed(struct log_host *host, uint64_t size, uint64_t behind, bool is_durable);
 /* Page-cache logs are flushed before their bytes reach a bound: the kernel would write them back in its own time,
  * and block everybody meanwhile. While there are steps to do they are what helps against those that wait: a flush
  * of all would wait for the device that does not keep up, and so would every append at the bound. Under dirty_lock. */
 bool store__is_pressed(const struct store_directory *directory);
 bool store__is_any_pressed(const struct store *store);
-/* All dirty logs are due: for the clean stop. */
-void store__hasten_all(struct store *store);
-void store__free_group(struct store *store);
 
 /* store_positions.c: under the group lock, or before anybody else runs. */
 void store__note_positions(struct store_directory *directory, const struct log_flush *flushes, size_t count);
