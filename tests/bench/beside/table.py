@@ -56,7 +56,7 @@ class Scenario:
     memory: str = ""        # warm: the host finds memory before each run; cold: it had time to take it back
     cache: str = "warm"     # cold: what was filled in is read from the disk
     latency_of: str = ""
-    bound: str = ""         # a server or raw limit that no broker can pass; stands beside aims that are missed
+    bound: str = ""         # a server or raw limit that does only what no broker can leave out; beside missed aims
     topic: list = field(default_factory=list)
     overrides: list = field(default_factory=list)
     rounds: int = 0         # at most so many, whatever is asked for; 0: as many as are asked for
