@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -63,8 +64,8 @@ static double now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-/* syncfs() reports write errors from Linux 5.8 on, and only where the file system itself owns the
- * pages: on overlays the errors of the layer below stay hidden. */
+/* syncfs() reports errors of the data from Linux 5.8 on and those of the file system's own commit from 5.17 on, and
+ * only where the file system itself owns the pages: on overlays the errors of the layer below stay hidden. */
 static bool syncfs_tells_errors(int fd)
 {
     struct utsname name;
@@ -73,7 +74,8 @@ static bool syncfs_tells_errors(int fd)
 
     if (uname(&name) != 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
         return false;
-    if (major < 5 || (major == 5 && minor < 8) || fstatfs(fd, &stat) != 0)
+    if (major < 5 || (major == 5 && minor < 17) || fstatfs(fd, &stat) != 0 ||
+        stat.f_flags & ST_RDONLY) /* of this mount, not of the files': takes_writes() */
         return false;
     switch ((unsigned long)stat.f_type) {
     case EXT4_SUPER_MAGIC:
@@ -144,11 +146,23 @@ int file_posix__device(struct posix_system *posix, dev_t id, const char *path)
     return index;
 }
 
-/* All of the file system; for its fd's errors. Under the device's syncfs_lock. */
-static enum file_status flush_device(struct posix_device *device)
+/* syncfs() answers 0 without a word where the file system has turned to read-only by itself, and some kernels' do so
+ * where it was shut down. Neither ends by itself, so it is enough to ask afterwards. A write of nothing is refused
+ * then, and costs no I/O. */
+static bool takes_writes(const struct posix_device *device, const struct posix_file *file)
+{
+    struct statfs stat;
+
+    if (fstatfs(device->fd, &stat) != 0 || stat.f_flags & ST_RDONLY)
+        return false;
+    return !file || pwrite(file->fd, "", 0, 0) == 0 || errno == EBADF;
+}
+
+/* All of the file system, for its fd's errors; a file on it, or NULL. Under the device's syncfs_lock. */
+static enum file_status flush_device(struct posix_device *device, const struct posix_file *file)
 {
     if (!device->has_failed)
-        device->has_failed = syncfs(device->fd) != 0;
+        device->has_failed = syncfs(device->fd) != 0 || !takes_writes(device, file);
     return device->has_failed ? FILE_IO : FILE_OK;
 }
 
@@ -167,7 +181,7 @@ static enum file_status flush_file_system(struct posix_system *posix, const char
         return FILE_LIMIT;
     struct posix_device *device = &posix->devices[index];
     pthread_mutex_lock(&device->syncfs_lock);
-    enum file_status status = flush_device(device);
+    enum file_status status = flush_device(device, NULL);
     pthread_mutex_unlock(&device->syncfs_lock);
     return status;
 }
@@ -334,7 +348,8 @@ static bool flush_by_syncfs(const struct posix_group *group, struct posix_device
     if (pthread_mutex_trylock(&device->syncfs_lock) != 0)
         return false;
     bool is_ours = !device->has_failed;
-    enum file_status status = flush_device(device);
+    const struct posix_file *file = group->file_count ? file_posix__of(group->files[0]) : NULL;
+    enum file_status status = flush_device(device, file);
     pthread_mutex_unlock(&device->syncfs_lock);
     for (size_t i = 0; i < group->count && is_ours; i++)
         group->statuses[i] = status;

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "storage/file.h"
@@ -144,6 +146,24 @@ int fdatasync(int fd)
     return (int)syscall(SYS_fdatasync, fd);
 }
 
+static atomic_bool is_read_only, refuses_writes;
+
+int fstatfs(int fd, struct statfs *stat)
+{
+    int status = (int)syscall(SYS_fstatfs, fd, stat);
+    if (status == 0 && atomic_load(&is_read_only))
+        stat->f_flags |= ST_RDONLY;
+    return status;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t position)
+{
+    if (size > 0 || !atomic_load(&refuses_writes))
+        return syscall(SYS_pwrite64, fd, data, size, position);
+    errno = EIO;
+    return -1;
+}
+
 enum { PAIR = 2 };
 
 static enum file_status flush_pair(struct file *const *pair)
@@ -185,6 +205,38 @@ START_TEST(an_error_of_the_file_system_is_not_forgotten)
     }
     for (size_t i = 0; i < PAIR; i++)
         file_close(pair[i]);
+}
+END_TEST
+
+/* A file system that gave up answers some kernels' syncfs as if all were well. It is believed no more: each file
+ * is asked, and those tell. */
+static void an_idle_syncfs_is_not_believed(atomic_bool *symptom)
+{
+    struct file *pair[PAIR] = { opened("a"), opened("b") };
+
+    if (is_flushed_by_syncfs(pair)) {
+        atomic_store(symptom, true);
+        size_t before = atomic_load(&syncfs_count);
+        while (flush_pair(pair) == FILE_OK)
+            ck_assert_uint_eq(atomic_load(&syncfs_count), before); /* so far the files were asked */
+        size_t asked = atomic_load(&fdatasync_count);
+        ck_assert_int_eq(flush_pair(pair), FILE_OK);
+        ck_assert_uint_eq(atomic_load(&fdatasync_count), asked + PAIR);
+        atomic_store(symptom, false);
+    }
+    for (size_t i = 0; i < PAIR; i++)
+        file_close(pair[i]);
+}
+
+START_TEST(a_file_system_that_turned_read_only_is_told)
+{
+    an_idle_syncfs_is_not_believed(&is_read_only);
+}
+END_TEST
+
+START_TEST(a_file_system_that_was_shut_down_is_told)
+{
+    an_idle_syncfs_is_not_believed(&refuses_writes);
 }
 END_TEST
 
@@ -230,6 +282,8 @@ int main(void)
     tcase_add_test(tests, flushes_groups_of_all_sizes);
     tcase_add_test(tests, a_directory_is_flushed_without_descriptors);
     tcase_add_test(tests, an_error_of_the_file_system_is_not_forgotten);
+    tcase_add_test(tests, a_file_system_that_turned_read_only_is_told);
+    tcase_add_test(tests, a_file_system_that_was_shut_down_is_told);
     tcase_add_test(tests, two_groups_do_not_share_an_error);
     suite_add_tcase(suite, tests);
     return suite_run(suite) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
