@@ -208,6 +208,20 @@ void log__note_gaps(struct log *log)
     atomic_store(&log->may_have_gaps, true);
 }
 
+/* What is unflushed waits for the device as all of the log does from now on: among what is flushed at once, bytes of a
+ * log that nobody flushes would have all producers wait for ever. Under the mutex. */
+static void change_mode(struct log *log, bool is_durable)
+{
+    uint64_t size = log->unflushed_size, behind = log->behind_size;
+    bool was_durable = atomic_exchange(&log->durable_mode, is_durable);
+
+    if (size == 0 || was_durable == is_durable)
+        return;
+    log->behind_size = 0;
+    log->host->flushed(log->host, size, behind, was_durable);
+    log->host->wrote(log->host, size, is_durable);
+}
+
 bool log__use_config(struct log *log, const struct log_config *config)
 {
     const struct log_config *shared = shared_config_take(config);
@@ -217,7 +231,7 @@ bool log__use_config(struct log *log, const struct log_config *config)
     atomic_store_explicit(&log->config, shared, memory_order_release);
     if (old)
         retire(log->env->retire, (void *)(uintptr_t)old, shared_config_drop);
-    atomic_store(&log->durable_mode, config->flush_messages == 1);
+    change_mode(log, config->flush_messages == 1);
     if ((config->cleanup & LOG_CLEANUP_COMPACT) != 0)
         log__note_gaps(log); /* they stay when the policy changes */
     atomic_store(&log->map_size_max, (uint32_t)config->segment_bytes);

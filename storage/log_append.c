@@ -183,11 +183,9 @@ static void accept_run(struct log *log, struct batch_view *batches, size_t begin
         m.high_watermark_base = m.end_base;
         m.high_watermark_position = m.end_position;
     }
-    if (log->unflushed_size == 0)
-        log->is_unflushed_durable = log_is_durable_mode(log);
     log->unflushed_size += run->size;
     log__publish(log, &m);
-    log->host->wrote(log->host, run->size, log->is_unflushed_durable);
+    log->host->wrote(log->host, run->size, log_is_durable_mode(log));
     note_growth(log, active);
     (void)segment_save_indexes(active, &log->home, INDEX_SAVE_COUNT_MIN); /* else at the seal */
 }

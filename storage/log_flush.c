@@ -163,7 +163,7 @@ static void note_flushed(struct log *log, uint64_t size)
     log->unflushed_size -= size;
     log->behind_size -= behind;
     if (size > 0)
-        log->host->flushed(log->host, size, behind, log->is_unflushed_durable);
+        log->host->flushed(log->host, size, behind, log_is_durable_mode(log));
 }
 
 void log__flush_end(struct log *log, struct log_flush *flush, bool ok)
@@ -214,7 +214,7 @@ static bool next_behind(struct log *log, struct segment *active, struct log_behi
     out->has_more = size - active->behind >= LOG_BEHIND_SIZE;
     out->unflushed_size = log->unflushed_size;
     out->is_due_in_time = log->flush_due_ms != INT64_MAX;
-    if (!log->is_unflushed_durable)
+    if (!log_is_durable_mode(log))
         note_behind(log, out->size, size - active->behind);
     return out->size > 0;
 }
@@ -450,7 +450,7 @@ static bool is_idle(struct log *log)
     struct log_moment m = log__moment(log);
     if (log__state(log) != LOG_OPEN || log_health(log) != LOG_OK || m.durable < m.end ||
         log->is_names_dirty || log->directory_dirty || log->parent_dirty || log->new_files[0] ||
-        log->new_files[1] || log->job_pending || first_unflushed(list) + 1 != list->count)
+        log->new_files[1] || log->job_pending || log->is_going_ahead || first_unflushed(list) + 1 != list->count)
         return false;
     for (size_t i = 0; i < list->count; i++) {
         if (segment_is_pinned(list->items[i]))

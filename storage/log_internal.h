@@ -46,7 +46,8 @@ struct log_host {
      * INT64_MAX: whenever it suits). Called again when the due time becomes earlier, and after a flush that
      * left something. The log counts as dirty until the next log__flush_begin(). Any thread. */
     void (*became_dirty)(struct log_host *host, struct log *log, int64_t due_ms);
-    /* size bytes went to the page cache, of a log that was durable or not when its unflushed bytes began. */
+    /* size bytes went to the page cache, of a log that is durable or not. When that changes, what is unflushed is taken
+     * back by flushed() and told anew. */
     void (*wrote)(struct log_host *host, uint64_t size, bool is_durable);
     /* Write-back was begun for as many of them; not of durable logs. */
     void (*wrote_behind)(struct log_host *host, uint64_t size);

@@ -127,7 +127,6 @@ struct log {
     struct open_file *new_files[2]; /* partition.metadata and leader-epoch-checkpoint of a new directory */
     uint64_t unflushed_size;        /* bytes */
     uint64_t behind_size;           /* of them: whose write-back was begun, and told to the host */
-    bool is_unflushed_durable;      /* how the host was told of them */
     bool is_going_ahead;            /* log__go_ahead() waits for the file system */
     bool is_ahead_unwanted;         /* ... and is to give back what it gets */
     bool is_growth_told;            /* host->grew() was called, log__behind_begin() not yet */

@@ -417,8 +417,9 @@ static void note_pace(struct store *store, struct log_host_node *node, const str
 {
     bool is_much = step->unflushed_size > store->unflushed_max;
 
-    if (!node->is_dirty || (step->is_due_in_time && !is_much))
-        return; /* it is being flushed, or will be */
+    /* It is being flushed, or will be; or somebody asked, since the step was begun, that it be flushed now. */
+    if (!node->is_dirty || node->due_ms == 0 || (step->is_due_in_time && !is_much))
+        return;
     node->due_ms = is_much ? 0 : now_ms(store) + QUIET_MS;
     if (node->due_ms < store->later_due_ms)
         store->later_due_ms = node->due_ms;

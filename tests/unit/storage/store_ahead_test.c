@@ -26,10 +26,15 @@ static enum file_status answer;    /* to who asks for blocks */
 static unsigned asked, given;      /* how often */
 static uint64_t asked_end;         /* of the last time */
 
+static void (*meanwhile)(void); /* while blocks are looked for the first time */
+static struct log *meant;       /* by it */
+
 static enum file_status watch_allocate(struct file *file, uint64_t position, uint64_t size)
 {
     asked++;
     asked_end = position + size;
+    if (asked == 1 && meanwhile)
+        meanwhile();
     return answer == FILE_OK ? real_ops->allocate_ahead(file, position, size) : answer;
 }
 
@@ -58,6 +63,7 @@ static void set_up(void)
     files->ops = &watched;
     answer = FILE_OK;
     asked = given = 0;
+    meanwhile = NULL;
     file_double_set_free_space(disk, ROOM);
     storage_host_init(&host, files);
     arena_init(&arena, NULL);
@@ -175,6 +181,55 @@ START_TEST(slow_logs_and_durable_ones_get_none)
     }
     ck_assert_uint_eq(asked, 0);
     ck_assert_uint_eq(ahead(), 0);
+}
+END_TEST
+
+enum { FLUSH_MESSAGES = 400 };
+
+static void append_meanwhile(void)
+{
+    for (int i = 0; i < FLUSH_MESSAGES / RECORDS; i++)
+        ck_assert_int_eq(append(meant), LOG_OK);
+}
+
+/* Who reaches flush.messages while a step of the same log is under way is flushed now, not when the log is quiet. */
+START_TEST(a_flush_asked_for_meanwhile_is_not_put_off)
+{
+    struct log *log = log_of(0, FLUSH_MESSAGES, 256 * MIB);
+    settle(log);
+    meant = log;
+    meanwhile = _i ? append_meanwhile : NULL;
+    grow(log, 12, 16);
+    ck_assert_uint_gt(asked, 0);
+    if (_i)
+        ck_assert_int_ge(log_offsets(log).durable, FLUSH_MESSAGES);
+    else
+        ck_assert_int_le(log_offsets(log).durable, RECORDS);
+}
+END_TEST
+
+static bool is_closed;
+
+static void close_meanwhile(void)
+{
+    ck_assert_int_eq(log_flush(meant), LOG_OK);
+    is_closed = log__close_files(meant);
+}
+
+/* Opened again it would have another tail than the one behind which blocks are given back. */
+START_TEST(a_log_whose_blocks_are_looked_for_is_not_closed)
+{
+    struct log *log = log_of(0, INT64_MAX, 64 * MIB);
+    settle(log);
+    meant = log;
+    meanwhile = close_meanwhile;
+    grow(log, 12, 16);
+    ck_assert_uint_gt(asked, 0);
+    ck_assert(!is_closed);
+    pass(2100);
+    pass(1000);
+    ck_assert_int_eq(log_flush(log), LOG_OK);
+    ck_assert(log__close_files(log));
 }
 END_TEST
 
@@ -307,6 +362,8 @@ int main(void)
     tcase_add_test(tcase, a_fast_log_has_blocks_ahead_until_it_is_quiet);
     tcase_add_test(tcase, it_is_asked_for_in_steps_not_with_each_append);
     tcase_add_loop_test(tcase, slow_logs_and_durable_ones_get_none, 0, 2);
+    tcase_add_loop_test(tcase, a_flush_asked_for_meanwhile_is_not_put_off, 0, 2);
+    tcase_add_test(tcase, a_log_whose_blocks_are_looked_for_is_not_closed);
     tcase_add_test(tcase, no_segment_gets_more_than_its_bytes_and_a_sealed_one_keeps_none);
     tcase_add_loop_test(tcase, who_is_refused_appends_as_ever_and_asks_later, 0, 4);
     tcase_add_test(tcase, an_append_gets_the_blocks_of_others_before_anything_is_refused);

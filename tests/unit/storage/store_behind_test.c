@@ -11,6 +11,8 @@ enum { STEP = 1 << 20, RECORD = 64 << 10, RECORDS = 4, BATCHES_PER_STEP = STEP /
 static struct file_double *disk;
 static struct file_system *files;
 static struct file_system_ops watched;
+static void (*plain_flush_group)(struct file_system *, struct file *const *, size_t, const char *const *, size_t,
+                                 enum file_status *);
 static struct storage_host host;
 static struct store *store;
 static struct arena arena;
@@ -364,6 +366,61 @@ START_TEST(pressure_of_one_directory_is_no_matter_of_anothers_steps)
 }
 END_TEST
 
+enum { SWITCHED = 20 };
+
+static struct log *switched[SWITCHED];
+static int64_t switched_to;
+
+/* Other settings come, and the next append, while the group that has the appends before them is flushed. */
+static void switch_meanwhile(struct file_system *system, struct file *const *flushed, size_t file_count,
+                             const char *const *paths, size_t path_count, enum file_status *statuses)
+{
+    struct log_config config = storage_host_config(64 << 20);
+
+    config.flush_messages = switched_to;
+    watched.flush_group = NULL;
+    for (int i = 0; i < SWITCHED; i++) {
+        log_set_config(switched[i], &config);
+        ck_assert_int_eq(append(switched[i]), LOG_OK);
+    }
+    watched.flush_group = plain_flush_group;
+    plain_flush_group(system, flushed, file_count, paths, path_count, statuses);
+}
+
+/* What is unflushed at the moment counts as the log is from then on: what waits for nobody would count among what
+ * is flushed at once, and nobody would flush it. */
+START_TEST(another_mode_is_that_of_what_is_unflushed_too)
+{
+    static const int64_t modes[][2] = { { 1, INT64_MAX }, { INT64_MAX, 1 } };
+    store_close(store, false);
+    open_store(4 * STEP, 0);
+    for (int i = 0; i < SWITCHED; i++) {
+        switched[i] = log_of(i, modes[_i][0], 64 << 20);
+        settle(switched[i]);
+    }
+    for (int i = 0; i < SWITCHED; i++)
+        ck_assert_int_eq(append(switched[i]), LOG_OK);
+    switched_to = modes[_i][1];
+    plain_flush_group = watched.flush_group;
+    watched.flush_group = switch_meanwhile;
+    (void)store_flush(store);
+    ck_assert(store_is_saturated(store));
+    storage_host_flush(&host, store);
+    ck_assert(!store_is_saturated(store));
+    for (int i = 0; i < SWITCHED; i++)
+        ck_assert_int_eq(log_flush(switched[i]), LOG_OK);
+    /* Nothing is left in either count. */
+    for (int i = 0; i < SWITCHED; i++) {
+        struct log_config config = storage_host_config(64 << 20);
+        config.flush_messages = modes[_i][0];
+        log_set_config(switched[i], &config);
+    }
+    for (int i = 0; i < 15; i++)
+        ck_assert_int_eq(append(switched[i]), LOG_OK);
+    ck_assert(!store_is_saturated(store));
+}
+END_TEST
+
 /* Nobody will ever flush what a failed directory holds, so nobody waits for it. */
 START_TEST(a_failed_directory_is_not_waited_for)
 {
@@ -421,6 +478,7 @@ int main(void)
     tcase_add_test(tcase, much_that_was_never_flushed_is);
     tcase_add_test(tcase, quiet_logs_are_flushed);
     tcase_add_test(tcase, pressure_of_one_directory_is_no_matter_of_anothers_steps);
+    tcase_add_loop_test(tcase, another_mode_is_that_of_what_is_unflushed_too, 0, 2);
     tcase_add_test(tcase, a_failed_directory_is_not_waited_for);
     tcase_add_test(tcase, nobody_waits_for_a_step);
     suite_add_tcase(suite, tcase);
