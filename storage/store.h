@@ -153,7 +153,7 @@ bool store_is_short_of_files(const struct store *store);
 /* Whether the disk of the metadata is full and what is kept for that day (reserve.h) is in use: appends of records
  * answer LOG_DISK_FULL at once, and nothing new should be made. It ends by itself. */
 bool store_is_short_of_room(const struct store *store);
-/* Whether a device has more unwritten bytes than allowed: produce is held back (BUSY). */
+/* Whether a log directory has more unwritten bytes than allowed: produce is held back (BUSY). */
 bool store_is_saturated(struct store *store);
 
 #endif

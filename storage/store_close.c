@@ -312,6 +312,7 @@ enum store_status store_close(struct store *store, bool clean)
         if (status == STORE_OK)
             status = closed;
     }
+    store__check_pressure(store);
     free(run.flushes_all);
     free(run.logs);
     store__forget_found(store);

@@ -1,7 +1,4 @@
-/* What the files of the store share: store.c, store_found.c, store_recover.c, store_flush.c,
- * store_positions.c, store_lru.c, store_delete.c, store_removed.c, store_segments.c,
- * store_starts.c, store_retention.c, store_scrub.c, store_reserve.c, store_close.c, store_look.c, store_lost.c,
- * store_marks.c. */
+/* What the files of the store share; storage/README.md tells what is whose. */
 #ifndef RUNNEL_STORAGE_STORE_INTERNAL_H
 #define RUNNEL_STORAGE_STORE_INTERNAL_H
 
@@ -235,6 +232,8 @@ void store__free_group(struct store *store);
 /* store_pressure.c: bytes on their way to the devices */
 void store__pressure_init(struct store *store, const struct store_options *options);
 void store__wrote(struct log_host *host, uint64_t size, bool is_durable);
+/* With no log open no byte of one waits. */
+void store__check_pressure(const struct store *store);
 void store__wrote_behind(struct log_host *host, uint64_t size);
 void store__flushed(struct log_host *host, uint64_t size, uint64_t behind, bool is_durable);
 /* Page-cache logs are flushed before their bytes reach a bound: the kernel would write them back in its own time,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocol/base/check.h"
 #include "storage/store_internal.h"
 
 /* Of one directory, or a quarter of what the kernel lets be dirty before it blocks writers when that is less; all
@@ -103,6 +104,14 @@ void store__flushed(struct log_host *host, uint64_t size, uint64_t behind, bool 
         atomic_fetch_sub_explicit(&directory->durable_bytes, size, memory_order_relaxed);
     else
         atomic_fetch_sub_explicit(&directory->waiting_bytes, size - behind, memory_order_relaxed);
+}
+
+void store__check_pressure(const struct store *store)
+{
+    for (size_t i = 0; i < store->directory_count; i++) {
+        const struct store_directory *directory = &store->directories[i];
+        check(count_of(&directory->waiting_bytes) == 0 && count_of(&directory->durable_bytes) == 0);
+    }
 }
 
 /* --- who is to do something ---------------------------------------------------------------------- */
