@@ -15,7 +15,6 @@ enum {
 };
 
 static enum handled resume_validated(struct request *rq, enum wake why);
-static enum handled resume_saturated(struct request *rq, enum wake why);
 static enum handled resume_appended(struct request *rq, enum wake why);
 static enum handled resume_durable(struct request *rq, enum wake why);
 
@@ -258,14 +257,9 @@ static enum handled refresh_and_append(struct request *rq)
     return append_all(rq);
 }
 
+/* Records are validated and kept, by whomever. While too much is on its way to the device produce waits, and everything
+ * else goes on (DESIGN 5). */
 static enum handled resume_validated(struct request *rq, enum wake why)
-{
-    (void)why;
-    return refresh_and_append(rq);
-}
-
-/* Too much is on its way to the device: produce waits, everything else goes on (DESIGN 5). */
-static enum handled resume_saturated(struct request *rq, enum wake why)
 {
     (void)why;
     if (store_is_saturated(rq->server->store)) {
@@ -296,7 +290,7 @@ enum handled handle_produce(struct request *rq, const struct produce_request *in
     if (store_is_saturated(rq->server->store)) {
         if (!keep_records(rq))
             return HANDLED_CLOSE;
-        rq->resume = resume_saturated;
+        rq->resume = resume_validated;
         rq_deadline(rq, rq_mono_ms(rq) + SATURATED_RETRY_MS);
         return HANDLED_BUSY;
     }
