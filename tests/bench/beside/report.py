@@ -44,8 +44,12 @@ def _machine(measured):
     out = "## Machine and settings\n\n| | |\n|---|---|\n"
     out += "".join(f"| {name} | {value} |\n" for name, value in rows)
     out += "".join(f"| {servers.LABELS.get(kind, kind)} | {text} |\n" for kind, text in servers.SETTINGS.items())
-    if len({tuple(one["machine"].items()) for one in measured}) > 1:
-        out += "\n**The scenarios were not all measured on the same machine: compare within one only.**\n"
+    others = {}
+    for one in measured:
+        if one["machine"] != data["machine"]:
+            others.setdefault(", ".join(one["machine"].values()), []).append(f"[{one['name']}](#{one['name']})")
+    for machine, names in others.items():
+        out += f"\n**Measured on another machine ({machine}): {', '.join(names)}.** Compare within a scenario only.\n"
     return out
 
 
